@@ -6,6 +6,8 @@ Every failure a user can cause is one of the exceptions below. Problems of defin
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -119,3 +121,42 @@ class LeaseHeldError(SegEngineError):
 
 class InternalError(SegEngineError):
     """A bug in segengine itself; please report it."""
+
+
+DATA_CONTRACT = "data-contract"
+"""The failure code that becomes a `DataContractError`."""
+
+_CODED = re.compile(r"SEGENGINE\[([a-z0-9-]+)\] (?=\{)")
+
+
+@dataclass(frozen=True)
+class CodedFailure:
+    """What a function that ran inside the engine said about its failure."""
+
+    code: str
+    message: str
+    hint: str = ""
+
+
+def encode_failure(code: str, message: str, hint: str = "") -> str:
+    """Return one line of plain ASCII from which `decode_failure` recovers code, message and hint.
+
+    Engines hand on the text of an exception raised in a task, but neither its type nor its attributes.
+    """
+    return f"SEGENGINE[{code}] {json.dumps({'message': message, 'hint': hint})}"
+
+
+def decode_failure(text: str) -> CodedFailure | None:
+    """Return the last coded failure in an engine's error text, or None."""
+    for found in reversed(list(_CODED.finditer(text))):
+        try:
+            payload, _ = json.JSONDecoder().raw_decode(text, found.end())
+        except ValueError:  # a quoted source line of a traceback, or text cut off by the engine
+            continue
+        return CodedFailure(found[1], str(payload.get("message", "")), str(payload.get("hint", "")))
+    return None
+
+
+def coded_failure(code: str, message: str, hint: str = "") -> Exception:
+    """Return the exception a function that runs inside the engine raises, so that code and text survive."""
+    return RuntimeError(encode_failure(code, message, hint))

@@ -1,0 +1,74 @@
+"""The workers of a remote server: they get this segengine, and their Python must be ours."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+import zipfile
+from collections.abc import Iterator
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from segengine.engine.failures import last_line
+from segengine.errors import EngineUnavailableError
+
+if TYPE_CHECKING:
+    from importlib.resources.abc import Traversable
+
+    import pyarrow as pa
+    from pyspark.sql import SparkSession
+
+
+def send_package(spark: SparkSession, place: str) -> None:
+    """Give the server's workers this segengine.
+
+    Always, not only where theirs is missing: an installed copy of another commit has the same version number,
+    and two ends that differ fail in ways nobody can explain. What is sent comes first on the workers' path.
+    """
+    with tempfile.TemporaryDirectory(prefix="segengine-", ignore_cleanup_errors=True) as folder:
+        package = Path(folder) / "segengine.zip"
+        with zipfile.ZipFile(package, "w", zipfile.ZIP_DEFLATED) as archive:
+            _add_files(archive, resources.files("segengine"), "segengine")
+        try:
+            spark.addArtifacts(str(package), pyfile=True)
+        except Exception as error:  # a server without artifacts raises what it likes
+            raise EngineUnavailableError(
+                f"The server at {place} did not take the package segengine: {last_line(str(error))}",
+                "It must be Spark 4.0 or newer and allow artifacts.",
+            ) from error
+
+
+def _add_files(archive: zipfile.ZipFile, folder: Traversable, name: str) -> None:
+    for entry in folder.iterdir():
+        if entry.is_dir() and entry.name != "__pycache__":
+            _add_files(archive, entry, f"{name}/{entry.name}")
+        elif entry.is_file() and not entry.name.endswith(".pyc"):
+            archive.writestr(f"{name}/{entry.name}", entry.read_bytes())
+
+
+def _describe_worker(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """Return Python's minor version on the worker; being found at all shows that the package arrived."""
+    import pyarrow as pa
+
+    for _ in batches:
+        yield pa.RecordBatch.from_pydict({"version": [f"{sys.version_info[0]}.{sys.version_info[1]}"]})
+
+
+def check_workers(spark: SparkSession, place: str) -> None:
+    """Raise EngineUnavailableError unless the workers run our Python version and find what was sent."""
+    ours = f"{sys.version_info[0]}.{sys.version_info[1]}"
+    mismatch = f"The workers of the server at {place} run another Python version than this one, {ours}"
+    hint = "Both ends need the same minor version of Python."
+    try:
+        answers = spark.range(1).mapInArrow(_describe_worker, "version string").collect()
+    except Exception as error:
+        if "PYTHON_VERSION_MISMATCH" in str(error):
+            raise EngineUnavailableError(f"{mismatch}.", hint) from error
+        raise EngineUnavailableError(
+            f"The workers of the server at {place} cannot run segengine: {last_line(str(error))}",
+            "They need Python with numpy and pyarrow.",
+        ) from error
+    theirs = {str(row["version"]) for row in answers}
+    if theirs != {ours}:
+        raise EngineUnavailableError(f"{mismatch}: {', '.join(sorted(theirs))}.", hint)

@@ -1,0 +1,208 @@
+"""One column index per attribute: value to code, code to the clauses it satisfies.
+
+A *requirement* is what one clause asks of the column (all its conditions on it). A code stands for all values that
+satisfy the same requirements: an interval between two cut points, or a signature of text tests. `table[code]` has one
+bit per clause position: 1 where the clause's requirement is satisfied, or the clause does not mention the column.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from bisect import bisect_right
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from segengine.kernel.bitmaps import Words, pack_booleans
+from segengine.kernel.ordinals import Ordinals, read_ordinals, text_values
+from segengine.plan.rows import Clause
+from segengine.project.model import Attribute, Condition
+from segengine.project.types import Family
+from segengine.project.values import Constant, Ranges, Test, TextTest
+
+Codes = npt.NDArray[np.intp]
+Requirement = tuple[Condition, ...]
+_INT64 = np.iinfo(np.int64)
+_MAX_LOOKUP = 1 << 18  # cut points this close together are looked up, not searched
+
+
+class ColumnIndex(ABC):
+    """Codes of one attribute's values and the clause positions each code satisfies."""
+
+    table: Words
+
+    def __init__(self, attribute: Attribute, positions: Sequence[Clause | None]) -> None:
+        """Prepare an index.
+
+        Args:
+            attribute: The column.
+            positions: The clause at each bit position; None: never satisfied.
+        """
+        self.attribute = attribute
+        self._width = max(1, -(-len(positions) // 64))
+        wanted: dict[Requirement, list[int]] = {}
+        for place, clause in enumerate(positions):
+            own = [condition for condition in clause or () if condition.attribute == attribute]
+            wanted.setdefault(tuple(sorted(own, key=lambda c: repr((c.test, c.missing)))), []).append(place)
+        self._requirements = list(wanted)
+        self._places = np.zeros((len(wanted), len(positions)), dtype=bool)
+        for row, places in enumerate(wanted.values()):
+            self._places[row, places] = True
+        self.invalid_count = 0
+
+    def _words(self, satisfied: npt.NDArray[np.bool_]) -> Words:
+        """Return table rows (codes, words) from which requirement each code satisfies (codes, requirements)."""
+        return pack_booleans(satisfied @ self._places, self._width)
+
+    def _missing_row(self) -> list[bool]:
+        return [all(condition.missing for condition in requirement) for requirement in self._requirements]
+
+    @abstractmethod
+    def codes(self, array: pa.Array) -> Codes:
+        """Return the code of each value of a batch, shape (n,); `table` covers all of them afterwards."""
+
+
+def make_index(attribute: Attribute, positions: Sequence[Clause | None]) -> ColumnIndex:
+    """Return the index that fits an attribute's type."""
+    kind = TextIndex if attribute.type.family is Family.TEXT else OrderedIndex
+    return kind(attribute, positions)
+
+
+class OrderedIndex(ColumnIndex):
+    """Numbers, dates, timestamps and booleans: codes are intervals between cut points, the last is missing."""
+
+    def __init__(self, attribute: Attribute, positions: Sequence[Clause | None]) -> None:
+        super().__init__(attribute, positions)
+        tests = {condition.test for requirement in self._requirements for condition in requirement}
+        spans = [span for test in tests if isinstance(test, Ranges) for span in test.spans]
+        self._cuts: list[int | float] = sorted({bound for span in spans for bound in span if bound is not None})
+        is_float = attribute.type.name in ("float", "double")
+        whole = [cut for cut in self._cuts if is_float or _INT64.min <= cut <= _INT64.max]
+        self._below = 0 if is_float else sum(cut < _INT64.min for cut in self._cuts)
+        self._searched = np.array(whole, dtype=np.float64 if is_float else np.int64)
+        self._missing_code = len(self._cuts) + 1
+        satisfied = np.array([self._row(tests, code) for code in range(len(self._cuts) + 1)] + [self._missing_row()])
+        self.table = self._words(satisfied)
+        self._lookup_from, self._lookup = self._make_lookup(is_float)
+
+    def _row(self, tests: set[Test], code: int) -> list[bool]:
+        """Return which requirements hold in one interval; interval 0 lies before the first cut."""
+        start = self._cuts[code - 1] if code else None
+        accepted = {test: _accepts_from(test, start) for test in tests}
+        return [all(accepted[condition.test] for condition in requirement) for requirement in self._requirements]
+
+    def _make_lookup(self, is_float: bool) -> tuple[int, Codes | None]:
+        if is_float or not len(self._searched) or int(self._searched[-1]) - int(self._searched[0]) >= _MAX_LOOKUP:
+            return 0, None
+        start = int(self._searched[0]) - 1
+        values = np.arange(start, int(self._searched[-1]) + 1, dtype=np.int64)
+        return start, np.searchsorted(self._searched, values, side="right").astype(np.intp)
+
+    def codes(self, array: pa.Array) -> Codes:
+        ordinals = read_ordinals(array, self.attribute.type)
+        codes = self._search(ordinals) + self._below if self._below else self._search(ordinals)
+        for place, value in ordinals.large.items():
+            codes[place] = bisect_right(self._cuts, value)
+        if ordinals.missing is not None:
+            codes[ordinals.missing] = self._missing_code
+        if ordinals.invalid is not None:
+            self.invalid_count += len(ordinals.invalid)
+            codes[ordinals.invalid] = self._missing_code
+        return codes
+
+    def _search(self, ordinals: Ordinals) -> Codes:
+        if self._lookup is None:
+            return np.searchsorted(self._searched, ordinals.values, side="right")
+        offsets = np.clip(ordinals.values, self._lookup_from, self._lookup_from + len(self._lookup) - 1)
+        return self._lookup[offsets - self._lookup_from]
+
+
+def _accepts_from(test: Test, start: int | float | None) -> bool:
+    """Return whether a test accepts the interval that begins at a cut (None: before the first)."""
+    if isinstance(test, Constant):
+        return test.accepts_all
+    if not isinstance(test, Ranges):
+        raise TypeError("text is not ordered")
+    if start is None:
+        return any(low is None for low, _ in test.spans)
+    return any((low is None or low <= start) and (high is None or start < high) for low, high in test.spans)
+
+
+class TextIndex(ColumnIndex):
+    """Text: tests run once per distinct value of a batch; values with the same outcome share a code."""
+
+    def __init__(self, attribute: Attribute, positions: Sequence[Clause | None]) -> None:
+        super().__init__(attribute, positions)
+        found = {condition.test for requirement in self._requirements for condition in requirement}
+        self._tests = sorted((test for test in found if isinstance(test, TextTest) and not _is_exact(test)), key=repr)
+        exact = [test for test in found if isinstance(test, TextTest) and _is_exact(test)]
+        self._words_known = pa.array(sorted({word for test in exact for word in test.operands}), pa.string())
+        self._exact = {
+            test: np.array([word in test.operands for word in self._words_known.to_pylist()] + [False]) != test.negated
+            for test in exact
+        }
+        self._codes_by_signature: dict[bytes, int] = {}
+        self.table = self._words(np.array([self._missing_row()]))  # code 0: missing
+
+    def codes(self, array: pa.Array) -> Codes:
+        encoded = text_values(array).dictionary_encode()
+        distinct = encoded.dictionary
+        code_of = self._distinct_codes(distinct)
+        indices = encoded.indices.fill_null(len(distinct)) if encoded.indices.null_count else encoded.indices
+        return code_of[indices.to_numpy(zero_copy_only=False)]
+
+    def _distinct_codes(self, distinct: pa.Array) -> Codes:
+        """Return the code of each distinct value, and 0 behind them for NULL; new signatures extend the table."""
+        known = pc.index_in(distinct, value_set=self._words_known).fill_null(len(self._words_known))
+        outcomes = np.empty((len(distinct), 1 + len(self._tests)), dtype=np.int32)
+        outcomes[:, 0] = known.to_numpy(zero_copy_only=False)
+        folded: pa.Array | None = None
+        for column, test in enumerate(self._tests, start=1):
+            if test.ignore_case and test.operation != "matches" and folded is None:
+                folded = pa.array([text.casefold() for text in distinct.to_pylist()], pa.string())
+            subject = folded if folded is not None and test.ignore_case and test.operation != "matches" else distinct
+            outcomes[:, column] = judge_text(subject, test)
+        signatures, inverse = np.unique(outcomes, axis=0, return_inverse=True) if len(distinct) else (outcomes, [])
+        codes = np.array([self._code(signature) for signature in signatures], dtype=np.intp)
+        code_of = np.zeros(len(distinct) + 1, dtype=np.intp)
+        if len(distinct):
+            code_of[:-1] = codes[np.asarray(inverse).reshape(-1)]
+            code_of[:-1][pc.equal(distinct, "").to_numpy(zero_copy_only=False)] = 0
+        return code_of
+
+    def _code(self, signature: npt.NDArray[np.int32]) -> int:
+        key = signature.tobytes()
+        if key not in self._codes_by_signature:
+            accepted: dict[Test, bool] = {test: bool(row[signature[0]]) for test, row in self._exact.items()}
+            accepted |= {test: bool(signature[place]) for place, test in enumerate(self._tests, start=1)}
+            accepted |= {Constant(True): True, Constant(False): False}
+            row = [all(accepted[condition.test] for condition in requirement) for requirement in self._requirements]
+            self.table = np.concatenate([self.table, self._words(np.array([row]))])
+            self._codes_by_signature[key] = len(self.table) - 1
+        return self._codes_by_signature[key]
+
+
+def _is_exact(test: TextTest) -> bool:
+    return test.operation == "equals" and not test.ignore_case
+
+
+def judge_text(subject: pa.Array, test: TextTest) -> npt.NDArray[np.bool_]:
+    """Return which texts pass a test, shape (n,); for ignored case both sides are folded already."""
+    if test.operation == "equals":
+        hits = pc.is_in(subject, value_set=pa.array(test.operands, pa.string()))
+        return hits.to_numpy(zero_copy_only=False) != test.negated
+    passed = np.zeros(len(subject), dtype=bool)
+    for operand in test.operands:
+        if test.operation == "begins_with":
+            hits = pc.starts_with(subject, operand)
+        elif test.operation == "ends_with":
+            hits = pc.ends_with(subject, operand)
+        elif test.operation == "contains":
+            hits = pc.match_substring(subject, operand)
+        else:
+            hits = pc.match_substring_regex(subject, operand, ignore_case=test.ignore_case)
+        passed |= hits.to_numpy(zero_copy_only=False)
+    return passed != test.negated

@@ -1,0 +1,131 @@
+"""Shared scans: one per path, whatever the number of rules on it.
+
+A scan yields bitmaps, one per *output*: is there a row of the profile that ..., are there at least n rows that ...
+Outputs are numbered as they are asked for, and equal ones are one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from segengine.plan.rows import Clause, RowSet, clauses_of
+from segengine.project.model import Attribute, Path
+from segengine.project.values import Ranges, make_ranges
+
+BUCKET_SIZE = 32_768  # profiles a bucket, one bit each: Spark's own bitmap functions use the same number
+
+
+@dataclass(frozen=True)
+class SomeRow:
+    """The profile has a row that satisfies the clause (an empty clause: has a row at all)."""
+
+    clause: Clause
+
+
+@dataclass(frozen=True)
+class SomeRowOf:
+    """The profile has a row in one row set and not in another."""
+
+    inside: RowSet
+    outside: RowSet
+
+
+@dataclass(frozen=True)
+class RowCount:
+    """The profile has at least so many rows in a row set."""
+
+    rows: RowSet
+    at_least: int
+
+
+Output = SomeRow | SomeRowOf | RowCount
+
+
+@dataclass(frozen=True)
+class Scan:
+    """What one pass over the rows of a path yields.
+
+    `path` is None for the profiles themselves (one row each). `columns` are the attributes read; a kernel column is
+    named by its place (`c0`, `c1`, ...). `limits` are ranges outside of which no output looks at a row, per attribute
+    of the table itself.
+    """
+
+    audience: str
+    table: str
+    path: Path | None
+    columns: tuple[Attribute, ...]
+    outputs: tuple[Output, ...]
+    limits: tuple[tuple[Attribute, Ranges], ...] = ()
+
+    @property
+    def name(self) -> str:
+        """The scan for people."""
+        return self.path.name if self.path else self.table
+
+    def column_name(self, attribute: Attribute) -> str:
+        """Return the kernel's name of a column."""
+        return f"c{self.columns.index(attribute)}"
+
+
+def output_row_sets(output: Output) -> tuple[Clause, ...]:
+    """Return the clauses an output is made of."""
+    if isinstance(output, SomeRow):
+        return (output.clause,)
+    if isinstance(output, SomeRowOf):
+        return clauses_of(output.inside) + clauses_of(output.outside)
+    return clauses_of(output.rows)
+
+
+def rows_looked_at(output: Output) -> tuple[Clause, ...]:
+    """Return clauses one of which every row has to satisfy to make a difference to an output."""
+    if isinstance(output, SomeRow):
+        return (output.clause,)
+    return clauses_of(output.inside if isinstance(output, SomeRowOf) else output.rows)
+
+
+@dataclass
+class ScanBuilder:
+    """Collects the outputs asked of one scan."""
+
+    audience: str
+    table: str
+    path: Path | None
+    _outputs: dict[Output, int] = field(default_factory=dict)
+
+    def output(self, output: Output) -> int:
+        """Return the number of an output, the same for equal ones."""
+        return self._outputs.setdefault(output, len(self._outputs))
+
+    def build(self) -> Scan:
+        """Return the finished scan."""
+        outputs = tuple(self._outputs)
+        attributes = {c.attribute for output in outputs for clause in output_row_sets(output) for c in clause}
+        columns = tuple(sorted(attributes, key=lambda attribute: attribute.name))
+        return Scan(self.audience, self.table, self.path, columns, outputs, _limits(outputs, columns))
+
+
+def _limits(outputs: tuple[Output, ...], columns: tuple[Attribute, ...]) -> tuple[tuple[Attribute, Ranges], ...]:
+    """Return the hull of what the outputs look at, for each column of the table itself that bounds all of them."""
+    clauses = [clause for output in outputs for clause in rows_looked_at(output)]
+    limits = []
+    for attribute in columns:
+        hull = _hull([_accepted(clause, attribute) for clause in clauses])
+        if not attribute.hops and hull is not None:
+            limits.append((attribute, hull))
+    return tuple(limits)
+
+
+def _accepted(clause: Clause, attribute: Attribute) -> Ranges:
+    """Return the ranges a clause leaves to an attribute; everything where it may be missing."""
+    accepted = Ranges(((None, None),))
+    for condition in clause:
+        if condition.attribute == attribute and isinstance(condition.test, Ranges) and not condition.missing:
+            accepted = accepted.intersection(condition.test)
+    return accepted
+
+
+def _hull(accepted: list[Ranges]) -> Ranges | None:
+    spans = make_ranges(tuple(span for ranges in accepted for span in ranges.spans)).spans
+    if not spans or (spans[0][0] is None and spans[-1][1] is None):
+        return None
+    return Ranges(((spans[0][0], spans[-1][1]),))

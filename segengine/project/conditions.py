@@ -1,0 +1,238 @@
+"""Reading `where` and `among`: attribute first, then operator, then value."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from segengine.errors import Place
+from segengine.project.model import (
+    All,
+    AnyOf,
+    Attribute,
+    Condition,
+    Everyone,
+    Expression,
+    InSegment,
+    Not,
+    Schema,
+    Settings,
+)
+from segengine.project.nodes import Fields, Items, Node, Scalar
+from segengine.project.operators import (
+    BY_NAME,
+    MODIFIERS,
+    SCALAR_MEANS,
+    Operator,
+    build_test,
+    empty_test,
+    operators_for,
+)
+from segengine.project.paths import Unresolved, find_attribute
+from segengine.project.problems import Problems, did_you_mean
+from segengine.project.types import Family, LiteralError
+
+FindSegment = Callable[[str, Place], str | None]
+
+
+class ExpressionReader:
+    """Reads the expressions over one table: the profile's, or (`rows`) the rows of a path."""
+
+    def __init__(self, settings: Settings, schema: Schema, table: str, rows: bool, problems: Problems) -> None:
+        self._settings = settings
+        self._schema = schema
+        self._table = table
+        self._rows = rows
+        self._problems = problems
+
+    def read(self, node: Node, find_segment: FindSegment, *, top: bool = False) -> Expression | None:
+        """Return the expression of a node, or None where it has errors (which are reported)."""
+        if isinstance(node, Scalar) and node.text == "everyone" and top and not self._rows:
+            return Everyone(node.place)
+        if not isinstance(node, Fields):
+            self._problems.wrong_form(node, "a condition", "`attribute: value`, `all`, `any`, `not` or `in_segment`")
+            return None
+        if not node.entries:
+            self._problems.add(node.place, "SEG301", "the condition is empty.", "Write `everyone` for all profiles.")
+            return None
+        if len(node.entries) > 1:
+            keys = ", ".join(node.keys())
+            hint = "Put them as items under `all:` or `any:`."
+            self._problems.add(node.place, "SEG203", f"one condition has several keys ({keys}).", hint)
+            return None
+        key, value = node.entries[0]
+        word = key.text or ""
+        if word in ("all", "any"):
+            return self._list(word, key.place, value, find_segment)
+        if word == "not":
+            item = self.read(value, find_segment)
+            return None if item is None else Not(item, key.place)
+        if word == "in_segment":
+            return self._in_segment(key.place, value, find_segment)
+        return self._attribute(word, key.place, value)
+
+    def _list(self, word: str, place: Place, node: Node, find_segment: FindSegment) -> Expression | None:
+        if not isinstance(node, Items):
+            self._problems.wrong_form(node, f"`{word}`", "a list of conditions")
+            return None
+        if not node.nodes:
+            self._problems.add(place, "SEG301", f"`{word}` has no conditions.")
+            return None
+        items = [self.read(item, find_segment) for item in node.nodes]
+        good = tuple(item for item in items if item is not None)
+        if len(good) < len(items):
+            return None
+        return All(good, place) if word == "all" else AnyOf(good, place)
+
+    def _in_segment(self, place: Place, node: Node, find_segment: FindSegment) -> Expression | None:
+        name = self._problems.text(node, "in_segment")
+        if name is None:
+            return None
+        if self._rows:
+            hint = "Make it a rule of its own: `- intersect: {where: {in_segment: ...}}`."
+            self._problems.add(place, "SEG224", "in_segment cannot stand in a rule over rows.", hint)
+            return None
+        identity = find_segment(name, node.place)
+        return None if identity is None else InSegment(identity, place)
+
+    def _attribute(self, name: str, place: Place, value: Node) -> Expression | None:
+        attribute = find_attribute(self._settings, self._schema, self._table, name)
+        if isinstance(attribute, Unresolved):
+            if name in BY_NAME or name in MODIFIERS:
+                hint = "Write `attribute: {operator: value}`."
+                self._problems.add(place, "SEG203", f'operator "{name}" stands where an attribute should.', hint)
+            else:
+                self._problems.add(place, attribute.code, attribute.message, attribute.hint)
+            return None
+        if isinstance(value, Fields):
+            return self._operator_map(attribute, value)
+        return self._bare(attribute, value)
+
+    def _bare(self, attribute: Attribute, value: Scalar | Items) -> Expression | None:
+        """Return the condition of a value without operator: a scalar means equals, a list any_of."""
+        family = attribute.type.family
+        if isinstance(value, Items):
+            if family not in BY_NAME["any_of"].families:
+                hint = "Use `any:` with one condition each."
+                self._problems.add(
+                    value.place, "SEG206", f"a list does not fit {attribute.name} ({attribute.type}).", hint
+                )
+                return None
+            return self._condition(attribute, BY_NAME["any_of"], value, value.place, False)
+        if family is Family.BOOLEAN:
+            if value.text in ("true", "false"):
+                operator = BY_NAME["is_true" if value.text == "true" else "is_false"]
+                return self._condition(attribute, operator, Scalar("true", value.place), value.place, False)
+            self._null_or(value, attribute, "true or false")
+            return None
+        return self._condition(attribute, BY_NAME[SCALAR_MEANS[family]], value, value.place, False)
+
+    def _operator_map(self, attribute: Attribute, fields: Fields) -> Expression | None:
+        ignore_case = self._flag(fields, "ignore_case")
+        or_missing = self._flag(fields, "or_missing")
+        if ignore_case and attribute.type.family is not Family.TEXT:
+            message = f"ignore_case does not fit {attribute.name} ({attribute.type})."
+            self._problems.add(fields.key_place("ignore_case"), "SEG206", message)
+        items: list[Expression | None] = []
+        for key, value in fields.entries:
+            if key.text == "not":
+                items.append(self._negation(attribute, key.place, value, ignore_case))
+            elif key.text not in ("ignore_case", "or_missing"):
+                items.append(self._operation(attribute, key, value, ignore_case))
+        if not items:
+            self._problems.add(fields.place, "SEG301", f"no operator is given for {attribute.name}.")
+            return None
+        good = tuple(item for item in items if item is not None)
+        if len(good) < len(items):
+            return None
+        together = good[0] if len(good) == 1 else All(good, fields.place)
+        if not or_missing:
+            return together
+        test, missing = empty_test(True)
+        is_empty = Condition(attribute, test, missing, True, fields.place, f"{attribute.name} empty")
+        return AnyOf((together, is_empty), fields.place)
+
+    def _flag(self, fields: Fields, name: str) -> bool:
+        return bool(self._problems.boolean(fields.get(name), name))
+
+    def _negation(self, attribute: Attribute, place: Place, value: Node, ignore_case: bool) -> Expression | None:
+        if isinstance(value, Fields):
+            inner = self._operator_map(attribute, value)
+        elif ignore_case:  # the modifier beside `not` is about the value under it
+            name = "any_of" if isinstance(value, Items) else "equals"
+            inner = self._condition(attribute, BY_NAME[name], value, value.place, ignore_case)
+        else:
+            inner = self._bare(attribute, value)
+        return None if inner is None else Not(inner, place)
+
+    def _operation(self, attribute: Attribute, key: Scalar, value: Node, ignore_case: bool) -> Expression | None:
+        operator = BY_NAME.get(key.text or "")
+        fitting = [known.name for known in operators_for(attribute.type.family)]
+        if operator is None:
+            hint = did_you_mean(key.text or "", [*fitting, *MODIFIERS])
+            self._problems.add(key.place, "SEG205", f'there is no operator "{key.text}".', hint)
+            return None
+        if operator.name not in fitting:
+            message = f"operator {operator.name} does not fit {attribute.name} ({attribute.type})."
+            self._problems.add(key.place, "SEG206", message, f"Fitting: {', '.join(fitting)}.")
+            return None
+        return self._condition(attribute, operator, value, key.place, ignore_case)
+
+    def _condition(
+        self, attribute: Attribute, operator: Operator, value: Node, place: Place, ignore_case: bool
+    ) -> Condition | None:
+        literals = self._literals(attribute, operator, value)
+        if literals is None:
+            return None
+        shown = literals[0] if operator.argument in ("one", "boolean") else f"[{', '.join(literals)}]"
+        text = f"{attribute.name} {operator.name}" + ("" if operator.argument == "flag" else f" {shown}")
+        if operator.argument == "boolean":
+            test, missing = empty_test(literals[0] == "true")
+            return Condition(attribute, test, missing, True, place, text)
+        folding = ignore_case and attribute.type.family is Family.TEXT
+        try:
+            test = build_test(operator, literals, attribute.type, self._settings.time_zone, folding)
+        except LiteralError as error:
+            message = f"{attribute.name} ({attribute.type}) {operator.name} {shown}: {error}."
+            self._problems.add(value.place, "SEG207", message)
+            return None
+        return Condition(attribute, test, False, False, place, text + (" (ignoring case)" if folding else ""))
+
+    def _literals(self, attribute: Attribute, operator: Operator, value: Node) -> Sequence[str] | None:
+        """Return an operator's literals as text, checked for number and form but not yet for type."""
+        what = f"{attribute.name} {operator.name}"
+        if operator.argument in ("many", "pair") and isinstance(value, Items):
+            texts = [self._literal(item, what) for item in value.nodes]
+            if operator.argument == "pair" and len(texts) != 2:
+                self._problems.add(value.place, "SEG207", f"{what} has {len(texts)} values, expected [from, to].")
+                return None
+            if not texts:
+                self._problems.add(value.place, "SEG301", f"{what} has no values.")
+                return None
+            good = [text for text in texts if text is not None]
+            return good if len(good) == len(texts) else None
+        if operator.argument == "pair":
+            self._problems.wrong_form(value, what, "a list of two: [from, to]")
+            return None
+        text = self._literal(value, what)
+        if text is None:
+            return None
+        allowed = {"flag": ("true",), "boolean": ("true", "false")}.get(operator.argument)
+        if allowed and text not in allowed:
+            self._problems.add(value.place, "SEG207", f"{what} is {text!r}, expected {' or '.join(allowed)}.")
+            return None
+        return [text]
+
+    def _literal(self, node: Node, what: str) -> str | None:
+        if not isinstance(node, Scalar):
+            self._problems.wrong_form(node, what, "a single value")
+            return None
+        if node.text is None:
+            self._problems.add(node.place, "SEG208", f"{what} is null.", "Use `empty: true` to ask for missing values.")
+        return node.text
+
+    def _null_or(self, value: Scalar, attribute: Attribute, expected: str) -> None:
+        if value.text is None:
+            self._literal(value, attribute.name)
+            return
+        message = f"{attribute.name} ({attribute.type}) is {value.text!r}, expected {expected}."
+        self._problems.add(value.place, "SEG207", message)

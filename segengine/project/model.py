@@ -1,0 +1,303 @@
+"""The model of a project and its segments: frozen, typed, free of files and engines."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path as FilePath
+from typing import Literal
+
+from segengine.errors import Place
+from segengine.project.nodes import Fields
+from segengine.project.types import AttributeType
+from segengine.project.values import Test
+
+TableFormat = Literal["delta", "parquet", "csv"]
+
+
+@dataclass(frozen=True)
+class ColumnSetting:
+    """What the project says of a column where the stored one is not what is meant."""
+
+    name: str
+    type: AttributeType | None = None
+    source: str = ""
+    label: str = ""
+    zone: str = ""
+    place: Place = field(default=Place(), compare=False)
+
+
+@dataclass(frozen=True)
+class Table:
+    """A source table. `location` is a path, or a catalog name where `is_catalog`."""
+
+    name: str
+    location: str
+    is_catalog: bool
+    format: TableFormat
+    key: tuple[str, ...]
+    at: str
+    columns: tuple[ColumnSetting, ...]
+    prediction: bool = False
+    place: Place = field(default=Place(), compare=False)
+
+    def column_setting(self, name: str) -> ColumnSetting | None:
+        """Return what the project says of a column, or None."""
+        return next((column for column in self.columns if column.name == name), None)
+
+
+@dataclass(frozen=True)
+class Relationship:
+    """A many-to-one (or one-to-one) link from foreign key columns to a table's key."""
+
+    name: str
+    from_table: str
+    from_columns: tuple[str, ...]
+    to_table: str
+    one_to_one: bool = False
+    place: Place = field(default=Place(), compare=False)
+
+
+@dataclass(frozen=True)
+class Audience:
+    """A kind of profile and its table."""
+
+    name: str
+    table: str
+    place: Place = field(default=Place(), compare=False)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The project file after its environment's overlay."""
+
+    project: str
+    root: FilePath
+    time_zone: str
+    warehouse: str
+    definitions: str
+    engine: str
+    tables: Mapping[str, Table]
+    relationships: tuple[Relationship, ...]
+    audiences: Mapping[str, Audience]
+    environment: str = ""
+
+    def relationships_from(self, table: str) -> list[Relationship]:
+        """Return the many-to-one links that start at a table."""
+        return [link for link in self.relationships if link.from_table == table]
+
+    @property
+    def is_catalog_warehouse(self) -> bool:
+        """Whether results go to `catalog.schema` rather than to a path."""
+        return "/" not in self.warehouse and "\\" not in self.warehouse and "." in self.warehouse
+
+    @property
+    def warehouse_location(self) -> str:
+        """The warehouse as the engine needs it: an absolute path, a URL or `catalog.schema`."""
+        if self.is_catalog_warehouse or "://" in self.warehouse:
+            return self.warehouse.rstrip("/")
+        return str((self.root / self.warehouse).resolve())
+
+    def table_location(self, table: Table) -> str:
+        """A table's location as the engine needs it: an absolute path, a URL or a catalog name."""
+        if table.is_catalog or "://" in table.location:
+            return table.location
+        return str((self.root / table.location).resolve())
+
+
+@dataclass(frozen=True)
+class Schema:
+    """The columns and types of every table, from `schema.lock.yml` and the project file."""
+
+    columns: Mapping[str, Mapping[str, AttributeType]]
+    stored: Mapping[str, Mapping[str, str]]
+
+
+@dataclass(frozen=True)
+class Hop:
+    """One step along a relationship; `reverse` only for one-to-one links walked from the profile."""
+
+    relationship: Relationship
+    reverse: bool = False
+
+    @property
+    def target(self) -> str:
+        """The table this hop arrives at."""
+        return self.relationship.from_table if self.reverse else self.relationship.to_table
+
+
+@dataclass(frozen=True)
+class Attribute:
+    """A column seen from a base table, through look-ups along many-to-one relationships."""
+
+    base: str
+    hops: tuple[str, ...]
+    column: str
+    type: AttributeType
+
+    @property
+    def name(self) -> str:
+        """The attribute as users write it: `product.category`."""
+        return ".".join((*self.hops, self.column))
+
+
+@dataclass(frozen=True)
+class Condition:
+    """One attribute judged: the values accepted, and whether a missing value passes.
+
+    `about_missing`: the condition is `empty`, whose negation flips both; every other one is false on missing.
+    """
+
+    attribute: Attribute
+    test: Test
+    missing: bool = False
+    about_missing: bool = False
+    place: Place = field(default=Place(), compare=False)
+    text: str = field(default="", compare=False)
+
+    def negated(self) -> Condition:
+        """Return the condition `not` makes of this one."""
+        missing = (not self.missing) if self.about_missing else False
+        text = self.text.removeprefix("not ") if self.text.startswith("not ") else f"not {self.text}"
+        return Condition(self.attribute, self.test.complement(), missing, self.about_missing, self.place, text)
+
+
+@dataclass(frozen=True)
+class All:
+    """Every item holds."""
+
+    items: tuple[Expression, ...]
+    place: Place = field(default=Place(), compare=False)
+
+
+@dataclass(frozen=True)
+class AnyOf:
+    """At least one item holds."""
+
+    items: tuple[Expression, ...]
+    place: Place = field(default=Place(), compare=False)
+
+
+@dataclass(frozen=True)
+class Not:
+    """The item does not hold; moves inward to the conditions (`Condition.negated`)."""
+
+    item: Expression
+    place: Place = field(default=Place(), compare=False)
+
+
+@dataclass(frozen=True)
+class InSegment:
+    """The profile is a member of another segment; true or false, never missing."""
+
+    segment_id: str
+    place: Place = field(default=Place(), compare=False)
+
+
+@dataclass(frozen=True)
+class Everyone:
+    """Every profile."""
+
+    place: Place = field(default=Place(), compare=False)
+
+
+Expression = Condition | All | AnyOf | Not | InSegment | Everyone
+
+
+class Quantifier(StrEnum):
+    """How many rows must satisfy a rule over rows."""
+
+    ANY = "any"
+    ALL = "all"
+    NONE = "none"
+    AT_LEAST = "at_least"
+    AT_MOST = "at_most"
+    EXACTLY = "exactly"
+
+
+@dataclass(frozen=True)
+class Path:
+    """From the rows of a table to the profile, many-to-one all the way."""
+
+    over: str
+    hops: tuple[Hop, ...]
+
+    @property
+    def name(self) -> str:
+        """The path for people: `purchases > customer`."""
+        return " > ".join((self.over, *(hop.relationship.name for hop in self.hops)))
+
+
+@dataclass(frozen=True)
+class ProfileRule:
+    """Conditions on the profile itself."""
+
+    where: Expression
+    place: Place = field(default=Place(), compare=False)
+
+
+@dataclass(frozen=True)
+class RowsRule:
+    """Conditions on the rows of one path; `among` None: all rows, `where` None: every row satisfies."""
+
+    path: Path
+    quantifier: Quantifier
+    count: int
+    among: Expression | None
+    where: Expression | None
+    place: Place = field(default=Place(), compare=False)
+
+
+@dataclass(frozen=True)
+class Brackets:
+    """A bracketed list of steps."""
+
+    steps: tuple[Step, ...]
+    place: Place = field(default=Place(), compare=False)
+
+
+Rule = ProfileRule | RowsRule | Brackets
+SetOperator = Literal["union", "intersect", "except"]
+
+
+@dataclass(frozen=True)
+class Step:
+    """One rule and how it joins what stands before it (the first: `union` with nobody)."""
+
+    operator: SetOperator
+    rule: Rule
+
+
+@dataclass(frozen=True)
+class Definition:
+    """A definition as written: its fields as text with places."""
+
+    kind: str
+    id: str
+    name: str
+    fields: Fields
+    origin: str
+
+    @property
+    def place(self) -> Place:
+        """Where the definition begins."""
+        return self.fields.place
+
+
+SegmentType = Literal["dynamic", "static"]
+
+
+@dataclass(frozen=True)
+class Segment:
+    """A segment whose names are resolved and whose values are typed."""
+
+    id: str
+    name: str
+    description: str
+    tags: tuple[str, ...]
+    audience: str
+    type: SegmentType
+    output_table: str
+    steps: tuple[Step, ...]
+    place: Place = field(default=Place(), compare=False)

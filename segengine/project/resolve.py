@@ -1,0 +1,246 @@
+"""From a definition as written to a segment with resolved names and typed values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from segengine.errors import Place
+from segengine.project.conditions import ExpressionReader
+from segengine.project.model import (
+    Brackets,
+    Definition,
+    Expression,
+    Path,
+    ProfileRule,
+    Quantifier,
+    RowsRule,
+    Rule,
+    Schema,
+    Segment,
+    SegmentType,
+    SetOperator,
+    Settings,
+    Step,
+)
+from segengine.project.names import is_table_name, make_output_table
+from segengine.project.nodes import Fields, Items, Node, Scalar
+from segengine.project.paths import Unresolved, find_path
+from segengine.project.problems import Problems, did_you_mean
+
+SEGMENT_FIELDS = (
+    "kind",
+    "name",
+    "id",
+    "description",
+    "tags",
+    "audience",
+    "type",
+    "output_table",
+    "where",
+    "rules",
+)
+RULE_FIELDS = ("over", "via", "rows", "among", "where", "rules")
+SET_OPERATORS: tuple[SetOperator, ...] = ("union", "intersect", "except")
+COUNTS = (Quantifier.AT_LEAST, Quantifier.AT_MOST, Quantifier.EXACTLY)
+MAX_TAGS = 20
+
+
+@dataclass(frozen=True)
+class Context:
+    """What definitions are resolved against: the project, its columns, and the other segments by name and id."""
+
+    settings: Settings
+    schema: Schema
+    segment_ids: Mapping[str, str]
+    segment_audiences: Mapping[str, str]
+
+
+def segment_audience(definition: Definition, settings: Settings) -> str:
+    """Return the audience a definition names, or the project's only one (empty where it is unclear)."""
+    node = definition.fields.get("audience")
+    if isinstance(node, Scalar) and node.text:
+        return node.text
+    return next(iter(settings.audiences)) if len(settings.audiences) == 1 else ""
+
+
+def resolve_segment(definition: Definition, context: Context, problems: Problems) -> Segment | None:
+    """Return the segment a definition describes, or None where an error keeps it from being told."""
+    problems.subject = f'segment "{definition.name}"'
+    before = problems.error_count
+    fields = definition.fields
+    problems.fields(fields, "a segment", SEGMENT_FIELDS)
+    audience = segment_audience(definition, context.settings)
+    if audience not in context.settings.audiences:
+        known = context.settings.audiences
+        message = f'there is no audience "{audience}".' if audience else "the project has several audiences."
+        problems.add(fields.key_place("audience"), "SEG405", message, did_you_mean(audience, known))
+        return None
+    tags = problems.texts(fields.get("tags"), "tags")
+    if len(tags) > MAX_TAGS:
+        problems.add(fields.key_place("tags"), "SEG207", f"{len(tags)} tags, at most {MAX_TAGS} are allowed.")
+    types: tuple[SegmentType, ...] = ("dynamic", "static")
+    chosen = problems.choice(fields.get("type"), "type", types)
+    steps = _SegmentReader(context, audience, problems).read(fields)
+    output_table = _output_table(definition, problems)
+    if steps is None or problems.error_count > before:
+        return None
+    return Segment(
+        id=definition.id,
+        name=definition.name,
+        description=problems.text(fields.get("description"), "description") or "",
+        tags=tuple(dict.fromkeys(tags)),
+        audience=audience,
+        type=next((known for known in types if known == chosen), "dynamic"),
+        output_table=output_table,
+        steps=steps,
+        place=fields.place,
+    )
+
+
+def _output_table(definition: Definition, problems: Problems) -> str:
+    given = problems.text(definition.fields.get("output_table"), "output_table")
+    if given is None:
+        made = make_output_table(definition.name)
+        if not made:
+            message = f'no output table name can be made from "{definition.name}".'
+            problems.add(definition.place, "SEG406", message, "Give it one with `output_table:`.")
+        return made
+    if not is_table_name(given):
+        place = definition.fields.key_place("output_table")
+        problems.add(place, "SEG207", f'output_table "{given}" is not letters, digits and _, beginning with a letter.')
+    return given
+
+
+class _SegmentReader:
+    """Reads the rules of one segment."""
+
+    def __init__(self, context: Context, audience: str, problems: Problems) -> None:
+        self._context = context
+        self._profile_table = context.settings.audiences[audience].table
+        self._audience = audience
+        self._problems = problems
+
+    def read(self, fields: Fields) -> tuple[Step, ...] | None:
+        where, rules = fields.get("where"), fields.get("rules")
+        if (where is None) == (rules is None):
+            message = "has both `where` and `rules`." if where else "has neither `where` nor `rules`."
+            self._problems.add(fields.place, "SEG301", message, "Write `where: everyone` for all profiles.")
+            return None
+        if rules is not None:
+            return self._steps(rules)
+        expression = self._expression(where, self._profile_table, rows=False)
+        return None if expression is None else (Step("union", ProfileRule(expression, fields.key_place("where"))),)
+
+    def _steps(self, node: Node) -> tuple[Step, ...] | None:
+        if not isinstance(node, Items):
+            self._problems.wrong_form(node, "rules", "a list of rules")
+            return None
+        if not node.nodes:
+            self._problems.add(node.place, "SEG301", "the list of rules is empty.")
+            return None
+        steps = [self._first(node.nodes[0]), *(self._next(item) for item in node.nodes[1:])]
+        found = tuple(step for step in steps if step is not None)
+        return found if len(found) == len(steps) else None
+
+    def _first(self, node: Node) -> Step | None:
+        rule = self._rule(node)
+        return Step("union", rule) if rule else None
+
+    def _next(self, node: Node) -> Step | None:
+        names = node.keys() if isinstance(node, Fields) else []
+        operator = next((known for known in SET_OPERATORS if names == [known]), None)
+        if operator is None or not isinstance(node, Fields):
+            hint = "Write `- union: ...`, `- intersect: ...` or `- except: ...`."
+            self._problems.add(node.place, "SEG203", "each rule after the first needs exactly one set operator.", hint)
+            return None
+        rule = self._rule(node.entries[0][1])
+        return Step(operator, rule) if rule else None
+
+    def _rule(self, node: Node) -> Rule | None:
+        if isinstance(node, Fields) and len(node.entries) == 1 and node.keys()[0] in SET_OPERATORS:
+            message = f"the first rule of a list has nothing to {node.keys()[0]} with."
+            self._problems.add(node.place, "SEG203", message, "Write its fields without the set operator.")
+            return None
+        fields = self._problems.fields(node, "a rule", RULE_FIELDS)
+        if fields is None:
+            return None
+        if fields.get("rules") is not None:
+            return self._brackets(fields)
+        if fields.get("over") is not None:
+            return self._rows_rule(fields)
+        for name in ("via", "rows", "among"):
+            if fields.get(name) is not None:
+                self._problems.add(fields.key_place(name), "SEG203", f"`{name}` needs `over` beside it.")
+        where = fields.get("where")
+        if where is None:
+            self._problems.add(fields.place, "SEG301", "the rule is empty.", "Give it `where`, `over` or `rules`.")
+            return None
+        expression = self._expression(where, self._profile_table, rows=False)
+        return None if expression is None else ProfileRule(expression, fields.place)
+
+    def _brackets(self, fields: Fields) -> Rule | None:
+        if len(fields.entries) > 1:
+            self._problems.add(fields.place, "SEG203", "`rules` (brackets) stands alone in its rule.")
+        steps = self._steps(fields.get("rules") or Items(()))
+        return None if steps is None else Brackets(steps, fields.place)
+
+    def _rows_rule(self, fields: Fields) -> Rule | None:
+        over = self._problems.text(fields.get("over"), "over")
+        via = self._problems.texts(fields.get("via"), "via")
+        quantifier, count = self._quantifier(fields.get("rows"))
+        if over is None:
+            return None
+        path = find_path(self._context.settings, over, self._profile_table, via)
+        if isinstance(path, Unresolved):
+            self._problems.add(fields.key_place("over"), path.code, path.message, path.hint)
+            return None
+        before = self._problems.error_count
+        among = self._rows_expression(fields, "among", path)
+        where = self._rows_expression(fields, "where", path)
+        if where is None and fields.get("where") is None and quantifier is Quantifier.ALL:
+            self._problems.add(fields.place, "SEG301", "`rows: all` needs `where`: what must hold on all rows?")
+        if self._problems.error_count > before:
+            return None
+        return RowsRule(path, quantifier, count, among, where, fields.place)
+
+    def _rows_expression(self, fields: Fields, name: str, path: Path) -> Expression | None:
+        node = fields.get(name)
+        return None if node is None else self._expression(node, path.over, rows=True)
+
+    def _quantifier(self, node: Node | None) -> tuple[Quantifier, int]:
+        if node is None:
+            return Quantifier.ANY, 0
+        if isinstance(node, Scalar):
+            known = (Quantifier.ANY, Quantifier.ALL, Quantifier.NONE)
+            found = next((quantifier for quantifier in known if quantifier == node.text), None)
+            if found:
+                return found, 0
+        elif isinstance(node, Fields) and len(node.entries) == 1:
+            key, value = node.entries[0]
+            found = next((quantifier for quantifier in COUNTS if quantifier == key.text), None)
+            if found and isinstance(value, Scalar) and value.text and value.text.isdecimal() and len(value.text) < 10:
+                return found, int(value.text)
+        hint = "Write any, all, none, {at_least: 3}, {at_most: 3} or {exactly: 3}."
+        self._problems.add(node.place, "SEG223", "`rows` is no quantifier.", hint)
+        return Quantifier.ANY, 0
+
+    def _expression(self, node: Node | None, table: str, *, rows: bool) -> Expression | None:
+        if node is None:
+            return None
+        reader = ExpressionReader(self._context.settings, self._context.schema, table, rows, self._problems)
+        return reader.read(node, self._segment_id, top=True)
+
+    def _segment_id(self, name: str, place: Place) -> str | None:
+        """Return the id of the segment a name or an id means, reporting unknown ones and other audiences."""
+        identity = self._context.segment_ids.get(name)
+        if identity is None:
+            hint = did_you_mean(name, self._context.segment_ids)
+            self._problems.add(place, "SEG403", f'there is no segment "{name}".', hint)
+            return None
+        audience = self._context.segment_audiences.get(identity, "")
+        if audience != self._audience:
+            message = f'segment "{name}" is of audience "{audience}", this one of "{self._audience}".'
+            self._problems.add(place, "SEG405", message)
+            return None
+        return identity

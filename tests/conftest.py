@@ -1,0 +1,218 @@
+"""Sessions for tests, and which tests run by default.
+
+A test that takes `engine` runs once on the embedded engine and once on Spark, and with `-m connect` over a Spark
+Connect server too. Sessions start when a test first asks for one and stay open until pytest ends.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import pytest
+
+from segengine.engine import session as session_module
+from segengine.engine.session import EngineSession, activate, open_session
+from segengine.errors import EngineUnavailableError
+
+WITHOUT_ENGINE = ("unit", "golden")
+OFF_BY_DEFAULT = ("benchmark", "long")
+MODE_VARIABLE = "SPARK_CONNECT_MODE_ENABLED"
+
+# Small jobs are three times faster so; tests about adaptive execution turn it on themselves.
+TEST_SETTINGS = {"spark.sql.shuffle.partitions": "2", "spark.sql.adaptive.enabled": "false"}
+
+CONNECT_SERVER = """
+import sys
+from pathlib import Path
+from delta.pip_utils import configure_spark_with_delta_pip
+from pyspark.sql import SparkSession
+from segengine.engine.launch import spark_settings
+
+settings = {
+    **spark_settings(Path(sys.argv[1])),
+    "spark.driver.memory": "2g",
+    "spark.plugins": "org.apache.spark.sql.connect.SparkConnectPlugin",
+    "spark.connect.grpc.binding.address": "127.0.0.1",
+    "spark.connect.grpc.binding.port": sys.argv[2],
+}
+builder = SparkSession.builder.master("local[2]").appName("segengine-test-server")
+for key, value in settings.items():
+    builder = builder.config(key, value)
+configure_spark_with_delta_pip(builder).getOrCreate()
+print("ready", flush=True)
+sys.stdin.read()
+"""
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "engine" not in metafunc.fixturenames:
+        return
+    kinds = [pytest.param("embedded"), pytest.param("spark", marks=pytest.mark.spark)]
+    if asks_for(metafunc.config, "connect"):
+        kinds.append(pytest.param("connect", marks=pytest.mark.connect))
+    metafunc.parametrize("engine", kinds, indirect=True)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    for item in items:
+        names = getattr(item, "fixturenames", ())
+        if "connect_address" in names:
+            item.add_marker("connect")
+        if "spark_engine" in names:
+            item.add_marker("spark")
+    off = [marker for marker in OFF_BY_DEFAULT if not asks_for(config, marker)]
+    left_out = [item for item in items if any(item.get_closest_marker(marker) for marker in off)]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
+
+
+def asks_for(config: pytest.Config, marker: str) -> bool:
+    """Whether the -m option names the marker (`not marker` names it too: pytest itself then leaves it out)."""
+    return re.search(rf"\b{marker}\b", str(config.option.markexpr or "")) is not None
+
+
+@pytest.fixture(autouse=True)
+def refuse_session_in_unit_lane(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fail a unit or golden test that starts an engine; below `open_session`, however it was imported."""
+    lane = request.path.relative_to(Path(__file__).parent).parts[0]
+
+    def refuse(*_: object) -> EngineSession:
+        pytest.fail(f"A test of the {lane} lane started an engine session.")
+
+    if lane in WITHOUT_ENGINE:
+        monkeypatch.setattr(session_module, "_start", refuse)
+
+
+@pytest.fixture(scope="session")
+def open_once() -> Iterator[Callable[[str], EngineSession]]:
+    """Return a function that opens an engine at its first call and gives the same session from then on."""
+    opened: dict[str, EngineSession] = {}
+    refusals: dict[str, EngineUnavailableError] = {}
+
+    with ExitStack() as stack:
+
+        def get_session(name: str) -> EngineSession:
+            if name in refusals:
+                refuse_engine(name, refusals[name])
+            if name not in opened:
+                with environment_kept():
+                    try:
+                        opened[name] = stack.enter_context(open_session(name))
+                    except EngineUnavailableError as refusal:
+                        refusals[name] = refusal
+                        refuse_engine(name, refusal)
+                for key, value in TEST_SETTINGS.items():
+                    opened[name].spark.conf.set(key, value)
+            return opened[name]
+
+        yield get_session
+
+
+def refuse_engine(name: str, refusal: EngineUnavailableError) -> None:
+    """Skip the test with the reason, except for what a CI machine must have."""
+    if name == "embedded" or os.environ.get("CI") == "true":
+        pytest.fail(f"The engine {name} must be available here: {refusal}")
+    pytest.skip(f"The engine {name} is not available: {refusal}")
+
+
+@contextmanager
+def environment_kept() -> Iterator[None]:
+    """Undo what an open session sets for the whole process; `activate` sets it for one test."""
+    before = os.environ.get(MODE_VARIABLE)
+    try:
+        yield
+    finally:
+        os.environ.pop(MODE_VARIABLE, None)
+        if before is not None:
+            os.environ[MODE_VARIABLE] = before
+
+
+@pytest.fixture
+def engine(request: pytest.FixtureRequest, open_once: Callable[[str], EngineSession]) -> Iterator[EngineSession]:
+    """An open session of each engine in turn; views, cache and settings are as before after the test."""
+    name = request.getfixturevalue("connect_address") if request.param == "connect" else request.param
+    yield from lend_session(request, open_once(name))
+
+
+@pytest.fixture
+def embedded_engine(
+    request: pytest.FixtureRequest, open_once: Callable[[str], EngineSession]
+) -> Iterator[EngineSession]:
+    """The embedded engine alone, for tests where the engine is not what is tested."""
+    yield from lend_session(request, open_once("embedded"))
+
+
+@pytest.fixture
+def spark_engine(request: pytest.FixtureRequest, open_once: Callable[[str], EngineSession]) -> Iterator[EngineSession]:
+    """Spark alone, for what only Spark has; the test gets the marker `spark`."""
+    yield from lend_session(request, open_once("spark"))
+
+
+def lend_session(request: pytest.FixtureRequest, session: EngineSession) -> Iterator[EngineSession]:
+    from pyspark import cloudpickle
+
+    # Spark's workers cannot import test modules, so what a test defines travels whole, not by name.
+    cloudpickle.register_pickle_by_value(request.module)
+    with activate(session):
+        yield session
+        reset_session(session)
+
+
+def reset_session(session: EngineSession) -> None:
+    for table in session.spark.catalog.listTables():
+        if table.isTemporary:
+            session.spark.catalog.dropTempView(table.name)
+    if session.kind != "embedded":
+        session.spark.catalog.clearCache()
+    for key, value in {**TEST_SETTINGS, "spark.sql.session.timeZone": "UTC"}.items():
+        if session.spark.conf.get(key) != value:
+            session.spark.conf.set(key, value)
+
+
+@pytest.fixture(scope="session")
+def connect_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a Spark Connect server with Delta that runs as a process of its own."""
+    from segengine.engine.launch import check_java
+
+    try:
+        check_java()
+    except EngineUnavailableError as refusal:
+        refuse_engine("connect", refusal)
+    folder = tmp_path_factory.mktemp("connect")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    environment = {name: value for name, value in os.environ.items() if name != MODE_VARIABLE}
+    environment["PYSPARK_PYTHON"] = sys.executable
+    log = folder / "server.log"
+    with log.open("wb") as errors:
+        server = subprocess.Popen(
+            [sys.executable, "-c", CONNECT_SERVER, str(folder), str(port)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            env=environment,
+            cwd=folder,
+        )
+    assert server.stdin is not None
+    assert server.stdout is not None
+    try:
+        if not any(line.strip() == b"ready" for line in iter(server.stdout.readline, b"")):
+            reason = EngineUnavailableError(f"the server did not start: {log.read_text()[-500:]}")
+            refuse_engine("connect", reason)
+        yield f"sc://127.0.0.1:{port}"
+    finally:
+        server.stdin.close()
+        try:
+            server.wait(60)
+        except subprocess.TimeoutExpired:
+            server.kill()
+        server.stdout.close()

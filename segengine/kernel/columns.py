@@ -101,7 +101,7 @@ class OrderedIndex(ColumnIndex):
         values = np.arange(start, int(self._searched[-1]) + 1, dtype=np.int64)
         return start, np.searchsorted(self._searched, values, side="right").astype(np.intp)
 
-    def codes(self, array: pa.Array) -> Codes:
+    def codes(self, array: pa.Array) -> Codes:  # noqa: D102 - as in the base
         ordinals = read_ordinals(array, self.attribute.type)
         codes = self._search(ordinals) + self._below if self._below else self._search(ordinals)
         for place, value in ordinals.large.items():
@@ -115,9 +115,11 @@ class OrderedIndex(ColumnIndex):
 
     def _search(self, ordinals: Ordinals) -> Codes:
         if self._lookup is None:
-            return np.searchsorted(self._searched, ordinals.values, side="right")
+            searched: Codes = np.searchsorted(self._searched, ordinals.values, side="right")
+            return searched
         offsets = np.clip(ordinals.values, self._lookup_from, self._lookup_from + len(self._lookup) - 1)
-        return self._lookup[offsets - self._lookup_from]
+        found: Codes = self._lookup[offsets - self._lookup_from]
+        return found
 
 
 def _accepts_from(test: Test, start: int | float | None) -> bool:
@@ -147,12 +149,13 @@ class TextIndex(ColumnIndex):
         self._codes_by_signature: dict[bytes, int] = {}
         self.table = self._words(np.array([self._missing_row()]))  # code 0: missing
 
-    def codes(self, array: pa.Array) -> Codes:
+    def codes(self, array: pa.Array) -> Codes:  # noqa: D102 - as in the base
         encoded = text_values(array).dictionary_encode()
         distinct = encoded.dictionary
         code_of = self._distinct_codes(distinct)
         indices = encoded.indices.fill_null(len(distinct)) if encoded.indices.null_count else encoded.indices
-        return code_of[indices.to_numpy(zero_copy_only=False)]
+        codes: Codes = code_of[indices.to_numpy(zero_copy_only=False)]
+        return codes
 
     def _distinct_codes(self, distinct: pa.Array) -> Codes:
         """Return the code of each distinct value, and 0 behind them for NULL; new signatures extend the table."""
@@ -191,12 +194,11 @@ def _is_exact(test: TextTest) -> bool:
 
 def judge_text(subject: pa.Array, test: TextTest) -> npt.NDArray[np.bool_]:
     """Return which texts pass a test, shape (n,); for ignored case both sides are folded already."""
-    if test.operation == "equals":
-        hits = pc.is_in(subject, value_set=pa.array(test.operands, pa.string()))
-        return hits.to_numpy(zero_copy_only=False) != test.negated
-    passed = np.zeros(len(subject), dtype=bool)
+    passed: npt.NDArray[np.bool_] = np.zeros(len(subject), dtype=bool)
     for operand in test.operands:
-        if test.operation == "begins_with":
+        if test.operation == "equals":
+            hits = pc.equal(subject, operand)
+        elif test.operation == "begins_with":
             hits = pc.starts_with(subject, operand)
         elif test.operation == "ends_with":
             hits = pc.ends_with(subject, operand)

@@ -49,7 +49,6 @@ class _Layout:
         self.inside = self._layers([lane.inside for lane in self.lanes])
         self.outside = self._layers([lane.outside for lane in self.lanes])
         self.counters = self._layers(self.counted)
-        self.width = max(1, len(self.positions) // 64)
         trees = [s for lane in self.lanes for s in (lane.inside, lane.outside) if not isinstance(s, Clauses)]
         self.trees = {tree: self._leaves(tree) for tree in [*trees, *self.counted] if not isinstance(tree, Clauses)}
         self.width = max(1, len(self.positions) // 64)
@@ -214,7 +213,8 @@ class _States:
         if needed > len(self._bits):
             self._bits = _grown(self._bits, needed)
             self._counts = _grown(self._counts, needed)
-        return (slot_of[buckets] << _SHIFT) | ((keys - 1) & (BUCKET_SIZE - 1))
+        found: npt.NDArray[np.int64] = (slot_of[buckets] << _SHIFT) | ((keys - 1) & (BUCKET_SIZE - 1))
+        return found
 
     def update(self, words: Words, starts: AnyArray, places: AnyArray) -> None:
         """Take in the clause bits of a piece; `starts`: first row of each profile, `places`: where its state is."""
@@ -246,8 +246,9 @@ class _States:
                 place = positions[clause]
                 found |= (words[:, place // 64] >> np.uint64(place % 64)) & np.uint64(1) != 0
             return found
-        parts = [self._tree_bits(words, part, positions) for part in tree.parts]
-        return np.logical_or.reduce(parts) if isinstance(tree, Combined) else np.logical_and.reduce(parts)
+        join = np.logical_or if isinstance(tree, Combined) else np.logical_and
+        joined: npt.NDArray[np.bool_] = join.reduce([self._tree_bits(words, part, positions) for part in tree.parts])
+        return joined
 
     def _count(self, counted: Words, starts: AnyArray, places: AnyArray) -> None:
         """Add the set bits of each lane to the profiles' counters, which stop at their limit."""

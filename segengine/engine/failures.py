@@ -21,7 +21,7 @@ from segengine.errors import (
     encode_failure,
 )
 
-__all__ = ["coded_failure", "decode_failure", "encode_failure", "engine_errors", "last_line"]
+__all__ = ["coded_failure", "decode_failure", "describe_error", "encode_failure", "engine_errors", "last_line"]
 
 # By name: Py4J and gRPC may be missing, and PySpark has sibling classes for classic and Connect.
 _ENGINE_CLASSES = frozenset(
@@ -64,12 +64,12 @@ def _map_error(error: Exception, doing: str) -> SegEngineError | None:
         return kind(f"Failed while {doing}: {coded.message}", coded.hint)
     if _ENGINE_CLASSES.isdisjoint(base.__name__ for base in type(error).__mro__):
         return None
-    return RunError(f"Failed while {doing}: {_describe_error(error, text)}")
+    return RunError(f"Failed while {doing}: {describe_error(error)}")
 
 
-def _describe_error(error: Exception, text: str) -> str:
+def describe_error(error: Exception) -> str:
     """Return condition and cause in one line, without the values of rows, which engines put in quotes."""
-    line = _QUOTED.sub("'...'", _find_telling_line(error, text))
+    line = _QUOTED.sub("'...'", _find_telling_line(error, str(error)))
     condition = _read_condition(error)
     if condition and condition not in line:
         line = f"[{condition}] {line}"

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeVar
 from urllib.parse import urlsplit
 
-from segengine.engine.failures import last_line
+from segengine.engine.failures import describe_error
 from segengine.engine.launch import (
     BATCH_ROWS,
     DELTA_SETTINGS,
@@ -46,7 +46,7 @@ logger = logging.getLogger(__name__)
 Kind = Literal["embedded", "spark", "connect"]
 Answer = TypeVar("Answer")
 
-_ANSWER_SECONDS = 10.0
+_ANSWER_SECONDS = 8.0
 _CONNECT_PORT = 15002
 _MODE_VARIABLES = ("SPARK_CONNECT_MODE_ENABLED", "SPARK_REMOTE", "SPARK_LOCAL_REMOTE", "SPARK_API_MODE")
 
@@ -143,7 +143,8 @@ def _measure_parallelism(spark: SparkSession) -> int:
     """Return the engine's default number of tasks, by a small job: Connect has no context to ask."""
     from pyspark.sql import functions as F
 
-    answer = spark.range(4096).agg(F.max(F.spark_partition_id())).first()
+    tasks = spark.range(4096).select(F.spark_partition_id().alias("task"))
+    answer = tasks.agg(F.max("task")).first()
     return 1 + int(answer[0] if answer is not None and answer[0] is not None else 0)
 
 
@@ -166,7 +167,7 @@ def _start_embedded(stack: ExitStack) -> EngineSession:
         server.start(background=True)
     except RuntimeError as error:  # among others, a SAIL_... variable with a value it does not take
         raise EngineUnavailableError(
-            f"The embedded engine did not start: {last_line(str(error))}",
+            f"The embedded engine did not start: {describe_error(error)}",
             "Check the environment variables whose names start with SAIL_.",
         ) from error
     stack.callback(_quietly, server.stop)
@@ -259,11 +260,13 @@ def _start_remote(stack: ExitStack, address: str) -> EngineSession:
     place = _name_place(address)
     stack.enter_context(_api_mode("connect"))
     spark = _connect(stack, address, retries=2)
-    version = _ask_within(
-        _ANSWER_SECONDS,
-        lambda: spark.version,
-        EngineUnavailableError(f"No Spark Connect server answers at {place}.", "Check the address and the server."),
-    )
+    try:
+        version = _ask_within(_ANSWER_SECONDS, lambda: spark.version)
+    except Exception as error:
+        _quietly(spark.client.close)  # `stop` would wait for the same server once more
+        raise EngineUnavailableError(
+            f"No Spark Connect server answers at {place}.", "Check the address, and whether the server runs."
+        ) from error
     from pyspark.sql.connect.client.retries import DefaultPolicy
 
     # From here on a short break of the connection may heal; six tries are about a minute.
@@ -293,39 +296,52 @@ def _connect(stack: ExitStack, address: str, retries: int) -> SparkSession:
     from pyspark.sql import SparkSession
     from pyspark.sql.connect.client.retries import DefaultPolicy
 
+    hush_pyspark()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
             spark = SparkSession.builder.remote(address).create()
         except Exception as error:  # a malformed address: PySpark raises several classes
             raise EngineUnavailableError(
-                f"Cannot connect to {_name_place(address)}: {last_line(str(error))}", "Check the address."
+                f"Cannot connect to {_name_place(address)}: {describe_error(error)}", "Check the address."
             ) from error
     # The default tries for ten minutes, also to release a session whose server is gone.
     spark.client.set_retry_policies([DefaultPolicy(max_retries=retries)])
     _started.append(spark)
     stack.callback(_started.remove, spark)
-    stack.callback(_quietly, spark.stop)
+    stack.callback(_quietly, lambda: _stop_connected(spark))
     return spark
 
 
-def _ask_within(seconds: float, question: Callable[[], Answer], refusal: EngineUnavailableError) -> Answer:
-    """Return the answer, or raise the refusal: gRPC itself waits without end for a server that is silent."""
+def _stop_connected(spark: SparkSession) -> None:
+    from pyspark.sql.connect.client.retries import DefaultPolicy
+
+    # One more try is enough: where the server is gone, so is the session.
+    spark.client.set_retry_policies([DefaultPolicy(max_retries=1)])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        spark.stop()
+
+
+def _ask_within(seconds: float, question: Callable[[], Answer]) -> Answer:
+    """Return the answer, or raise its error or TimeoutError; gRPC waits without end for a server that is silent."""
     answers: list[Answer] = []
     errors: list[Exception] = []
 
     def ask() -> None:
         try:
             answers.append(question())
-        except Exception as error:  # noqa: BLE001 - handed to the caller's thread
+        except Exception as error:  # noqa: BLE001 - raised in the caller's thread
             errors.append(error)
 
     asking = threading.Thread(target=ask, daemon=True)
-    asking.start()
-    asking.join(seconds)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # PySpark warns that it gave up, and raises that as well
+        asking.start()
+        asking.join(seconds)
     if answers:
         return answers[0]
-    raise refusal from (errors[0] if errors else None)
+    raise errors[0] if errors else TimeoutError(f"No answer within {seconds} s.")
 
 
 @contextmanager
@@ -357,7 +373,7 @@ def _set_optional(spark: SparkSession, settings: dict[str, str]) -> None:
         try:
             spark.conf.set(key, value)
         except Exception as error:  # noqa: BLE001 - results are right without, only slower or in another form
-            logger.info("The engine refused the setting %s: %s", key, last_line(str(error)))
+            logger.info("The engine refused the setting %s: %s", key, describe_error(error))
 
 
 def _quietly(stop: Callable[[], object]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import sys
 import tempfile
 import zipfile
@@ -10,7 +11,7 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from segengine.engine.failures import last_line
+from segengine.engine.failures import describe_error
 from segengine.errors import EngineUnavailableError
 
 if TYPE_CHECKING:
@@ -27,24 +28,39 @@ def send_package(spark: SparkSession, place: str) -> None:
     and two ends that differ fail in ways nobody can explain. What is sent comes first on the workers' path.
     """
     with tempfile.TemporaryDirectory(prefix="segengine-", ignore_cleanup_errors=True) as folder:
-        package = Path(folder) / "segengine.zip"
-        with zipfile.ZipFile(package, "w", zipfile.ZIP_DEFLATED) as archive:
-            _add_files(archive, resources.files("segengine"), "segengine")
+        package = pack_package(Path(folder))
         try:
             spark.addArtifacts(str(package), pyfile=True)
         except Exception as error:  # a server without artifacts raises what it likes
             raise EngineUnavailableError(
-                f"The server at {place} did not take the package segengine: {last_line(str(error))}",
+                f"The server at {place} did not take the package segengine: {describe_error(error)}",
                 "It must be Spark 4.0 or newer and allow artifacts.",
             ) from error
 
 
-def _add_files(archive: zipfile.ZipFile, folder: Traversable, name: str) -> None:
-    for entry in folder.iterdir():
+def pack_package(folder: Path) -> Path:
+    """Return a zip file of segengine in the folder; same content, same name and same bytes.
+
+    A server keeps the files of all its sessions in one place and refuses a second one of the same name with other
+    bytes, so the name has a hash of the content, and entries have no time of their own.
+    """
+    files = list(_list_files(resources.files("segengine"), "segengine"))
+    digest = hashlib.sha256()
+    for name, content in files:
+        digest.update(f"{name} {len(content)} ".encode() + content)
+    package = folder / f"segengine-{digest.hexdigest()[:16]}.zip"
+    with zipfile.ZipFile(package, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in files:
+            archive.writestr(zipfile.ZipInfo(name), content, zipfile.ZIP_DEFLATED)
+    return package
+
+
+def _list_files(folder: Traversable, name: str) -> Iterator[tuple[str, bytes]]:
+    for entry in sorted(folder.iterdir(), key=lambda entry: entry.name):
         if entry.is_dir() and entry.name != "__pycache__":
-            _add_files(archive, entry, f"{name}/{entry.name}")
+            yield from _list_files(entry, f"{name}/{entry.name}")
         elif entry.is_file() and not entry.name.endswith(".pyc"):
-            archive.writestr(f"{name}/{entry.name}", entry.read_bytes())
+            yield f"{name}/{entry.name}", entry.read_bytes()
 
 
 def _describe_worker(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
@@ -66,7 +82,7 @@ def check_workers(spark: SparkSession, place: str) -> None:
         if "PYTHON_VERSION_MISMATCH" in str(error):
             raise EngineUnavailableError(f"{mismatch}.", hint) from error
         raise EngineUnavailableError(
-            f"The workers of the server at {place} cannot run segengine: {last_line(str(error))}",
+            f"The workers of the server at {place} cannot run segengine: {describe_error(error)}",
             "They need Python with numpy and pyarrow.",
         ) from error
     theirs = {str(row["version"]) for row in answers}

@@ -1,0 +1,181 @@
+"""Running a plan: scans by bucket through the kernel, then all segments on bitmaps."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+
+from segengine.engine.joins import BUCKET, ScanRows
+from segengine.engine.sources import Sources
+from segengine.errors import DATA_CONTRACT, coded_failure
+from segengine.kernel.bitmaps import BITMAP_BYTES, Words
+from segengine.kernel.formulas import evaluate_formulas
+from segengine.kernel.scan import BadColumnError, ScanKernel
+from segengine.plan.formulas import FormulaNode
+from segengine.plan.refresh import AudiencePlan
+from segengine.plan.scans import Scan
+from segengine.project.model import Schema
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
+
+BatchFunction = Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]
+
+# What travels to the formulas: the bitmaps of a scan (`source` its number), members of stored snapshots (`source`
+# their key), or the facts of a scan's task (JSON).
+_PARTS = "bucket int, source string, bits binary, facts string"
+_PARTS_ARROW = pa.schema(
+    [("bucket", pa.int32()), ("source", pa.string()), ("bits", pa.binary()), ("facts", pa.string())]
+)
+RESULTS = (
+    "segment_id string, bucket int, members binary, member_count int, entered_count int, left_count int, facts string"
+)
+_RESULTS_ARROW = pa.schema(
+    [
+        ("segment_id", pa.string()),
+        ("bucket", pa.int32()),
+        ("members", pa.binary()),
+        ("member_count", pa.int32()),
+        ("entered_count", pa.int32()),
+        ("left_count", pa.int32()),
+        ("facts", pa.string()),
+    ]
+)
+FACTS_BUCKET = 0  # buckets of profiles count from 1
+_ROWS_A_BATCH = 2_048  # of 4 KiB each
+
+
+def evaluate_plan(
+    plan: AudiencePlan,
+    sources: Sources,
+    schema: Schema,
+    keys: DataFrame,
+    snapshots: DataFrame | None,
+    parents: Sequence[str],
+    previous: Mapping[str, str],
+    partitions: int,
+) -> DataFrame:
+    """Return the members of every segment by bucket.
+
+    Args:
+        plan: What to evaluate.
+        sources: Where tables are read.
+        schema: The project's columns.
+        keys: `profile_id`, `profile_key` of the profiles that count.
+        snapshots: `bucket`, `source`, `bits` of stored members (parents outside of the run, preceding snapshots).
+        parents: The `source` of each stored parent, in the order of `plan.stored`.
+        previous: The `source` of each segment's preceding snapshot, by segment id.
+        partitions: Number of tasks after each exchange by bucket.
+
+    Returns:
+        One row per segment and bucket that has members now or had some before, and rows with `segment_id` ''
+        that carry the scans' facts.
+    """
+    parts = None
+    for number, scan in enumerate(plan.scans):
+        rows = ScanRows(scan, sources.settings, schema).frame(sources, keys)
+        part = rows.repartition(partitions, BUCKET).mapInArrow(make_scan_function(scan, number), _PARTS)
+        parts = part if parts is None else parts.unionByName(part)
+    if parts is None:
+        raise ValueError("a plan has at least the profile scan")
+    if snapshots is not None:
+        parts = parts.unionByName(snapshots.selectExpr("bucket", "source", "bits", "cast(null as string) as facts"))
+    function = make_formula_function(plan.nodes, dict(plan.members), list(parents), dict(previous))
+    return parts.repartition(partitions, BUCKET).mapInArrow(function, RESULTS)
+
+
+def make_scan_function(scan: Scan, number: int) -> BatchFunction:
+    """Return the function that turns rows of one scan into bitmaps; it sees whole buckets, in any order."""
+
+    def accumulate(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        kernel = ScanKernel(scan)
+        try:
+            kernel.add(batches)
+        except BadColumnError as error:
+            message = (
+                f'{error.count} value(s) of "{error.column}" in table "{scan.table}" are not of type {error.type}.'
+            )
+            raise coded_failure(DATA_CONTRACT, message) from None
+        if kernel.duplicate_count:
+            message = f'Profile table "{scan.table}" has {kernel.duplicate_count} duplicate profile id(s).'
+            raise coded_failure(DATA_CONTRACT, message)
+        if not kernel.row_count:
+            return
+        facts = {
+            "scan": scan.name,
+            "rows": kernel.row_count,
+            "orphans": kernel.orphan_count,
+            "invalid": kernel.invalid_counts(),
+        }
+        yield _parts(FACTS_BUCKET, str(number), None, json.dumps(facts))
+        for bucket, blob in kernel.bitmaps():
+            yield _parts(bucket, str(number), blob, None)
+
+    return accumulate
+
+
+def _parts(bucket: int, source: str, bits: bytes | None, facts: str | None) -> pa.RecordBatch:
+    return pa.record_batch([[bucket], [source], [bits], [facts]], schema=_PARTS_ARROW)
+
+
+def make_formula_function(
+    nodes: Sequence[FormulaNode], members: dict[str, int], parents: list[str], previous: dict[str, str]
+) -> BatchFunction:
+    """Return the function that evaluates all segments on the bitmaps of the buckets it sees."""
+    parent_places = {source: place for place, source in enumerate(parents)}
+
+    def evaluate(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        buckets: dict[int, dict[str, bytes]] = {}
+        for batch in batches:
+            for row in batch.to_pylist():
+                if row["bucket"] == FACTS_BUCKET:
+                    yield _facts(row["facts"])
+                elif row["bits"] is not None:
+                    buckets.setdefault(row["bucket"], {})[row["source"]] = row["bits"]
+        results = _Results()
+        for bucket, found in sorted(buckets.items()):
+            scans = {int(source): blob for source, blob in found.items() if source.isdecimal()}
+            stored = {place: found[source] for source, place in parent_places.items() if source in found}
+            bitmaps = evaluate_formulas(nodes, scans, stored)
+            for segment_id, node in members.items():
+                results.add(segment_id, bucket, bitmaps[node], found.get(previous.get(segment_id, "")))
+        yield from results.batches()
+
+    return evaluate
+
+
+def _facts(text: str) -> pa.RecordBatch:
+    return pa.record_batch([[""], [FACTS_BUCKET], [None], [0], [0], [0], [text]], schema=_RESULTS_ARROW)
+
+
+class _Results:
+    """Collects the segments' bitmaps of one task and gives them out by segment, so that files are clustered."""
+
+    def __init__(self) -> None:
+        self._rows: list[tuple[str, int, Words, int, int, int]] = []
+
+    def add(self, segment_id: str, bucket: int, members: Words, before: bytes | None) -> None:
+        count = int(np.bitwise_count(members).sum())
+        entered, left = count, 0
+        if before is not None:
+            old = np.frombuffer(before, dtype=np.uint64)
+            both = int(np.bitwise_count(members & old).sum())
+            entered, left = count - both, int(np.bitwise_count(old).sum()) - both
+        if count or left:
+            self._rows.append((segment_id, bucket, members, count, entered, left))
+
+    def batches(self) -> Iterator[pa.RecordBatch]:
+        self._rows.sort(key=lambda row: (row[0], row[1]))
+        for start in range(0, len(self._rows), _ROWS_A_BATCH):
+            rows = self._rows[start : start + _ROWS_A_BATCH]
+            ids, buckets, members, *counts = zip(*rows, strict=True)
+            offsets = pa.py_buffer((np.arange(len(rows) + 1) * BITMAP_BYTES).astype(np.int32))
+            bits = pa.Array.from_buffers(pa.binary(), len(rows), [None, offsets, pa.py_buffer(np.concatenate(members))])
+            numbers = [pa.array(values, pa.int32()) for values in counts]
+            no_facts = pa.nulls(len(rows), pa.string())
+            arrays = [pa.array(ids, pa.string()), pa.array(buckets, pa.int32()), bits, *numbers, no_facts]
+            yield pa.record_batch(arrays, schema=_RESULTS_ARROW)

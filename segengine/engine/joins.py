@@ -1,0 +1,192 @@
+"""The rows of a scan: a table, the path to the profile and all look-ups, joined once for all rules.
+
+Look-ups and path hops are left joins to tables with unique keys, so rows neither multiply nor vanish; a row whose path
+breaks has no profile key, and the kernel counts it. Equal prefixes of paths and look-ups are one join.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+from typing import TYPE_CHECKING
+
+from segengine.engine.sources import Sources, column, instant
+from segengine.kernel.scan import KEY
+from segengine.plan.scans import BUCKET_SIZE, Scan
+from segengine.project.model import Attribute, Hop, Schema, Settings, Table
+from segengine.project.paths import attribute_hops
+from segengine.project.types import EPOCH_DAY, Ordinal
+
+if TYPE_CHECKING:
+    from pyspark.sql import Column, DataFrame
+
+BUCKET = "bucket"
+_SHIFT = BUCKET_SIZE.bit_length() - 1
+
+
+@dataclass
+class _Joined:
+    """One table in the tree of joins, and the names its columns get in the joined rows."""
+
+    table: Table
+    hop: Hop | None
+    place: int
+    names: dict[str, str] = field(default_factory=dict)  # stored name -> name in the joined rows
+
+    def name_of(self, stored: str) -> str:
+        return self.names.setdefault(stored, f"t{self.place}_{len(self.names)}")
+
+
+class ScanRows:
+    """Builds the rows of one scan."""
+
+    def __init__(self, scan: Scan, settings: Settings, schema: Schema) -> None:
+        self._scan = scan
+        self._settings = settings
+        self._schema = schema
+        base = settings.tables[scan.table]
+        self._tree: dict[tuple[str, ...], _Joined] = {(): _Joined(base, None, 0)}
+        self._columns = [self._attribute_column(attribute) for attribute in scan.columns]
+        self._profile_id = self._profile_id_column()
+
+    def _attribute_column(self, attribute: Attribute) -> str:
+        node = self._node(attribute_hops(self._settings, attribute))
+        return node.name_of(stored_name(node.table, attribute.column))
+
+    def _profile_id_column(self) -> str:
+        if self._scan.path is None:
+            base = self._tree[()]
+            return base.name_of(stored_name(base.table, base.table.key[0]))
+        *before, last = self._scan.path.hops
+        node = self._node(before)
+        return node.name_of(stored_name(node.table, last.relationship.from_columns[0]))
+
+    def _node(self, hops: list[Hop]) -> _Joined:
+        """Return the joined table at the end of hops, adding the tables on the way and their keys."""
+        prefix: tuple[str, ...] = ()
+        node = self._tree[()]
+        for hop in hops:
+            prefix = (*prefix, _step_name(hop))
+            if prefix not in self._tree:
+                self._tree[prefix] = _Joined(self._settings.tables[hop.target], hop, len(self._tree))
+            for left, right in zip(*_link_columns(hop, self._settings), strict=True):
+                node.name_of(stored_name(node.table, left))
+                self._tree[prefix].name_of(stored_name(self._tree[prefix].table, right))
+            node = self._tree[prefix]
+        return node
+
+    def used_columns(self) -> Iterator[tuple[str, str]]:
+        """Yield (table, stored column) of everything the scan reads."""
+        for node in self._tree.values():
+            for name in node.names:
+                yield node.table.name, name
+
+    def unique_keys(self) -> set[tuple[str, tuple[str, ...]]]:
+        """Return (table, stored key columns) that must be unique for the joins to be right."""
+        keys = set()
+        for node in self._tree.values():
+            if node.hop is not None:
+                _, right = _link_columns(node.hop, self._settings)
+                keys.add((node.table.name, tuple(stored_name(node.table, name) for name in right)))
+        return keys
+
+    def frame(self, sources: Sources, keys: DataFrame) -> DataFrame:
+        """Return the rows: `profile_key` (NULL: no profile), `bucket`, and one column per attribute.
+
+        Args:
+            sources: Where tables are read.
+            keys: `profile_id` (text), `profile_key` of the profiles that count.
+        """
+        from pyspark.sql import functions as F
+
+        rows = self._read(sources, self._tree[()], self._limits())
+        for prefix, node in self._tree.items():
+            if node.hop is not None:
+                rows = self._join(rows, sources, self._tree[prefix[:-1]], node)
+        attributes = [F.col(name).alias(f"c{place}") for place, name in enumerate(self._columns)]
+        rows = rows.select(F.col(self._profile_id).cast("string").alias("row_profile_id"), *attributes)
+        how = "left" if self._scan.path else "inner"
+        joined = rows.join(keys, rows["row_profile_id"] == keys["profile_id"], how)
+        names = [f"c{place}" for place in range(len(attributes))]
+        bucket = (F.shiftright(F.col(KEY) - 1, _SHIFT) + 1).cast("int")
+        return joined.select(KEY, bucket.alias(BUCKET), *names)
+
+    def _read(self, sources: Sources, node: _Joined, limits: list[Column]) -> DataFrame:
+        rows = sources.read(node.table.name)
+        for limit in limits:
+            rows = rows.where(limit)
+        return rows.select(*[column(stored).alias(name) for stored, name in node.names.items()])
+
+    def _join(self, rows: DataFrame, sources: Sources, left: _Joined, right: _Joined) -> DataFrame:
+        from pyspark.sql import functions as F
+
+        if right.hop is None:
+            return rows
+        condition: Column | None = None
+        present: list[Column] = []
+        for left_name, right_name in zip(*_link_columns(right.hop, self._settings), strict=True):
+            left_column = F.col(left.name_of(stored_name(left.table, left_name)))
+            right_column = F.col(right.name_of(stored_name(right.table, right_name)))
+            if self._type(left.table, left_name) != self._type(right.table, right_name):
+                left_column, right_column = left_column.cast("string"), right_column.cast("string")
+            present.append(right_column.isNotNull() & (right_column.cast("string") != ""))
+            equal = left_column == right_column
+            condition = equal if condition is None else condition & equal
+        found = self._read(sources, right, [])
+        for there in present:
+            found = found.where(there)
+        return rows.join(found, condition, "left")
+
+    def _type(self, table: Table, name: str) -> str:
+        stored = self._schema.stored.get(table.name, {}).get(stored_name(table, name))
+        return stored or str(self._schema.columns[table.name].get(name))
+
+    def _limits(self) -> list[Column]:
+        """Return filters that drop rows no rule looks at, so that engines can skip files."""
+        from pyspark.sql import functions as F
+
+        base = self._tree[()].table
+        filters: list[Column] = []
+        for attribute, hull in self._scan.limits:
+            name = stored_name(base, attribute.column)
+            stored = self._schema.stored.get(base.name, {}).get(name, "")
+            if base.format != "delta" or stored not in ("date", "timestamp", "timestamp_ntz"):
+                continue
+            ((low, high),) = hull.spans
+            for bound, is_low in ((low, True), (high, False)):
+                literal = _time_literal(bound, stored)
+                if literal is not None:
+                    filters.append(column(name) >= F.lit(literal) if is_low else column(name) < F.lit(literal))
+        return filters
+
+
+def _time_literal(bound: Ordinal | None, stored: str) -> object | None:
+    """Return a bound as a value the engine compares with, or None where there is none it could hold."""
+    if bound is None:
+        return None
+    try:
+        if stored == "date":
+            day: date = EPOCH_DAY + timedelta(days=int(bound))
+            return day
+        moment = instant(int(bound))
+    except OverflowError:
+        return None
+    return moment if stored == "timestamp" else moment.replace(tzinfo=None)
+
+
+def stored_name(table: Table, name: str) -> str:
+    """Return the stored name of a column the project may have renamed."""
+    setting = table.column_setting(name)
+    return setting.source if setting and setting.source else name
+
+
+def _step_name(hop: Hop) -> str:
+    return f"^{hop.relationship.from_table}" if hop.reverse else hop.relationship.name
+
+
+def _link_columns(hop: Hop, settings: Settings) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the column names a hop joins: of the table it starts at, of the table it arrives at."""
+    one = settings.tables[hop.relationship.to_table].key
+    many = hop.relationship.from_columns
+    return (one, many) if hop.reverse else (many, one)

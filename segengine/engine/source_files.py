@@ -1,0 +1,156 @@
+"""Looking at source files without an engine: do they exist, which columns and types do they store, which version.
+
+The embedded engine reads a missing path as an empty table and some types not at all, so both are checked here, in
+Python, before anything is read.
+"""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from segengine.errors import DataContractError
+from segengine.project.types import parse_type
+
+_ARROW_NAMES = {
+    pa.bool_(): "boolean",
+    pa.int8(): "integer",
+    pa.int16(): "integer",
+    pa.int32(): "integer",
+    pa.int64(): "integer",
+    pa.float32(): "float",
+    pa.float64(): "double",
+    pa.string(): "text",
+    pa.large_string(): "text",
+    pa.date32(): "date",
+}
+
+
+def is_local(location: str) -> bool:
+    """Return whether a location is a path of this machine."""
+    return "://" not in location
+
+
+def list_files(table: str, location: str, suffix: str) -> list[str]:
+    """Return the data files of a Parquet or CSV source: the file itself, or all files of a folder and below.
+
+    Raises:
+        DataContractError: There is no such path, or no file in it.
+    """
+    path = Path(location)
+    if not path.exists():
+        raise missing_path(table, location)
+    found = [path] if path.is_file() else sorted(p for p in path.rglob(f"*{suffix}") if _is_data(p, path))
+    if not found:
+        raise DataContractError(f'Table "{table}": there is no {suffix} file in {location}.')
+    return [str(file) for file in found]
+
+
+def missing_path(table: str, location: str) -> DataContractError:
+    """Return the error of a source whose path does not exist."""
+    hint = "Check `path` in the project file; relative paths start at its folder."
+    return DataContractError(f'Table "{table}": there is nothing at {location}.', hint)
+
+
+def _is_data(file: Path, folder: Path) -> bool:
+    return file.is_file() and not any(part.startswith(("_", ".")) for part in file.relative_to(folder).parts)
+
+
+def delta_version(table: str, location: str) -> int:
+    """Return the newest version of a Delta table on this machine.
+
+    Raises:
+        DataContractError: There is no Delta table at that path.
+    """
+    from deltalake import DeltaTable
+    from deltalake.exceptions import DeltaError
+
+    if not Path(location).exists():
+        raise missing_path(table, location)
+    if not (Path(location) / "_delta_log").is_dir():
+        raise DataContractError(
+            f'Table "{table}": {location} is no Delta table.',
+            "Set `format: parquet` or `format: csv` if it is one of those.",
+        )
+    try:
+        return DeltaTable(location, without_files=True).version()
+    except (DeltaError, OSError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise DataContractError(f'Table "{table}": the Delta log at {location} cannot be read: {reason}.') from error
+
+
+def parquet_columns(table: str, files: list[str]) -> dict[str, str]:
+    """Return the columns and stored types of Parquet files.
+
+    Raises:
+        DataContractError: A file is not Parquet, or two files disagree on a column.
+    """
+    columns: dict[str, str] = {}
+    for file in files:
+        try:
+            footer = pq.ParquetFile(file)
+        except (pa.ArrowInvalid, OSError) as error:
+            raise DataContractError(f'Table "{table}": {file} is no readable Parquet file.') from error
+        physical = {
+            footer.schema.column(i).path: footer.schema.column(i).physical_type for i in range(len(footer.schema))
+        }
+        for name, type_ in _flat(footer.schema_arrow):
+            stored = "timestamp_ntz" if physical.get(name) == "INT96" else arrow_type_name(type_)
+            if columns.setdefault(name, stored) != stored:
+                raise DataContractError(
+                    f'Table "{table}": column "{name}" is {columns[name]} in one file and {stored} in {file}.'
+                )
+    return columns
+
+
+def csv_columns(table: str, files: list[str]) -> dict[str, str]:
+    """Return the columns of CSV files by their headers; all of them are text until the project says more.
+
+    Raises:
+        DataContractError: A file has no header, a name twice, or another header than the first.
+    """
+    headers = {tuple(_header(table, file)) for file in files}
+    if len(headers) > 1:
+        raise DataContractError(f'Table "{table}": its CSV files have different headers.')
+    return {name: "text" for name in headers.pop()}
+
+
+def _header(table: str, file: str) -> list[str]:
+    try:
+        with Path(file).open(encoding="utf-8-sig", newline="") as lines:
+            names = next(csv.reader(lines), [])
+    except UnicodeDecodeError as error:
+        raise DataContractError(f'Table "{table}": {file} is not UTF-8 text.') from error
+    if not names or "" in names or len(set(names)) < len(names):
+        raise DataContractError(f'Table "{table}": the first line of {file} is no header of distinct names.')
+    return names
+
+
+def _flat(schema: pa.Schema | pa.StructType, prefix: str = "") -> list[tuple[str, pa.DataType]]:
+    """Return the columns with the fields of structs as `struct.field`."""
+    found: list[tuple[str, pa.DataType]] = []
+    for field in schema:
+        found.append((prefix + field.name, field.type))
+        if pa.types.is_struct(field.type):
+            found += _flat(field.type, f"{prefix}{field.name}.")
+    return found
+
+
+def arrow_type_name(type_: pa.DataType) -> str:
+    """Return the stored type of an Arrow column; types that no engine reads keep Arrow's name."""
+    if type_ in _ARROW_NAMES:
+        return _ARROW_NAMES[type_]
+    if pa.types.is_decimal(type_):
+        return f"decimal({type_.precision},{type_.scale})"
+    if pa.types.is_timestamp(type_) and type_.unit != "ns":
+        return "timestamp" if type_.tz else "timestamp_ntz"
+    return "struct" if pa.types.is_struct(type_) else str(type_).replace(" ", "")
+
+
+def engine_type_name(text: str) -> str:
+    """Return the stored type of a column as an engine names it (`bigint`, `decimal(12,2)`, `array<string>`)."""
+    type_ = parse_type(text)
+    return str(type_) if type_ else text.split("<")[0].lower()

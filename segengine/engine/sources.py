@@ -1,0 +1,178 @@
+"""Reading source tables: pinned to one version, checked against the lock, cut off at `as_of`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
+
+from segengine.engine.failures import engine_errors
+from segengine.engine.session import EngineSession
+from segengine.engine.source_files import (
+    csv_columns,
+    delta_version,
+    engine_type_name,
+    is_local,
+    list_files,
+    parquet_columns,
+)
+from segengine.errors import DataContractError
+from segengine.project.model import Schema, Settings, Table
+from segengine.project.types import EPOCH
+
+if TYPE_CHECKING:
+    from pyspark.sql import Column, DataFrame
+
+Versions = Mapping[str, int | None]  # table -> pinned Delta version; None: cannot be pinned
+
+
+@dataclass(frozen=True)
+class Sources:
+    """The project's tables as one run reads them.
+
+    `as_of` is None for a run at the present: then nothing is cut off. Else rows of tables with a time column (`at`)
+    later than it are left out.
+    """
+
+    session: EngineSession
+    settings: Settings
+    versions: Versions
+    as_of: datetime | None = None
+
+    def read(self, name: str) -> DataFrame:
+        """Return a table's rows as stored, at the pinned version, up to `as_of`."""
+        table = self.settings.tables[name]
+        rows = _read(self.session, self.settings, table, self.versions.get(name))
+        return rows if self.as_of is None or not table.at else rows.where(self._until(table, self.as_of))
+
+    def _until(self, table: Table, as_of: datetime) -> Column:
+        from pyspark.sql import functions as F
+
+        setting = table.column_setting(table.at)
+        time = column(setting.source if setting and setting.source else table.at)
+        zone = ZoneInfo(setting.zone if setting and setting.zone else self.settings.time_zone)
+        stored = stored_columns(self.session, self.settings, table).get(table.at, "")
+        if stored == "date":
+            return time <= F.lit(as_of.astimezone(ZoneInfo(self.settings.time_zone)).date())
+        if stored == "timestamp":
+            return time <= F.lit(as_of)
+        return time.cast("timestamp_ntz") <= F.lit(as_of.astimezone(zone).replace(tzinfo=None))
+
+
+def column(name: str) -> Column:
+    """Return a column of a source by its stored name; `a.b` is field b of struct a."""
+    from pyspark.sql import functions as F
+
+    return F.col(".".join(f"`{part}`" for part in name.split(".")))
+
+
+def pin_versions(session: EngineSession, settings: Settings, tables: Iterator[str] | set[str]) -> dict[str, int | None]:
+    """Return the version each table is read at in this run; None where a table has none (Parquet, CSV, a view).
+
+    Raises:
+        DataContractError: A table does not exist or cannot be read.
+    """
+    return {name: _pin(session, settings, settings.tables[name]) for name in sorted(tables)}
+
+
+def _pin(session: EngineSession, settings: Settings, table: Table) -> int | None:
+    location = settings.table_location(table)
+    if table.format != "delta":
+        if is_local(location):
+            list_files(table.name, location, f".{table.format}")
+        return None
+    if is_local(location) and not table.is_catalog:
+        return delta_version(table.name, location)
+    if session.kind == "embedded":
+        raise DataContractError(
+            f'Table "{table.name}": the embedded engine reads files of this machine only.',
+            "Use `engine: spark` for catalog tables and remote paths.",
+        )
+    target = quoted(location) if table.is_catalog else f"delta.`{location}`"
+    with engine_errors(f'reading the history of table "{table.name}"'):
+        history = session.spark.sql(f"describe history {target} limit 1").collect()
+        return int(history[0]["version"])
+
+
+def quoted(name: str) -> str:
+    """Return a catalog name with every part in back quotes."""
+    return ".".join(f"`{part}`" for part in name.replace("`", "").split("."))
+
+
+def _read(session: EngineSession, settings: Settings, table: Table, version: int | None) -> DataFrame:
+    location = settings.table_location(table)
+    reader = session.spark.read
+    if version is not None:
+        reader = reader.option("versionAsOf", version)
+    if table.is_catalog:
+        return reader.table(location)
+    if table.format == "delta":
+        return reader.format("delta").load(location)
+    files = list_files(table.name, location, f".{table.format}") if is_local(location) else [location]
+    if table.format == "parquet":
+        return reader.parquet(*files)
+    schema = ", ".join(f"`{name}` string" for name in csv_columns(table.name, files))
+    csv = reader.option("header", True).option("escape", '"').option("multiLine", True).schema(schema)
+    return csv.csv(files)
+
+
+def stored_columns(session: EngineSession, settings: Settings, table: Table) -> dict[str, str]:
+    """Return a source's columns and stored types as they are now; fields of structs as `struct.field`.
+
+    Raises:
+        DataContractError: The source does not exist or cannot be read.
+    """
+    location = settings.table_location(table)
+    if table.format != "delta" and is_local(location) and not table.is_catalog:
+        files = list_files(table.name, location, f".{table.format}")
+        return parquet_columns(table.name, files) if table.format == "parquet" else csv_columns(table.name, files)
+    version = _pin(session, settings, table)
+    with engine_errors(f'reading the columns of table "{table.name}"'):
+        schema = _read(session, settings, table, version).schema
+    return dict(_flat_fields(schema))
+
+
+def _flat_fields(schema: Any, prefix: str = "") -> Iterator[tuple[str, str]]:
+    for field in schema.fields:
+        yield prefix + field.name, engine_type_name(field.dataType.simpleString())
+        if field.dataType.typeName() == "struct":
+            yield from _flat_fields(field.dataType, f"{prefix}{field.name}.")
+
+
+def check_against_lock(
+    session: EngineSession, settings: Settings, schema: Schema, used: Mapping[str, set[str]]
+) -> None:
+    """Compare the sources with `schema.lock.yml` for the columns a run uses.
+
+    Args:
+        session: The engine.
+        settings: The project.
+        schema: The lock's columns (`stored`).
+        used: The stored column names used of each table.
+
+    Raises:
+        DataContractError: A column is gone or has another type than when the lock was pulled; all of them are named.
+    """
+    wrong: list[str] = []
+    for name, wanted in sorted(used.items()):
+        found = stored_columns(session, settings, settings.tables[name])
+        locked = schema.stored.get(name, {})
+        for source in sorted(wanted):
+            if source not in found:
+                wrong.append(f'table "{name}" no longer has column "{source}"')
+            elif found[source] != locked.get(source, found[source]):
+                wrong.append(
+                    f'column "{source}" of table "{name}" is {found[source]} now, {locked[source]} in the lock'
+                )
+    if wrong:
+        raise DataContractError(
+            f"The sources changed since schema.lock.yml was pulled: {'; '.join(wrong)}.",
+            "If that is meant, run `segengine schema pull`, then `segengine validate`.",
+        )
+
+
+def instant(microseconds: int) -> datetime:
+    """Return microseconds since 1970 as an aware datetime in UTC."""
+    return EPOCH + timedelta(microseconds=microseconds)

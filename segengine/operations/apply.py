@@ -1,0 +1,299 @@
+"""`plan` and `apply`: compare definition files with the registry, and record them there.
+
+Merging is three-way per top-level field, tags as sets: what the file changed since it was last applied wins, what only
+a command changed stays, what both changed is a conflict.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import Literal
+
+from segengine.errors import ConfigError, Issue
+from segengine.operations.context import OpenProject, find_author
+from segengine.project.canonical import hash_segments
+from segengine.project.catalogue import Catalogue, check_definitions, raise_on_errors
+from segengine.project.definitions import load_definitions, load_files
+from segengine.project.model import Definition, Settings
+from segengine.project.nodes import Plain, from_plain, to_plain
+from segengine.project.problems import Problems
+from segengine.project.schema_lock import load_schema
+from segengine.store.registry import (
+    DefinitionRecord,
+    PlainFields,
+    Registry,
+    append_definitions,
+    create_registry,
+    make_change_id,
+    read_registry,
+    registry_control,
+)
+
+Side = Literal["file", "registry"]
+
+
+class Action(StrEnum):
+    """What `apply` would do with a definition."""
+
+    CREATE = "created"
+    CHANGE = "changed"
+    RENAME = "renamed"
+    KEEP = "unchanged"
+    REMOVE = "removed"
+    GONE = "gone from the files"
+    CONFLICT = "conflict"
+
+
+@dataclass(frozen=True)
+class PlannedChange:
+    """One definition, what happens to it, the fields concerned and the record to write."""
+
+    action: Action
+    kind: str
+    id: str
+    name: str
+    fields: tuple[str, ...]
+    note: str
+    record: DefinitionRecord | None
+
+
+@dataclass(frozen=True)
+class DefinitionPlan:
+    """What `apply` would change, and the issues that are no errors."""
+
+    changes: tuple[PlannedChange, ...]
+    issues: tuple[Issue, ...]
+    applied: bool = False
+
+    def of(self, action: Action) -> list[PlannedChange]:
+        """Return the changes of one action."""
+        return [change for change in self.changes if change.action is action]
+
+    @property
+    def has_changes(self) -> bool:
+        """Whether `apply` would write anything."""
+        return any(change.record is not None for change in self.changes)
+
+
+def plan_definitions(
+    project: OpenProject, files: Sequence[Path] = (), *, prune: bool = False, take: Side | None = None
+) -> DefinitionPlan:
+    """Return what `apply` would change.
+
+    Args:
+        project: The project.
+        files: Definition files; none: all of the project's definitions folder.
+        prune: Remove applied definitions that are gone from the files.
+        take: Which side wins where file and registry changed the same field.
+
+    Raises:
+        DefinitionError: The files, or files and registry together, have errors.
+    """
+    return _plan(project.settings, read_registry(project.warehouse), files, prune=prune, take=take)
+
+
+def apply_definitions(
+    project: OpenProject, files: Sequence[Path] = (), *, prune: bool = False, take: Side | None = None
+) -> DefinitionPlan:
+    """Record the definitions of the files in the registry, and return what changed.
+
+    Raises:
+        DefinitionError: The files, or files and registry together, have errors.
+        ConfigError: File and registry changed the same field and `take` does not say who wins.
+        LeaseHeldError: Somebody else is applying definitions.
+    """
+    create_registry(project.warehouse)
+    control = registry_control(project.warehouse)
+    with control.lease(make_change_id(datetime.now(UTC)), []) as lease:
+        registry = read_registry(project.warehouse, lease.before.published_id)
+        plan = _plan(project.settings, registry, files, prune=prune, take=take)
+        if conflicts := plan.of(Action.CONFLICT):
+            listed = "; ".join(f"{change.id} ({', '.join(change.fields)})" for change in conflicts)
+            raise ConfigError(
+                f"File and registry both changed: {listed}.", "Say who wins with --take file or --take registry."
+            )
+        records = [change.record for change in plan.changes if change.record is not None]
+        if records:
+            append_definitions(project.warehouse, lease, records)
+            control.publish(lease)
+    return replace(plan, applied=True)
+
+
+def _plan(
+    settings: Settings, registry: Registry, files: Sequence[Path], *, prune: bool, take: Side | None
+) -> DefinitionPlan:
+    problems = Problems()
+    schema = load_schema(settings, problems)
+    loaded = load_files(files, settings, problems) if files else load_definitions(settings, problems)
+    raise_on_errors(problems)
+    ids = {record.name: identity for identity, record in registry.live().items()}
+    ids |= {definition.name: definition.id for definition in loaded}
+    author, now = find_author(), datetime.now(UTC)
+    changes = [_compare(definition, registry, ids, take, author, now) for definition in loaded]
+    if not files:
+        changes += _gone(loaded, registry, prune, author, now)
+    merged = _merged_definitions(loaded, changes, registry)
+    catalogue = check_definitions(merged, settings, schema, problems)
+    raise_on_errors(problems)
+    hashed = _with_hashes(changes, catalogue, settings)
+    return DefinitionPlan(_note_renames(hashed, registry), tuple(problems.issues))
+
+
+def _compare(
+    definition: Definition,
+    registry: Registry,
+    ids: Mapping[str, str],
+    take: Side | None,
+    author: str,
+    now: datetime,
+) -> PlannedChange:
+    """Return what happens to one definition of a file."""
+    plain = to_plain(definition.fields)
+    fields = _with_references(plain, ids) if isinstance(plain, dict) else {}
+    ours: PlainFields = fields if isinstance(fields, dict) else {}
+    known = registry.newest.get(definition.id)
+    record = DefinitionRecord(
+        definition.kind, definition.id, 1, definition.name, ours, ours, f"file:{definition.origin}", author, now, "", ""
+    )
+    if known is None or known.removed:
+        version = known.version + 1 if known else 1
+        names = tuple(ours)
+        return PlannedChange(
+            Action.CREATE, record.kind, record.id, record.name, names, "", replace(record, version=version)
+        )
+    fields_after, conflicts = merge_fields(known.file_fields or {}, ours, known.fields, take)
+    if conflicts:
+        return PlannedChange(Action.CONFLICT, record.kind, record.id, record.name, conflicts, "", None)
+    changed = tuple(sorted(n for n in {*fields_after, *known.fields} if fields_after.get(n) != known.fields.get(n)))
+    if not changed and known.file_fields == ours:
+        return PlannedChange(Action.KEEP, record.kind, record.id, known.name, (), "", None)
+    name = str(fields_after.get("name") or definition.name)
+    after = replace(record, version=known.version + 1, name=name, fields=fields_after)
+    if not changed:
+        return PlannedChange(Action.KEEP, record.kind, record.id, name, (), "", after)
+    action = Action.RENAME if name != known.name else Action.CHANGE
+    note = f'was "{known.name}"' if action is Action.RENAME else ""
+    return PlannedChange(action, record.kind, record.id, name, changed, note, after)
+
+
+def merge_fields(
+    base: PlainFields, ours: PlainFields, theirs: PlainFields, take: Side | None
+) -> tuple[dict[str, Plain], tuple[str, ...]]:
+    """Return the merged fields, and the names of fields that file and registry changed differently.
+
+    Args:
+        base: What the file last applied.
+        ours: The file now.
+        theirs: The registry now.
+        take: Who wins a conflict; None: nobody.
+    """
+    merged: dict[str, Plain] = {}
+    conflicts = []
+    for name in dict.fromkeys((*ours, *theirs)):
+        before, mine, other = base.get(name), ours.get(name), theirs.get(name)
+        if mine == other or other == before:
+            value = mine
+        elif mine == before:
+            value = other
+        elif name == "tags":
+            value = _merge_tags(before, mine, other)
+        elif take is not None:
+            value = mine if take == "file" else other
+        else:
+            conflicts.append(name)
+            value = mine
+        if value is not None:
+            merged[name] = value
+    return merged, tuple(conflicts)
+
+
+def _merge_tags(before: Plain, mine: Plain, other: Plain) -> Plain:
+    """Return the tags with what either side added, without what either side removed."""
+    base, ours, theirs = _tags(before), _tags(mine), _tags(other)
+    kept: list[Plain] = [
+        tag for tag in dict.fromkeys((*ours, *theirs)) if tag not in base or (tag in ours and tag in theirs)
+    ]
+    return kept
+
+
+def _tags(value: Plain) -> list[str]:
+    return [str(tag) for tag in value] if isinstance(value, list) else [str(value)] if value else []
+
+
+def _with_references(value: Plain, ids: Mapping[str, str]) -> Plain:
+    """Return plain values with the names of segments under `in_segment` replaced by their ids."""
+    if isinstance(value, dict):
+        return {
+            key: ids.get(item, item) if key == "in_segment" and isinstance(item, str) else _with_references(item, ids)
+            for key, item in value.items()
+        }
+    return [_with_references(item, ids) for item in value] if isinstance(value, list) else value
+
+
+def show_references(value: Plain, names: Mapping[str, str]) -> Plain:
+    """Return plain values with the ids under `in_segment` replaced by the segments' present names."""
+    return _with_references(value, names)
+
+
+def _gone(
+    loaded: Sequence[Definition], registry: Registry, prune: bool, author: str, now: datetime
+) -> list[PlannedChange]:
+    """Return the applied definitions of files that no file has any more."""
+    there = {definition.id for definition in loaded}
+    changes = []
+    for record in registry.live().values():
+        if record.id in there or record.file_fields is None:
+            continue
+        removal = replace(record, version=record.version + 1, removed=True, author=author, recorded_at=now)
+        action = Action.REMOVE if prune else Action.GONE
+        note = "" if prune else "kept; remove it with --prune"
+        changes.append(PlannedChange(action, record.kind, record.id, record.name, (), note, removal if prune else None))
+    return changes
+
+
+def _merged_definitions(
+    loaded: Sequence[Definition], changes: Sequence[PlannedChange], registry: Registry
+) -> list[Definition]:
+    """Return all definitions as they would be: files with their places, the rest from the registry."""
+    by_id = {change.id: change for change in changes}
+    merged = []
+    for definition in loaded:
+        record = by_id[definition.id].record
+        if record is not None and record.fields != record.file_fields:
+            node = from_plain(dict(record.fields), definition.place)
+            definition = replace(definition, name=record.name, fields=node)  # type: ignore[arg-type] # a dict gives Fields
+        merged.append(definition)
+    there = {definition.id for definition in loaded}
+    removed = {change.id for change in changes if change.action is Action.REMOVE}
+    others = (r for r in registry.live().values() if r.id not in there and r.id not in removed)
+    return [*merged, *(record.as_definition() for record in others)]
+
+
+def _with_hashes(changes: Sequence[PlannedChange], catalogue: Catalogue, settings: Settings) -> list[PlannedChange]:
+    parents = {identity: catalogue.parents(identity) for identity in catalogue.segments}
+    hashes = hash_segments(catalogue.segments, parents, settings)
+    hashed = []
+    for change in changes:
+        if change.record is not None and change.id in hashes:
+            own = hashes[change.id]
+            record = replace(change.record, data_hash=own.data, metadata_hash=own.metadata)
+            change = replace(change, record=record)
+        hashed.append(change)
+    return hashed
+
+
+def _note_renames(changes: Sequence[PlannedChange], registry: Registry) -> tuple[PlannedChange, ...]:
+    """Return the changes with a note where one gone and one created definition mean the same."""
+    gone = {registry.newest[c.id].data_hash: c for c in changes if c.action in (Action.GONE, Action.REMOVE)}
+    noted = []
+    for change in changes:
+        same = gone.get(change.record.data_hash) if change.action is Action.CREATE and change.record else None
+        if same:
+            note = f'looks like "{same.name}" renamed; write `id: {same.id}` to keep its history'
+            change = replace(change, note=note)
+        noted.append(change)
+    return tuple(noted)

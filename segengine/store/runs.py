@@ -1,0 +1,161 @@
+"""Published runs: the chain back from the control row, and what each run says of each segment."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any
+
+from segengine.engine.failures import engine_errors
+from segengine.store.control import ControlRow
+from segengine.store.warehouse import SCHEMAS, Row, Warehouse
+
+
+class Status(StrEnum):
+    """How the last refresh of a segment ended."""
+
+    NOT_STARTED = "Not started"
+    QUEUED = "Queued"
+    REFRESHING = "Refreshing"
+    SUCCESSFUL = "Successful"
+    FAILED = "Failed"
+    SKIPPED = "Skipped"
+    CANCELED = "Canceled"
+
+
+@dataclass(frozen=True)
+class Run:
+    """One published run; times in UTC."""
+
+    run_id: str
+    previous_run_id: str
+    as_of: datetime
+    purpose: str
+    status: Status
+    engine: str
+    author: str
+    started_at: datetime
+    finished_at: datetime
+    source_versions: str
+    scans: str
+    error: str
+    segengine_version: str
+
+
+@dataclass(frozen=True)
+class SegmentRun:
+    """What one published run says of one segment; counts are None where it has no snapshot.
+
+    `snapshot_run_id` is the run whose snapshot it uses, '' where it has none.
+    """
+
+    run_id: str
+    segment_id: str
+    name: str
+    snapshot_version: int
+    snapshot_run_id: str
+    as_of: datetime
+    purpose: str
+    status: Status
+    profile_count: int | None
+    member_count: int | None
+    entered_count: int | None
+    left_count: int | None
+    definition_version: int
+    data_hash: str
+    parents_hash: str
+    parents: str
+    error: str
+    started_at: datetime
+    finished_at: datetime
+
+
+@dataclass(frozen=True)
+class History:
+    """Every published run and segment run, oldest first."""
+
+    runs: tuple[Run, ...]
+    segment_runs: tuple[SegmentRun, ...]
+
+    @property
+    def run_ids(self) -> tuple[str, ...]:
+        """The ids of the published runs, oldest first."""
+        return tuple(run.run_id for run in self.runs)
+
+    def of(self, segment_id: str) -> list[SegmentRun]:
+        """Return the runs of one segment, oldest first."""
+        return [run for run in self.segment_runs if run.segment_id == segment_id]
+
+    def last(self, segment_id: str) -> SegmentRun | None:
+        """Return the newest run of a segment, however it ended."""
+        return next((run for run in reversed(self.segment_runs) if run.segment_id == segment_id), None)
+
+    def snapshots(self, segment_id: str) -> list[SegmentRun]:
+        """Return the runs with a snapshot, by (as_of, run): the last one is current."""
+        good = [run for run in self.of(segment_id) if run.status is Status.SUCCESSFUL]
+        return sorted(good, key=lambda run: run.as_of)  # stable: runs of one as_of stay in order
+
+    def current(self, segment_id: str) -> SegmentRun | None:
+        """Return the published successful run with the greatest (as_of, run)."""
+        snapshots = self.snapshots(segment_id)
+        return snapshots[-1] if snapshots else None
+
+    def preceding(self, segment_id: str, as_of: datetime) -> SegmentRun | None:
+        """Return the newest successful run with an earlier as_of."""
+        earlier = [run for run in self.snapshots(segment_id) if run.as_of < as_of]
+        return earlier[-1] if earlier else None
+
+
+def read_history(warehouse: Warehouse, control: ControlRow) -> History:
+    """Return what is published: rows count only where the chain back from the control row reaches their run."""
+    if not control.published_id:
+        return History((), ())
+    by_id = {row["run_id"]: row for row in _collect(warehouse, "runs")}
+    chain = walk_chain(control.published_id, {run_id: row["previous_run_id"] for run_id, row in by_id.items()})
+    order = {run_id: place for place, run_id in enumerate(chain)}
+    runs = tuple(_run(by_id[run_id]) for run_id in chain)
+    rows = [row for row in _collect(warehouse, "segment_runs") if row["run_id"] in order]
+    rows.sort(key=lambda row: order[row["run_id"]])
+    return History(runs, tuple(_segment_run(row) for row in rows))
+
+
+def walk_chain(newest: str, previous: dict[str, str]) -> list[str]:
+    """Return the ids from the first published one to the newest."""
+    chain: list[str] = []
+    current = newest
+    while current and current in previous:
+        chain.append(current)
+        current = previous[current]
+    return chain[::-1]
+
+
+def _collect(warehouse: Warehouse, table: str) -> list[Row]:
+    with engine_errors(f"reading table {table}"):
+        rows: list[Row] = warehouse.read(table).toArrow().to_pylist()
+    return rows
+
+
+def _run(row: Row) -> Run:
+    return Run(**{**row, "status": Status(row["status"])})
+
+
+def _segment_run(row: Row) -> SegmentRun:
+    return SegmentRun(**{**row, "status": Status(row["status"])})
+
+
+def append_run(warehouse: Warehouse, run: Run, segment_runs: Sequence[SegmentRun]) -> None:
+    """Write the rows of a run; nobody reads them before the control row names the run."""
+    warehouse.append_rows("segment_runs", [_as_row("segment_runs", item) for item in segment_runs])
+    warehouse.append_rows("runs", [_as_row("runs", run)])
+
+
+def _as_row(table: str, item: Any) -> Row:
+    names: Iterable[str] = (column.split()[0] for column in SCHEMAS[table].split(", "))
+    return {name: str(value) if isinstance(value := getattr(item, name), StrEnum) else value for name in names}
+
+
+def make_run_id(started_at: datetime, token: str) -> str:
+    """Return a run id that sorts by time and repeats for nobody else."""
+    return f"run_{started_at.astimezone(UTC):%Y%m%dt%H%M%S}_{token[:8]}"

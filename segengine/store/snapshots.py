@@ -1,0 +1,75 @@
+"""Member snapshots: one bitmap per run, segment and bucket, never changed afterwards."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from segengine.engine.failures import engine_errors
+from segengine.store.runs import SegmentRun
+from segengine.store.warehouse import Warehouse
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
+
+_FEW_SEGMENTS = 200
+
+
+@dataclass(frozen=True)
+class SegmentCounts:
+    """What the written snapshot of one segment holds."""
+
+    member_count: int = 0
+    entered_count: int = 0
+    left_count: int = 0
+
+
+def write_snapshots(warehouse: Warehouse, run_id: str, results: DataFrame) -> None:
+    """Write evaluated members under a run's id; nobody reads them before the run is published."""
+    from pyspark.sql import functions as F
+
+    warehouse.append("segment_snapshots", results.withColumn("run_id", F.lit(run_id)))
+
+
+def read_counts(warehouse: Warehouse, run_id: str) -> tuple[dict[str, SegmentCounts], list[str]]:
+    """Return the counts of every segment a run wrote, and the facts its scans left (JSON)."""
+    from pyspark.sql import functions as F
+
+    rows = warehouse.read("segment_snapshots").where(F.col("run_id") == run_id)
+    names = ("member_count", "entered_count", "left_count")
+    with engine_errors("counting members"):
+        sums = rows.groupBy("segment_id").agg(*[F.sum(F.col(name).cast("bigint")).alias(name) for name in names])
+        counts = {row["segment_id"]: SegmentCounts(*(int(row[name]) for name in names)) for row in sums.collect()}
+        facts = [row["facts"] for row in rows.where(F.col("segment_id") == "").select("facts").collect()]
+    return {segment_id: count for segment_id, count in counts.items() if segment_id}, facts
+
+
+def snapshot_source(run: SegmentRun) -> str:
+    """Return the name under which a stored snapshot travels to the formulas."""
+    return f"{run.snapshot_run_id}/{run.segment_id}"
+
+
+def read_members(warehouse: Warehouse, runs: Sequence[SegmentRun]) -> DataFrame | None:
+    """Return `bucket`, `source`, `bits` of the snapshots that runs use; None where there are none."""
+    from pyspark.sql import functions as F
+
+    if not runs:
+        return None
+    wanted = sorted({run.snapshot_run_id for run in runs})
+    segments = sorted({run.segment_id for run in runs})
+    rows = warehouse.read("segment_snapshots").where(F.col("run_id").isin(wanted) & (F.col("member_count") > 0))
+    if len(segments) <= _FEW_SEGMENTS:
+        rows = rows.where(F.col("segment_id").isin(segments))
+    source = F.concat(F.col("run_id"), F.lit("/"), F.col("segment_id"))
+    return rows.select("bucket", source.alias("source"), F.col("members").alias("bits"))
+
+
+def load_bitmaps(warehouse: Warehouse, run: SegmentRun) -> Mapping[int, bytes]:
+    """Return one snapshot's bitmaps by bucket."""
+    rows = read_members(warehouse, [run])
+    if rows is None:
+        return {}
+    with engine_errors(f'reading the members of segment "{run.name}"'):
+        table = rows.select("bucket", "bits").toArrow()
+    return dict(zip(table.column("bucket").to_pylist(), table.column("bits").to_pylist(), strict=True))

@@ -1,0 +1,208 @@
+"""The project's own Delta tables: where they are, their schemas, how they are created, read and appended to."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from segengine.engine.failures import engine_errors
+from segengine.engine.session import EngineSession
+from segengine.engine.source_files import is_local
+from segengine.errors import ConfigError
+from segengine.project.model import Settings
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
+    from pyspark.sql.types import StructType
+
+_CONTROL = (
+    "name string, token string, owner string, work_id string, ids string, until timestamp, "
+    "published_id string, last_profile_key string"
+)
+SCHEMAS = {
+    "control": _CONTROL,
+    "registry_control": _CONTROL,
+    "definitions": (
+        "change_id string, previous_change_id string, kind string, id string, version int, name string, "
+        "fields string, file_fields string, origin string, author string, recorded_at timestamp, "
+        "data_hash string, metadata_hash string, removed boolean"
+    ),
+    "runs": (
+        "run_id string, previous_run_id string, as_of timestamp, purpose string, status string, engine string, "
+        "author string, started_at timestamp, finished_at timestamp, source_versions string, scans string, "
+        "error string, segengine_version string"
+    ),
+    "segment_runs": (
+        "run_id string, segment_id string, name string, snapshot_version int, snapshot_run_id string, "
+        "as_of timestamp, purpose string, status string, profile_count bigint, member_count bigint, "
+        "entered_count bigint, left_count bigint, definition_version int, data_hash string, parents_hash string, "
+        "parents string, error string, started_at timestamp, finished_at timestamp"
+    ),
+    "profile_keys": "audience string, profile_id string, profile_key bigint, run_id string",
+    "segment_snapshots": (
+        "run_id string, segment_id string, bucket int, members binary, member_count int, entered_count int, "
+        "left_count int, facts string"
+    ),
+}
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Warehouse:
+    """Access to the project's own tables over one engine session."""
+
+    session: EngineSession
+    location: str
+    is_catalog: bool
+
+    def path(self, table: str) -> str:
+        """Return a table's path, or its name in the catalog."""
+        return f"{self.location}.{table}" if self.is_catalog else f"{self.location}/{table}"
+
+    def sql_name(self, table: str) -> str:
+        """Return a table as SQL text names it."""
+        if self.is_catalog:
+            return ".".join(f"`{part}`" for part in self.path(table).replace("`", "").split("."))
+        return f"delta.`{self.path(table).replace('`', '')}`"
+
+    def exists(self, table: str) -> bool:
+        """Return whether a table has been created."""
+        if self.is_catalog:
+            with engine_errors(f"looking for table {table}"):
+                return bool(self.session.spark.catalog.tableExists(self.path(table)))
+        if is_local(self.location):
+            log = Path(self.path(table)) / "_delta_log"
+            return log.is_dir() and any(log.glob("*.json"))
+        try:
+            with engine_errors(f"looking for table {table}"):
+                return bool(self.session.spark.read.format("delta").load(self.path(table)).schema)
+        except Exception:  # noqa: BLE001 - stores differ in how they say "not there"; creating it tells the rest
+            return False
+
+    def schema(self, table: str) -> StructType:
+        """Return a table's schema; every column may be NULL."""
+        return make_schema(SCHEMAS[table])
+
+    def create(self, table: str, rows: Sequence[Row] = ()) -> None:
+        """Create a table, with first rows; does nothing where it exists.
+
+        Ids of profiles get no statistics in the Delta log, so that erasing a row erases the id.
+
+        Raises:
+            ConfigError: The warehouse cannot be written.
+        """
+        if self.exists(table):
+            return
+        self.check_writable()
+        with engine_errors(f"creating table {table} in {self.location}"):
+            writer = self._frame(table, rows).write.format("delta").mode("append")
+            if table == "profile_keys":
+                writer = writer.option("delta.dataSkippingNumIndexedCols", "0")
+            if self.is_catalog:
+                writer.saveAsTable(self.path(table))
+            else:
+                writer.save(self.path(table))
+
+    def check_writable(self) -> None:
+        """Raise where results cannot be written, before any work is done.
+
+        Raises:
+            ConfigError: The path is a file, or this user may not write there.
+        """
+        if self.is_catalog and self.session.kind == "embedded":
+            raise ConfigError(
+                f"The embedded engine cannot write to the catalog warehouse {self.location}.",
+                "Give `warehouse` a path (with a /), or use `engine: spark`.",
+            )
+        if self.is_catalog or not is_local(self.location):
+            return
+        probe = Path(self.location) / f".segengine-{uuid.uuid4().hex}"
+        try:
+            probe.parent.mkdir(parents=True, exist_ok=True)
+            probe.touch()
+            probe.unlink()
+        except OSError as error:
+            raise ConfigError(
+                f"The warehouse {self.location} cannot be written: {error.strerror}.",
+                "Check `warehouse` in the project file and the rights on that folder.",
+            ) from error
+
+    def read(self, table: str) -> DataFrame:
+        """Return all rows of a table, published or not."""
+        reader = self.session.spark.read
+        return reader.table(self.path(table)) if self.is_catalog else reader.format("delta").load(self.path(table))
+
+    def append(self, table: str, rows: DataFrame) -> None:
+        """Append rows in one commit, cast to the table's full schema in its order."""
+        from pyspark.sql import functions as F
+
+        schema = self.schema(table)
+        exact = rows.select(*[F.col(field.name).cast(field.dataType).alias(field.name) for field in schema.fields])
+        with engine_errors(f"writing to table {table}"):
+            writer = exact.write.format("delta").mode("append")
+            if self.is_catalog:
+                writer.saveAsTable(self.path(table))
+            else:
+                writer.save(self.path(table))
+
+    def append_rows(self, table: str, rows: Sequence[Row]) -> None:
+        """Append a few rows given as dicts; what a dict leaves out is NULL."""
+        if rows:
+            self.append(table, self._frame(table, rows).coalesce(1))
+
+    def _frame(self, table: str, rows: Sequence[Row]) -> DataFrame:
+        return make_frame(self.session, SCHEMAS[table], rows)
+
+    def update_one(
+        self, table: str, source: Mapping[str, object], source_schema: str, condition: str, changes: dict[str, str]
+    ) -> None:
+        """Change the one row of a control table where a condition on it holds: one MERGE, without any insert.
+
+        Args:
+            table: A table of one row with the column `name`.
+            source: The values as one row, `name` among them; values never become SQL text.
+            source_schema: Its columns and types.
+            condition: SQL over `t` (the table) and `s` (the source row).
+            changes: Column -> SQL over `t` and `s`.
+        """
+        view = f"segengine_{uuid.uuid4().hex}"
+        assignments = ", ".join(f"t.{name} = {value}" for name, value in changes.items())
+        make_frame(self.session, source_schema, [source]).createOrReplaceTempView(view)
+        try:
+            self.session.spark.sql(
+                f"merge into {self.sql_name(table)} t using {view} s on t.name = s.name "  # noqa: S608 - names are ours
+                f"when matched and {condition} then update set {assignments}"
+            ).collect()
+        finally:
+            self.session.spark.catalog.dropTempView(view)
+
+
+def make_schema(columns: str) -> StructType:
+    """Return a schema from `name type, ...`, every column nullable, without asking the engine."""
+    from pyspark.sql import types as T
+
+    kinds = {
+        "string": T.StringType(),
+        "int": T.IntegerType(),
+        "bigint": T.LongType(),
+        "boolean": T.BooleanType(),
+        "binary": T.BinaryType(),
+        "timestamp": T.TimestampType(),
+    }
+    pairs = [column.split() for column in columns.split(",")]
+    return T.StructType([T.StructField(name, kinds[kind], True) for name, kind in pairs])
+
+
+def make_frame(session: EngineSession, columns: str, rows: Sequence[Mapping[str, object]]) -> DataFrame:
+    """Return rows given as dicts as a frame of the given schema."""
+    schema = make_schema(columns)
+    values = [tuple(row.get(field.name) for field in schema.fields) for row in rows]
+    return session.spark.createDataFrame(values, schema)
+
+
+def open_warehouse(session: EngineSession, settings: Settings) -> Warehouse:
+    """Return the project's warehouse over a session."""
+    return Warehouse(session, settings.warehouse_location, settings.is_catalog_warehouse)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from bisect import bisect_right
 from collections.abc import Sequence
+from functools import reduce
 
 import numpy as np
 import numpy.typing as npt
@@ -194,17 +195,19 @@ def _is_exact(test: TextTest) -> bool:
 
 def judge_text(subject: pa.Array, test: TextTest) -> npt.NDArray[np.bool_]:
     """Return which texts pass a test, shape (n,); for ignored case both sides are folded already."""
-    passed: npt.NDArray[np.bool_] = np.zeros(len(subject), dtype=bool)
-    for operand in test.operands:
-        if test.operation == "equals":
-            hits = pc.equal(subject, operand)
-        elif test.operation == "begins_with":
-            hits = pc.starts_with(subject, operand)
-        elif test.operation == "ends_with":
-            hits = pc.ends_with(subject, operand)
-        elif test.operation == "contains":
-            hits = pc.match_substring(subject, operand)
-        else:
-            hits = pc.match_substring_regex(subject, operand, ignore_case=test.ignore_case)
-        passed |= hits.to_numpy(zero_copy_only=False)
-    return passed != test.negated
+    if test.operation == "equals":
+        hits = pc.is_in(subject, value_set=pa.array(test.operands, pa.string()))
+    else:
+        hits = reduce(pc.or_, [_judge_fragment(subject, test, operand) for operand in test.operands])
+    passed: npt.NDArray[np.bool_] = hits.to_numpy(zero_copy_only=False) != test.negated
+    return passed
+
+
+def _judge_fragment(subject: pa.Array, test: TextTest, operand: str) -> pa.Array:
+    if test.operation == "begins_with":
+        return pc.starts_with(subject, operand)
+    if test.operation == "ends_with":
+        return pc.ends_with(subject, operand)
+    if test.operation == "contains":
+        return pc.match_substring(subject, operand)
+    return pc.match_substring_regex(subject, operand, ignore_case=test.ignore_case)

@@ -14,15 +14,16 @@ from segengine.engine.evaluate import evaluate_plan
 from segengine.engine.joins import ScanRows, stored_name
 from segengine.engine.sources import Sources, check_against_lock, column, pin_versions
 from segengine.engine.uniqueness import check_unique_keys
-from segengine.errors import ConfigError, RunError, SegEngineError
+from segengine.errors import RunError, SegEngineError
 from segengine.kernel.bitmaps import BITMAP_BYTES
 from segengine.operations.context import OpenProject, find_author, load_registered
 from segengine.plan.refresh import AudiencePlan, plan_audience
 from segengine.plan.scans import BUCKET_SIZE
 from segengine.project.canonical import Hashes, hash_segments
 from segengine.project.catalogue import Catalogue
+from segengine.project.find import find_segment
 from segengine.project.model import Segment
-from segengine.project.problems import did_you_mean
+from segengine.project.walk import used_attributes
 from segengine.store.control import Control, Lease
 from segengine.store.profile_keys import add_profile_keys, check_profile_ids, read_profile_keys
 from segengine.store.registry import Registry
@@ -104,17 +105,11 @@ def refresh_segments(
     started_at = datetime.now(UTC)
     history = read_history(project.warehouse, control.read())
     chosen = _choose(catalogue, history, names)
-    run_id = make_run_id(started_at, _random_token())
+    run_id = make_run_id(started_at)
     with control.lease(run_id, sorted(chosen)) as lease:
         history = read_history(project.warehouse, lease.before)
         run = _Refresh(project, catalogue, registry, history, control, lease, as_of, started_at, progress)
         return run.execute(chosen)
-
-
-def _random_token() -> str:
-    import uuid
-
-    return uuid.uuid4().hex
 
 
 def _create_tables(project: OpenProject) -> Control:
@@ -140,19 +135,6 @@ def _choose(catalogue: Catalogue, history: History, names: Sequence[str]) -> dic
         }
     wanted = {find_segment(catalogue, name).id for name in names}
     return {segment_id: segment for segment_id, segment in catalogue.segments.items() if segment_id in wanted}
-
-
-def find_segment(catalogue: Catalogue, name: str) -> Segment:
-    """Return the applied segment a name or an id means.
-
-    Raises:
-        ConfigError: There is none.
-    """
-    for segment in catalogue.segments.values():
-        if name in (segment.id, segment.name):
-            return segment
-    known = [text for segment in catalogue.segments.values() for text in (segment.id, segment.name)]
-    raise ConfigError(f'There is no segment "{name}".', did_you_mean(name, known))
 
 
 class _Refresh:
@@ -339,12 +321,11 @@ class _Refresh:
 
     def _column_failures(self, chosen: Mapping[str, Segment]) -> dict[str, str]:
         """Return the segments that use a column with values that are errors, and what to say."""
-        from segengine.operations.usage import used_attributes
-
         bad = {(scan.name, name): count for scan in self._scans for name, count in scan.invalid.items()}
+        settings = self._project.settings
         failed: dict[str, str] = {}
         for segment_id, segment in chosen.items() if bad else ():
-            for scan_name, attribute in used_attributes(segment, self._project.settings):
+            for scan_name, attribute in used_attributes(segment.steps, settings.audiences[segment.audience].table):
                 if count := bad.get((scan_name, attribute.name)):
                     failed[segment_id] = f'{count} value(s) of "{attribute.name}" are infinite or out of range'
         return failed

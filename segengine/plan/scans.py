@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from segengine.plan.rows import Clause, RowSet, clauses_of
 from segengine.project.model import Attribute, Path
+from segengine.project.types import Family
 from segengine.project.values import Ranges, make_ranges
 
 BUCKET_SIZE = 32_768  # profiles a bucket, one bit each: Spark's own bitmap functions use the same number
@@ -105,14 +106,14 @@ class ScanBuilder:
 
 
 def _limits(outputs: tuple[Output, ...], columns: tuple[Attribute, ...]) -> tuple[tuple[Attribute, Ranges], ...]:
-    """Return the hull of what the outputs look at, for each column of the table itself that bounds all of them."""
+    """Return the hull of what the outputs look at, for each time column of the table itself that bounds all of them.
+
+    Times only: they are what tables are laid out by, so that an engine can skip files.
+    """
     clauses = [clause for output in outputs for clause in rows_looked_at(output)]
-    limits = []
-    for attribute in columns:
-        hull = _hull([_accepted(clause, attribute) for clause in clauses])
-        if not attribute.hops and hull is not None:
-            limits.append((attribute, hull))
-    return tuple(limits)
+    own = [column for column in columns if not column.hops and column.type.family in (Family.DATE, Family.TIMESTAMP)]
+    hulls = [(attribute, _hull([_accepted(clause, attribute) for clause in clauses])) for attribute in own]
+    return tuple((attribute, hull) for attribute, hull in hulls if hull is not None)
 
 
 def _accepted(clause: Clause, attribute: Attribute) -> Ranges:

@@ -2,30 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
 
 from segengine.errors import DefinitionError, Issue
 from segengine.project.definitions import load_definitions
 from segengine.project.logic import find_logic_issues
-from segengine.project.model import (
-    All,
-    AnyOf,
-    Brackets,
-    Definition,
-    Expression,
-    InSegment,
-    Not,
-    ProfileRule,
-    Schema,
-    Segment,
-    Settings,
-    Step,
-)
+from segengine.project.model import Definition, Schema, Segment, Settings
 from segengine.project.problems import Problems
 from segengine.project.resolve import Context, resolve_segment, segment_audience
 from segengine.project.schema_lock import load_schema
+from segengine.project.walk import find_parents
 
 
 @dataclass(frozen=True)
@@ -75,29 +63,6 @@ def check_definitions(
     ordered = {segment_id: segments[segment_id] for segment_id in order}
     by_id = {definition.id: definition for definition in unique}
     return Catalogue(settings, schema, ordered, by_id, tuple(problems.issues))
-
-
-def find_parents(steps: tuple[Step, ...]) -> tuple[str, ...]:
-    """Return the ids of the segments that rules refer to, sorted."""
-    return tuple(sorted(set(_references(steps))))
-
-
-def _references(steps: tuple[Step, ...]) -> Iterator[str]:
-    for step in steps:
-        if isinstance(step.rule, Brackets):
-            yield from _references(step.rule.steps)
-        elif isinstance(step.rule, ProfileRule):
-            yield from _expression_references(step.rule.where)
-
-
-def _expression_references(expression: Expression) -> Iterator[str]:
-    if isinstance(expression, InSegment):
-        yield expression.segment_id
-    elif isinstance(expression, Not):
-        yield from _expression_references(expression.item)
-    elif isinstance(expression, All | AnyOf):
-        for item in expression.items:
-            yield from _expression_references(item)
 
 
 def _find_duplicates(definitions: Sequence[Definition], problems: Problems) -> list[Definition]:

@@ -5,21 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from segengine.errors import Level
-from segengine.project.model import (
-    All,
-    AnyOf,
-    Attribute,
-    Brackets,
-    Condition,
-    Expression,
-    Not,
-    ProfileRule,
-    RowsRule,
-    Segment,
-    Step,
-)
+from segengine.project.model import All, AnyOf, Attribute, Condition, Expression, Not, Segment
 from segengine.project.problems import Problems
 from segengine.project.values import Constant, Ranges, TextTest
+from segengine.project.walk import rule_expressions, segment_rules
 
 
 def push_not_inward(expression: Expression, negate: bool = False) -> Expression:
@@ -64,21 +53,9 @@ def is_satisfiable(conditions: list[Condition]) -> bool:
 def find_logic_issues(segment: Segment, problems: Problems) -> None:
     """Report contradictions (errors) and conditions without effect (warnings) of a segment's rules."""
     problems.subject = f'segment "{segment.name}"'
-    for expression in _expressions(segment.steps):
-        _visit(push_not_inward(expression), [], problems)
-
-
-def _expressions(steps: tuple[Step, ...]) -> Iterator[Expression]:
-    for step in steps:
-        rule = step.rule
-        if isinstance(rule, Brackets):
-            yield from _expressions(rule.steps)
-        elif isinstance(rule, ProfileRule):
-            yield rule.where
-        elif isinstance(rule, RowsRule):
-            both = tuple(part for part in (rule.among, rule.where) if part is not None)
-            if both:
-                yield All(both, rule.place)
+    for rule in segment_rules(segment.steps):
+        if parts := rule_expressions(rule):
+            _visit(push_not_inward(All(parts, rule.place)), [], problems)
 
 
 def _visit(expression: Expression, around: list[Condition], problems: Problems) -> None:

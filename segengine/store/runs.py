@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
+from uuid import uuid4
 
 from segengine.engine.failures import engine_errors
 from segengine.store.control import ControlRow
@@ -156,6 +157,6 @@ def _as_row(table: str, item: Any) -> Row:
     return {name: str(value) if isinstance(value := getattr(item, name), StrEnum) else value for name in names}
 
 
-def make_run_id(started_at: datetime, token: str) -> str:
+def make_run_id(started_at: datetime) -> str:
     """Return a run id that sorts by time and repeats for nobody else."""
-    return f"run_{started_at.astimezone(UTC):%Y%m%dt%H%M%S}_{token[:8]}"
+    return f"run_{started_at.astimezone(UTC):%Y%m%dt%H%M%S}_{uuid4().hex[:8]}"

@@ -1,0 +1,170 @@
+"""The Python API: a project and what can be done with it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from datetime import datetime
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from segengine.errors import ConfigError
+from segengine.operations.apply import DefinitionPlan, Side, apply_definitions, plan_definitions
+from segengine.operations.context import OpenProject, open_project, open_settings
+from segengine.operations.explain import explain_refresh
+from segengine.operations.get import get_definitions
+from segengine.operations.output_tables import write_output_tables
+from segengine.operations.refresh import Progress, RefreshReport, refresh_segments
+from segengine.operations.schema import SchemaPull, pull_schema
+from segengine.operations.segments import (
+    PREVIEW_MEMBERS,
+    SegmentDetails,
+    SegmentSummary,
+    list_segments,
+    read_segment_members,
+    show_segment,
+)
+from segengine.operations.status import ProjectStatus, read_status
+from segengine.operations.validate import Validation, validate_project
+from segengine.plan.explain import AudienceExplanation
+from segengine.project.nodes import Plain
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+
+class Project:
+    """A segengine project: a folder with `segengine.yml`.
+
+    As a context manager it keeps one engine session for all calls inside the block; without, each call that needs one
+    opens and closes its own.
+
+        with segengine.Project("contoso") as project:
+            project.apply()
+            report = project.refresh()
+            ids = project.members("Millennials", limit=None)
+    """
+
+    def __init__(
+        self,
+        folder: Path | str = ".",
+        *,
+        environment: str = "",
+        engine: str = "",
+        spark: SparkSession | None = None,
+    ) -> None:
+        """Read the project file.
+
+        Args:
+            folder: The project's folder.
+            environment: Overlay of `environments` to use.
+            engine: "embedded", "spark" or "sc://host:port" instead of the project's own.
+            spark: A session to use (a notebook's); it is neither changed nor stopped.
+
+        Raises:
+            ConfigError: There is no project there, or no such environment.
+            DefinitionError: The project file has errors.
+        """
+        self.settings = open_settings(folder, environment, engine)
+        self._spark = spark
+        self._open: OpenProject | None = None
+        self._stack = ExitStack()
+
+    def __enter__(self) -> Project:
+        """Open the engine session that all calls inside the block share."""
+        self._open = self._stack.enter_context(open_project(self.settings, self._spark))
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close the session."""
+        self._open = None
+        self._stack.close()
+
+    @contextmanager
+    def _session(self) -> Iterator[OpenProject]:
+        if self._open is not None:
+            yield self._open
+            return
+        with open_project(self.settings, self._spark) as project:
+            yield project
+
+    def validate(self) -> Validation:
+        """Return every issue of the definition files; starts no engine."""
+        return validate_project(self.settings)
+
+    def explain(self, names: Sequence[str] = ()) -> list[AudienceExplanation]:
+        """Return what a refresh would read and share; starts no engine."""
+        return explain_refresh(self.settings, names)
+
+    def pull_schema(self) -> SchemaPull:
+        """Write the sources' columns and types to `schema.lock.yml`."""
+        with self._session() as project:
+            return pull_schema(project.session, self.settings)
+
+    def plan(self, files: Sequence[Path] = (), *, prune: bool = False, take: Side | None = None) -> DefinitionPlan:
+        """Return what `apply` would change in the registry."""
+        with self._session() as project:
+            return plan_definitions(project, files, prune=prune, take=take)
+
+    def apply(self, files: Sequence[Path] = (), *, prune: bool = False, take: Side | None = None) -> DefinitionPlan:
+        """Record the definition files in the registry."""
+        with self._session() as project:
+            return apply_definitions(project, files, prune=prune, take=take)
+
+    def get(self, names: Sequence[str] = ()) -> list[Plain]:
+        """Return applied definitions as plain fields."""
+        with self._session() as project:
+            return get_definitions(project, names)
+
+    def refresh(
+        self, names: Sequence[str] = (), *, as_of: datetime | None = None, progress: Progress | None = None
+    ) -> RefreshReport:
+        """Evaluate segments (all active ones, or the named) and publish their snapshots.
+
+        Raises:
+            DataContractError: A source is not as the project says; nothing was published.
+            LeaseHeldError: Another run is under way.
+            RunError: The engine failed; the last published state is untouched.
+        """
+        if as_of is not None and as_of.tzinfo is None:
+            raise ConfigError("as_of has no time zone.", "Example: datetime(2026, 6, 30, tzinfo=UTC).")
+        with self._session() as project:
+            if progress is None:
+                return refresh_segments(project, names, as_of=as_of)
+            return refresh_segments(project, names, as_of=as_of, progress=progress)
+
+    def segments(self) -> list[SegmentSummary]:
+        """Return a summary of every applied segment, by name."""
+        with self._session() as project:
+            return list_segments(project)
+
+    def segment(self, name: str) -> SegmentDetails:
+        """Return everything about one segment."""
+        with self._session() as project:
+            return show_segment(project, name)
+
+    def members(
+        self,
+        name: str,
+        *,
+        limit: int | None = PREVIEW_MEMBERS,
+        snapshot: int | None = None,
+        at: datetime | None = None,
+    ) -> list[str]:
+        """Return the ids of a segment's members: the first `limit` by profile key, or all (None)."""
+        with self._session() as project:
+            members = read_segment_members(project, name, limit=limit, snapshot=snapshot, at=at)
+            return [str(profile_id) for batch in members.batches for profile_id in batch.to_pylist()]
+
+    def write_output_tables(self, names: Sequence[str]) -> list[str]:
+        """Write the output tables of segments and return the tables' names."""
+        with self._session() as project:
+            return write_output_tables(project, names)
+
+    def status(self, limit: int = 10) -> ProjectStatus:
+        """Return who holds the lease and how the newest runs ended."""
+        with self._session() as project:
+            return read_status(project, limit)

@@ -1,0 +1,196 @@
+"""Commands on definitions: validate, plan, apply, get, explain."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import click
+
+from segengine.cli.options import output_option, project_options
+from segengine.cli.output import Column, emit_document, emit_rows, print_table, show_count
+
+if TYPE_CHECKING:
+    from segengine.operations.apply import DefinitionPlan
+    from segengine.plan.explain import AudienceExplanation
+
+SIGNS = {"created": "+", "changed": "~", "renamed": "~", "removed": "-", "gone from the files": "?", "conflict": "!"}
+
+
+@click.command()
+@project_options
+@output_option("table", "json", "yaml", "csv")
+@click.pass_context
+def validate(context: click.Context, conf: Path, environment: str, engine: str, output: str) -> None:
+    """Check every definition file; needs no engine and no data.
+
+    Prints every problem of every file: place, level, code, what was found, what was expected. Exit code 3 where there
+    is an error.
+    """
+    from segengine.operations.validate import validate_project
+    from segengine.project.settings import load_settings
+
+    result = validate_project(load_settings(conf, environment))
+    if output == "table":
+        for issue in result.issues:
+            click.echo(str(issue))
+        errors = result.error_count
+        rest = len(result.issues) - errors
+        click.echo(f"{result.definition_count} definition(s): {errors} error(s), {rest} other issue(s)")
+    else:
+        emit_rows(output, "issues", [issue.as_dict() for issue in result.issues], [])
+    if result.error_count:
+        context.exit(3)
+
+
+def _file_arguments(command: Any) -> Any:
+    files = click.argument("files", nargs=-1, type=click.Path(exists=True, dir_okay=False, path_type=Path))
+    prune = click.option("--prune", is_flag=True, help="Remove applied definitions that are gone from the files.")
+    take = click.option(
+        "--take", type=click.Choice(["file", "registry"]), help="Who wins where both changed the same field."
+    )
+    return files(prune(take(command)))
+
+
+@click.command()
+@_file_arguments
+@project_options
+@output_option("table", "json", "yaml", "csv")
+def plan(
+    files: tuple[Path, ...],
+    prune: bool,
+    take: Literal["file", "registry"] | None,
+    conf: Path,
+    environment: str,
+    engine: str,
+    output: str,
+) -> None:
+    """Show what `apply` would change in the registry (FILES: only these)."""
+    from segengine.api import Project
+
+    project = Project(conf, environment=environment, engine=engine)
+    _show_plan(project.plan(files, prune=prune, take=take), output)
+
+
+@click.command()
+@_file_arguments
+@click.option("--dry-run", is_flag=True, envvar="SEGENGINE_DRY_RUN", help="Only show what would change (as `plan`).")
+@project_options
+@output_option("table", "json", "yaml", "csv")
+def apply(
+    files: tuple[Path, ...],
+    prune: bool,
+    take: Literal["file", "registry"] | None,
+    dry_run: bool,
+    conf: Path,
+    environment: str,
+    engine: str,
+    output: str,
+) -> None:
+    """Record the definition files in the registry: what is there is what runs (FILES: only these)."""
+    from segengine.api import Project
+
+    project = Project(conf, environment=environment, engine=engine)
+    act = project.plan if dry_run else project.apply
+    _show_plan(act(files, prune=prune, take=take), output)
+
+
+def _show_plan(result: DefinitionPlan, output: str) -> None:
+    rows: list[dict[str, Any]] = [
+        {
+            "action": str(change.action),
+            "kind": change.kind,
+            "id": change.id,
+            "name": change.name,
+            "fields": list(change.fields),
+            "note": change.note,
+        }
+        for change in result.changes
+    ]
+    if output != "table":
+        emit_rows(output, "changes", rows, [])
+        return
+    for issue in result.issues:
+        click.echo(str(issue), err=True)
+    for row in rows:
+        if row["action"] == "unchanged":
+            continue
+        shown = f" ({', '.join(row['fields'])})" if row["fields"] and row["action"] != "created" else ""
+        note = f"; {row['note']}" if row["note"] else ""
+        click.echo(f'{SIGNS[row["action"]]} {row["kind"]} {row["id"]} "{row["name"]}" {row["action"]}{shown}{note}')
+    counts = {
+        action: sum(row["action"] == action for row in rows) for action in dict.fromkeys(r["action"] for r in rows)
+    }
+    summary = ", ".join(f"{count} {action}" for action, count in counts.items()) or "nothing to do"
+    click.echo(f"{'applied' if result.applied else 'plan'}: {summary}")
+
+
+@click.command()
+@click.argument("names", nargs=-1, metavar="[NAME ...]")
+@project_options
+@output_option("yaml", "json")
+def get(names: tuple[str, ...], conf: Path, environment: str, engine: str, output: str) -> None:
+    """Print applied definitions as the YAML that `apply` takes."""
+    from segengine.api import Project
+    from segengine.project.nodes import dump_documents
+
+    definitions = Project(conf, environment=environment, engine=engine).get(names)
+    if output == "yaml":
+        click.echo(dump_documents(definitions), nl=False)
+    else:
+        emit_document(output, {"definitions": definitions})
+
+
+@click.command()
+@click.argument("names", nargs=-1, metavar="[NAME ...]")
+@project_options
+@output_option("table", "json", "yaml")
+def explain(names: tuple[str, ...], conf: Path, environment: str, engine: str, output: str) -> None:
+    """Show what a refresh of the definition files reads: scans, clauses, shared parts, order. Starts no engine."""
+    from segengine.operations.explain import explain_refresh
+    from segengine.project.settings import load_settings
+
+    explanations = explain_refresh(load_settings(conf, environment), names)
+    if output != "table":
+        emit_document(output, {"audiences": [asdict(explanation) for explanation in explanations]})
+        return
+    for explanation in explanations:
+        _show_explanation(explanation)
+
+
+def _show_explanation(explanation: AudienceExplanation) -> None:
+    click.echo(
+        f"audience {explanation.audience}: {explanation.segment_count} segments, {len(explanation.scans)} scans, "
+        f"{explanation.distinct_condition_count} distinct conditions of {explanation.condition_count}, "
+        f"{explanation.formula_count} formula steps"
+    )
+    rows = [
+        {
+            "scan": scan.name,
+            "look_ups": ", ".join(scan.look_ups),
+            "columns": ", ".join(scan.columns),
+            "rules": scan.rule_count,
+            "segments": scan.segment_count,
+            "clauses": len(scan.clauses),
+            "limits": "; ".join(scan.limits),
+        }
+        for scan in explanation.scans
+    ]
+    columns = [
+        Column("scan", "scan (read once)"),
+        Column("look_ups", "look-ups"),
+        Column("columns", "columns read"),
+        Column("rules", "rules", show_count, right=True),
+        Column("segments", "segments", show_count, right=True),
+        Column("clauses", "clauses", show_count, right=True),
+        Column("limits", "only rows"),
+    ]
+    print_table(rows, columns)
+    for scan in explanation.scans:
+        click.echo(f"\n{scan.name}:")
+        for answer in scan.answers:
+            click.echo(f"  {answer}")
+    click.echo(f"\norder: {', '.join(explanation.order)}")
+    if explanation.stored_parents:
+        click.echo(f"parents read from their current snapshots: {', '.join(explanation.stored_parents)}")

@@ -1,0 +1,108 @@
+"""The command `segengine`."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Sequence
+
+import click
+
+from segengine.cli import definition_commands, project_commands, run_commands, segment_commands
+from segengine.cli.output import SCHEMA_VERSION
+from segengine.errors import DefinitionError, SegEngineError
+
+EXIT_CANCELED = 130
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="segengine", prog_name="segengine")
+def cli() -> None:
+    r"""Batch customer segmentation: a thousand segments, each table read once.
+
+    \b
+    Start here:  segengine demo            an example company in a folder, evaluated
+                 segengine init DIR        a project of your own
+    Every day:   segengine validate        check definition files (no engine)
+                 segengine plan, apply     compare them with what runs, record them
+                 segengine refresh         evaluate and publish
+                 segengine segments list   look at the result
+
+    Exit codes: 0 done, 1 run failed, 2 wrong usage, 3 definitions invalid, 4 finished but some segments failed or were
+    skipped, 5 another run holds the lease, 130 canceled.
+    """
+
+
+for command in (
+    project_commands.init,
+    project_commands.demo,
+    project_commands.doctor,
+    project_commands.schema,
+    definition_commands.validate,
+    definition_commands.plan,
+    definition_commands.apply,
+    definition_commands.get,
+    definition_commands.explain,
+    run_commands.refresh,
+    segment_commands.segments,
+    run_commands.status,
+):
+    cli.add_command(command)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code; never raises for a user's mistake.
+
+    Args:
+        argv: The arguments without the program's name; None: those of this process.
+    """
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    try:
+        result = cli.main(args=arguments, prog_name="segengine", standalone_mode=False)
+    except SegEngineError as error:
+        _report(error, arguments)
+        return error.exit_code
+    except click.exceptions.Exit as stop:
+        return stop.exit_code
+    except click.Abort:
+        click.echo("canceled", err=True)
+        return EXIT_CANCELED
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except KeyboardInterrupt:
+        click.echo("canceled", err=True)
+        return EXIT_CANCELED
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # the reader went away: nothing more can be said there
+        return 0
+    return result if isinstance(result, int) else 0
+
+
+def _report(error: SegEngineError, arguments: Sequence[str]) -> None:
+    """Print an error for people on stderr, and as JSON on stdout where JSON was asked for."""
+    if isinstance(error, DefinitionError):
+        for issue in error.issues:
+            click.echo(str(issue), err=True)
+    else:
+        click.echo(f"error: {error.message}", err=True)
+        if error.hint:
+            click.echo(f"hint: {error.hint}", err=True)
+    if _wants_json(arguments):
+        issues = [issue.as_dict() for issue in error.issues] if isinstance(error, DefinitionError) else []
+        content = {"kind": type(error).__name__, "message": error.message, "hint": error.hint, "issues": issues}
+        click.echo(json.dumps({"schema_version": SCHEMA_VERSION, "error": content}, indent=2))
+
+
+def _wants_json(arguments: Sequence[str]) -> bool:
+    text = " ".join(arguments)
+    asked = any(form in text for form in ("-o json", "-ojson", "--output json", "--output=json"))
+    return asked or os.environ.get("SEGENGINE_OUTPUT") == "json"
+
+
+def entrypoint() -> None:
+    """Run the command and leave the process; on Databricks even exit code 0 would count as a failure."""
+    code = main()
+    if code:
+        sys.exit(code)

@@ -1,0 +1,131 @@
+"""Printing results: tables for people, JSON, YAML and CSV for programs."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import logging
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import Enum
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import click
+
+SCHEMA_VERSION = 1
+_PIPE_WIDTH = 200
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of a listing: its key in the rows, its header, and how a value is shown in a table."""
+
+    key: str
+    header: str
+    show: Callable[[Any], str] = lambda value: "" if value is None else str(value)
+    right: bool = False
+
+
+def emit_rows(output: str, name: str, rows: Sequence[Mapping[str, Any]], columns: Sequence[Column]) -> None:
+    """Print rows in the chosen format; JSON and YAML hold every key under `name`, a table the columns."""
+    if output == "table":
+        print_table(rows, columns)
+    elif output == "csv":
+        emit_csv([dict(row) for row in rows])
+    else:
+        emit_document(output, {name: list(rows)})
+
+
+def emit_document(output: str, document: Mapping[str, Any]) -> None:
+    """Print a JSON or YAML document with its schema version."""
+    content = {"schema_version": SCHEMA_VERSION, **document}
+    text = json.dumps(content, default=_plain, indent=2, ensure_ascii=False)
+    if output == "yaml":
+        import yaml
+
+        text = yaml.safe_dump(json.loads(text), sort_keys=False, allow_unicode=True).rstrip()
+    click.echo(text)
+
+
+def emit_csv(rows: Sequence[Mapping[str, Any]]) -> None:
+    """Print rows as CSV with a header; nested values as JSON."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    if rows:
+        writer.writerow(rows[0].keys())
+    for row in rows:
+        writer.writerow([_cell(value) for value in row.values()])
+    click.echo(text.getvalue(), nl=False)
+
+
+def _cell(value: Any) -> Any:
+    return json.dumps(value, default=_plain) if isinstance(value, list | dict | tuple) else _plain(value)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return value.isoformat().replace("+00:00", "Z")
+    if isinstance(value, Enum):
+        return value.value
+    return str(value) if isinstance(value, Path) else value
+
+
+def print_table(rows: Sequence[Mapping[str, Any]], columns: Sequence[Column]) -> None:
+    """Print rows as a table that fits the terminal; a pipe gets full width and no colour."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for column in columns:
+        table.add_column(column.header, justify="right" if column.right else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*[Text(column.show(row.get(column.key))) for column in columns])
+    width = None if sys.stdout.isatty() else _PIPE_WIDTH
+    console = Console(file=sys.stdout, width=width, highlight=False)
+    with console.capture() as captured:
+        console.print(table)
+    click.echo("\n".join(line.rstrip() for line in captured.get().splitlines()))
+
+
+def make_progress() -> Callable[[str], None]:
+    """Return a function that prints lines with the seconds so far to stderr."""
+    start = time.perf_counter()
+
+    def progress(line: str) -> None:
+        click.echo(f"[{time.perf_counter() - start:6.1f} s] {line}", err=True)
+
+    return progress
+
+
+def set_verbose(verbose: bool) -> None:
+    """Let segengine's own log lines through to stderr where asked."""
+    if verbose:
+        handler = logging.StreamHandler()
+        handler.setFormatter(logging.Formatter("%(name)s: %(message)s"))
+        own = logging.getLogger("segengine")
+        own.addHandler(handler)
+        own.setLevel(logging.DEBUG)
+
+
+def show_count(value: Any) -> str:
+    """Return a number with separators, nothing for None."""
+    return "" if value is None else f"{value:,}"
+
+
+def show_share(value: Any) -> str:
+    """Return a share of 0 to 1 as per cent, nothing for None."""
+    return "" if value is None else f"{value * 100:.1f} %"
+
+
+def show_time_in(zone: str) -> Callable[[Any], str]:
+    """Return a function that shows an instant in a zone, to the minute."""
+    here = ZoneInfo(zone)
+    return lambda value: "" if value is None else f"{value.astimezone(here):%Y-%m-%d %H:%M}"

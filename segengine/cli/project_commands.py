@@ -1,0 +1,189 @@
+"""Commands that make a project or look at the machine: init, demo, doctor, schema."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from segengine.cli.options import output_option, project_options
+from segengine.cli.output import Column, emit_document, emit_rows, make_progress, print_table, show_count
+
+if TYPE_CHECKING:
+    from segengine.operations.starting import DemoReport
+
+
+@click.command()
+@click.argument("folder", type=click.Path(file_okay=False, path_type=Path), metavar="DIR")
+def init(folder: Path) -> None:
+    """Write the files of a new project into DIR."""
+    from segengine.operations.starting import init_project
+
+    for path in init_project(folder):
+        click.echo(f"wrote {path}")
+    click.echo(
+        f"\nNext: name your tables in {folder / 'segengine.yml'}, then\n"
+        f"  segengine schema pull --conf {folder}\n  segengine validate --conf {folder}\n"
+        f"  segengine apply --conf {folder}\n  segengine refresh --conf {folder}"
+    )
+
+
+@click.command()
+@click.argument(
+    "folder", type=click.Path(file_okay=False, path_type=Path), default=None, required=False, metavar="[DIR]"
+)
+@click.option(
+    "--project",
+    "name",
+    type=click.Choice(["contoso", "complete_journey"]),
+    default="contoso",
+    show_default=True,
+    help="contoso: a made-up coffee company. complete_journey: real grocery data (needs the extra `examples`).",
+)
+@click.option("--engine", default="", metavar="ENGINE", help="embedded (default), spark or sc://host:port.")
+def demo(folder: Path | None, name: str, engine: str) -> None:
+    """Make an example company in DIR and evaluate its segments.
+
+    Writes data and definitions, applies them, refreshes them as of several past days, and shows the result. Needs
+    neither Java nor a network.
+    """
+    from segengine.operations.starting import make_demo
+
+    target = folder or Path(f"segengine-{name.replace('_', '-')}")
+    write_project, days, chart = _example(name)
+    report = make_demo(target, write_project, days, engine, make_progress())
+    _show_demo(report, chart)
+
+
+def _example(name: str) -> tuple[Callable[[Path], None], tuple[str, ...], str]:
+    """Return what writes an example, the days to refresh it as of, and the segment to draw."""
+    from segengine.demo.projects import copy_project
+    from segengine.operations.starting import COMPLETE_JOURNEY_DAYS, CONTOSO_DAYS
+
+    days: tuple[str, ...]
+    if name == "contoso":
+        from segengine.demo.contoso import write_contoso as write_data
+
+        days, chart = CONTOSO_DAYS, "web_only"
+    else:
+        from segengine.demo.complete_journey import write_complete_journey as write_data
+
+        days, chart = COMPLETE_JOURNEY_DAYS, "organic_shoppers"
+
+    def write_project(folder: Path) -> None:
+        copy_project(name, folder)
+        write_data(folder)
+
+    return write_project, days, chart
+
+
+def _show_demo(report: DemoReport, chart: str) -> None:
+    from segengine.report.charts import draw_sparkline, draw_trend
+
+    rows = [
+        {
+            "name": summary.segment.name,
+            "members": summary.current.member_count if summary.current else None,
+            "share": summary.member_share,
+            "entered": summary.current.entered_count if summary.current else None,
+            "left": summary.current.left_count if summary.current else None,
+            "trend": draw_sparkline([run.member_count or 0 for run in report.trends[summary.segment.id]]),
+        }
+        for summary in report.segments
+    ]
+    columns = [
+        Column("name", "segment"),
+        Column("members", "members", show_count, right=True),
+        Column("share", "of all", lambda share: "" if share is None else f"{share * 100:.1f} %", right=True),
+        Column("entered", "entered", show_count, right=True),
+        Column("left", "left", show_count, right=True),
+        Column("trend", "trend"),
+    ]
+    print_table(rows, columns)
+    shown = next((summary for summary in report.segments if summary.segment.id == chart), report.segments[0])
+    click.echo(draw_trend(f"Members of {shown.segment.name}", report.trends[shown.segment.id], report.time_zone))
+    scans = ", ".join(f"{scan.name} ({scan.row_count:,} rows)" for scan in report.report.scans)
+    click.echo(f"\n{len(rows)} segments from one scan of each: {scans}.")
+    click.echo(
+        f"\nTry next:\n  cd {report.folder}\n  segengine segments show {shown.segment.id}\n"
+        f"  segengine segments members {shown.segment.id} -o csv\n  segengine explain\n"
+        f"  edit a file in definitions/, then: segengine validate, segengine plan, segengine apply, segengine refresh"
+    )
+
+
+@click.command()
+@click.option("--engine", "engines", multiple=True, metavar="ENGINE", help="Check this one (repeatable).")
+@output_option("table", "json", "yaml")
+@click.pass_context
+def doctor(context: click.Context, engines: tuple[str, ...], output: str) -> None:
+    """Print versions, and try a Delta write and read on each engine that is there."""
+    from segengine.operations.doctor import check_engines
+
+    report = check_engines(engines or None)
+    versions: list[dict[str, Any]] = [vars(version) for version in report.versions]
+    checks: list[dict[str, Any]] = [vars(check) for check in report.engines]
+    if output == "table":
+        print_table(versions, [Column("name", "component"), Column("version", "version")])
+        click.echo()
+        columns = [
+            Column("engine", "engine"),
+            Column("state", "state"),
+            Column("description", "what"),
+            Column("seconds", "seconds", lambda seconds: f"{seconds:.1f}", right=True),
+            Column("message", "reason"),
+            Column("hint", "hint"),
+        ]
+        print_table(checks, columns)
+    else:
+        emit_document(output, {"versions": versions, "engines": checks, "ok": report.ok})
+    if not report.ok:
+        context.exit(1)
+
+
+@click.group()
+def schema() -> None:
+    """The sources' columns, and the form of definition files."""
+
+
+@schema.command("pull")
+@project_options
+@output_option("table", "json", "yaml", "csv")
+def schema_pull(conf: Path, environment: str, engine: str, output: str) -> None:
+    """Read the sources' tables, columns and types into schema.lock.yml."""
+    from segengine.api import Project
+
+    pulled = Project(conf, environment=environment, engine=engine).pull_schema()
+    rows = [{"table": table, "columns": len(columns)} for table, columns in pulled.tables.items()]
+    if output != "table":
+        content = [
+            {"table": table, "column": name, "type": type_}
+            for table, columns in pulled.tables.items()
+            for name, type_ in columns.items()
+        ]
+        emit_rows(output, "columns", content, [])
+        return
+    print_table(rows, [Column("table", "table"), Column("columns", "columns", show_count, right=True)])
+    for line in pulled.differences:
+        click.echo(line)
+    click.echo(f"wrote {conf / 'schema.lock.yml'}; {len(pulled.differences)} difference(s) from before")
+
+
+@schema.command("json")
+@project_options
+@click.option("--generic", is_flag=True, help="Without this project's attributes.")
+def schema_json(conf: Path, environment: str, engine: str, generic: bool) -> None:
+    """Print a JSON Schema of definition files, so that editors complete and check them."""
+    from segengine.project.json_schema import make_json_schema
+    from segengine.project.problems import Problems
+    from segengine.project.schema_lock import load_schema
+    from segengine.project.settings import load_settings
+
+    if generic:
+        content = make_json_schema(None, None)
+    else:
+        settings = load_settings(conf, environment)
+        content = make_json_schema(settings, load_schema(settings, Problems()))
+    click.echo(json.dumps(content, indent=2, ensure_ascii=False))

@@ -1,0 +1,175 @@
+"""Commands on runs: refresh, status."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from segengine.cli.options import as_of_option, output_option, project_options, verbose_option
+from segengine.cli.output import (
+    Column,
+    emit_document,
+    emit_rows,
+    make_progress,
+    print_table,
+    set_verbose,
+    show_count,
+    show_time_in,
+)
+
+if TYPE_CHECKING:
+    from segengine.operations.refresh import RefreshReport
+
+EXIT_SOME_FAILED = 4
+
+
+@click.command()
+@click.argument("names", nargs=-1, metavar="[NAME ...]")
+@as_of_option
+@click.option("--output-tables", is_flag=True, help="Also write the segments' output tables.")
+@project_options
+@output_option("table", "json", "yaml", "csv")
+@verbose_option
+@click.pass_context
+def refresh(
+    context: click.Context,
+    names: tuple[str, ...],
+    as_of: str | None,
+    output_tables: bool,
+    conf: Path,
+    environment: str,
+    engine: str,
+    output: str,
+    verbose: bool,
+) -> None:
+    """Evaluate segments and publish their snapshots, all at once (no NAME: all active ones).
+
+    Exit code 4 where some segment failed or was skipped; the others are published.
+    """
+    from segengine.api import Project
+    from segengine.operations.context import parse_as_of
+    from segengine.store.runs import Status
+
+    set_verbose(verbose)
+    instance = Project(conf, environment=environment, engine=engine)
+    moment = parse_as_of(as_of, instance.settings.time_zone) if as_of else None
+    progress = make_progress()
+    progress(f"starting engine {instance.settings.engine}")
+    with instance as project:
+        report = project.refresh(names, as_of=moment, progress=progress)
+        good = report.of(Status.SUCCESSFUL)
+        if output_tables:
+            progress(f"writing {len(good)} output table(s)")
+            project.write_output_tables([run.segment_id for run in good])
+    _show_report(report, output, instance.settings.time_zone)
+    if len(good) < len(report.segments):
+        context.exit(EXIT_SOME_FAILED)
+
+
+def _show_report(report: RefreshReport, output: str, zone: str) -> None:
+    rows: list[dict[str, Any]] = [
+        {
+            "id": run.segment_id,
+            "name": run.name,
+            "status": str(run.status),
+            "snapshot_version": run.snapshot_version or None,
+            "member_count": run.member_count,
+            "entered_count": run.entered_count,
+            "left_count": run.left_count,
+            "error": run.error,
+        }
+        for run in report.segments
+    ]
+    if output != "table":
+        if output == "csv":
+            emit_rows(output, "segments", rows, [])
+            return
+        content = {
+            "run_id": report.run_id,
+            "as_of": report.as_of,
+            "engine": report.engine,
+            "seconds": round(report.seconds, 3),
+            "profile_count": report.profile_count,
+            "scans": [asdict(scan) for scan in report.scans],
+            "segments": rows,
+        }
+        emit_document(output, content)
+        return
+    columns = [
+        Column("name", "segment"),
+        Column("status", "status"),
+        Column("snapshot_version", "snapshot", right=True),
+        Column("member_count", "members", show_count, right=True),
+        Column("entered_count", "entered", show_count, right=True),
+        Column("left_count", "left", show_count, right=True),
+    ]
+    if any(row["error"] for row in rows):
+        columns.append(Column("error", "why"))
+    print_table(sorted(rows, key=lambda row: row["name"].casefold()), columns)
+    good = sum(row["status"] == "Successful" for row in rows)
+    when = f"{show_time_in(zone)(report.as_of)} in {report.seconds:.1f} s"
+    click.echo(f"{good} of {len(rows)} segments published as of {when} ({report.run_id}, {report.engine})")
+    for scan in report.scans:
+        orphans = f", {scan.orphan_count:,} reach no profile" if scan.orphan_count else ""
+        click.echo(f"read {scan.name}: {scan.row_count:,} rows{orphans}")
+
+
+@click.command()
+@click.option("--limit", type=click.IntRange(1), default=10, show_default=True, help="How many runs to show.")
+@project_options
+@output_option("table", "json", "yaml", "csv")
+def status(limit: int, conf: Path, environment: str, engine: str, output: str) -> None:
+    """Show whether a run is under way, and how the last ones ended."""
+    from segengine.api import Project
+
+    project = Project(conf, environment=environment, engine=engine)
+    state = project.status(limit)
+    rows = [
+        {
+            "run_id": summary.run.run_id,
+            "status": str(summary.run.status),
+            "as_of": summary.run.as_of,
+            "started_at": summary.run.started_at,
+            "seconds": summary.seconds,
+            "segments": dict(summary.status_counts),
+            "row_count": summary.row_count,
+            "orphan_count": summary.orphan_count,
+            "scans": [dict(scan) for scan in summary.scans],
+            "engine": summary.run.engine,
+            "author": summary.run.author,
+            "error": summary.run.error,
+        }
+        for summary in state.runs
+    ]
+    if output == "csv":
+        emit_rows(output, "runs", rows, [])
+    elif output != "table":
+        lease = {"owner": state.owner, "work_id": state.work_id, "until": state.until, "ids": list(state.refreshing)}
+        emit_document(output, {"lease": lease if state.owner else None, "runs": rows})
+    else:
+        held = f"{state.work_id} is under way ({state.owner}), {len(state.refreshing)} segments"
+        click.echo(held if state.owner else "no run is under way")
+        _show_runs(rows, project.settings.time_zone)
+
+
+def _show_runs(rows: list[dict[str, Any]], zone: str) -> None:
+    show_time = show_time_in(zone)
+    columns = [
+        Column("run_id", "run"),
+        Column("status", "status"),
+        Column("as_of", "as of", show_time),
+        Column("started_at", "started", show_time),
+        Column("seconds", "seconds", lambda value: f"{value:.1f}", right=True),
+        Column("segments", "segments", lambda counts: ", ".join(f"{n} {status}" for status, n in counts.items())),
+        Column("row_count", "rows read", show_count, right=True),
+        Column("orphan_count", "orphans", show_count, right=True),
+    ]
+    if any(row["error"] for row in rows):
+        columns.append(Column("error", "why"))
+    if rows:
+        print_table(rows, columns)
+    else:
+        click.echo("no run yet; start one with `segengine refresh`")

@@ -1,0 +1,178 @@
+"""Commands on segments: list, show, members."""
+
+from __future__ import annotations
+
+import csv
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from segengine.cli.options import output_option, project_options
+from segengine.cli.output import (
+    Column,
+    emit_document,
+    emit_rows,
+    print_table,
+    show_count,
+    show_share,
+    show_time_in,
+)
+
+if TYPE_CHECKING:
+    from segengine.operations.segments import SegmentDetails, SegmentSummary
+    from segengine.store.runs import SegmentRun
+
+
+@click.group()
+def segments() -> None:
+    """Look at segments and their members."""
+
+
+@segments.command("list")
+@project_options
+@output_option("table", "json", "yaml", "csv")
+def list_command(conf: Path, environment: str, engine: str, output: str) -> None:
+    """List all applied segments."""
+    from segengine.api import Project
+
+    project = Project(conf, environment=environment, engine=engine)
+    rows = [_summary_row(summary) for summary in project.segments()]
+    columns = [
+        Column("name", "segment"),
+        Column("tags", "tags", lambda tags: ", ".join(tags)),
+        Column("type", "type"),
+        Column("status", "status"),
+        Column("member_count", "members", show_count, right=True),
+        Column("member_share", "of all", show_share, right=True),
+        Column("entered_count", "entered", show_count, right=True),
+        Column("left_count", "left", show_count, right=True),
+        Column("as_of", "as of", show_time_in(project.settings.time_zone)),
+    ]
+    if any(row["error"] for row in rows):
+        columns.append(Column("error", "why"))
+    emit_rows(output, "segments", rows, columns)
+
+
+def _summary_row(summary: SegmentSummary) -> dict[str, Any]:
+    current = summary.current
+    return {
+        "id": summary.segment.id,
+        "name": summary.segment.name,
+        "audience": summary.segment.audience,
+        "type": summary.segment.type,
+        "tags": list(summary.segment.tags),
+        "output_table": summary.segment.output_table,
+        "status": str(summary.status),
+        "error": summary.error,
+        "snapshot_version": current.snapshot_version if current else None,
+        "member_count": current.member_count if current else None,
+        "member_share": summary.member_share,
+        "entered_count": current.entered_count if current else None,
+        "left_count": current.left_count if current else None,
+        "as_of": current.as_of if current else None,
+        "definition_version": summary.record.version,
+        "author": summary.record.author,
+        "recorded_at": summary.record.recorded_at,
+    }
+
+
+def _snapshot_row(run: SegmentRun) -> dict[str, Any]:
+    names = ("snapshot_version", "as_of", "member_count", "entered_count", "left_count", "run_id", "definition_version")
+    return {name: getattr(run, name) for name in names}
+
+
+@segments.command("show")
+@click.argument("name")
+@project_options
+@output_option("table", "json", "yaml")
+def show_command(name: str, conf: Path, environment: str, engine: str, output: str) -> None:
+    """Show one segment: definition, status, trend, where it is used."""
+    from segengine.api import Project
+
+    project = Project(conf, environment=environment, engine=engine)
+    details = project.segment(name)
+    if output == "table":
+        _show_details(details, project.settings.time_zone)
+        return
+    content = {
+        **_summary_row(details.summary),
+        "definition": details.fields,
+        "snapshots": [_snapshot_row(run) for run in details.snapshots],
+        "used_by": list(details.used_by),
+    }
+    emit_document(output, {"segment": content})
+
+
+def _show_details(details: SegmentDetails, zone: str) -> None:
+    from segengine.project.nodes import dump_documents
+    from segengine.report.charts import draw_trend
+
+    row, show_time = _summary_row(details.summary), show_time_in(zone)
+    click.echo(f"{row['name']} ({row['id']}), {row['type']}, {row['status']}")
+    if row["error"]:
+        click.echo(f"why: {row['error']}")
+    if row["member_count"] is not None:
+        change = f"{row['entered_count']:,} entered, {row['left_count']:,} left"
+        click.echo(
+            f"{row['member_count']:,} members ({show_share(row['member_share'])} of all), {change}, "
+            f"as of {show_time(row['as_of'])} (snapshot {row['snapshot_version']})"
+        )
+    click.echo(
+        f"version {row['definition_version']} by {row['author']}, {show_time(row['recorded_at'])}; "
+        f"output table {row['output_table']}"
+    )
+    click.echo(f"used by: {', '.join(details.used_by) or 'no other segment'}")
+    click.echo("\n" + dump_documents([details.fields]).rstrip())
+    if len(details.snapshots) > 1:
+        click.echo("\n" + draw_trend("Members", details.snapshots, zone).rstrip())
+    if details.snapshots:
+        columns = [
+            Column("snapshot_version", "snapshot", right=True),
+            Column("as_of", "as of", show_time),
+            Column("member_count", "members", show_count, right=True),
+            Column("entered_count", "entered", show_count, right=True),
+            Column("left_count", "left", show_count, right=True),
+        ]
+        click.echo()
+        print_table([_snapshot_row(run) for run in details.snapshots[-10:]], columns)
+
+
+@segments.command("members")
+@click.argument("name")
+@click.option(
+    "--snapshot", type=click.IntRange(1), default=None, help="Number of a snapshot (default: the current one)."
+)
+@click.option("--at", default=None, metavar="T", help="The snapshot that was newest as of a time or day.")
+@project_options
+@output_option("table", "json", "csv")
+def members_command(
+    name: str, snapshot: int | None, at: str | None, conf: Path, environment: str, engine: str, output: str
+) -> None:
+    """Print the ids of a segment's members: the first 100, or all with `-o csv`."""
+    from segengine.operations.context import open_project, open_settings, parse_as_of
+    from segengine.operations.segments import PREVIEW_MEMBERS, read_segment_members
+
+    settings = open_settings(conf, environment, engine)
+    moment = parse_as_of(at, settings.time_zone) if at else None
+    limit = None if output == "csv" else PREVIEW_MEMBERS
+    with open_project(settings) as project:
+        members = read_segment_members(project, name, limit=limit, snapshot=snapshot, at=moment)
+        if output == "csv":
+            writer = csv.writer(sys.stdout, lineterminator="\n")
+            writer.writerow([members.id_name])
+            for batch in members.batches:
+                writer.writerows([profile_id] for profile_id in batch.to_pylist())
+            return
+        ids = [profile_id for batch in members.batches for profile_id in batch.to_pylist()]
+    run = members.snapshot
+    if output == "json":
+        shown = {**_snapshot_row(run), "name": members.segment.name, "members": ids}
+        emit_document(output, {"members": shown})
+        return
+    print_table([{"id": profile_id} for profile_id in ids], [Column("id", members.id_name)])
+    click.echo(
+        f'{len(ids):,} of {run.member_count or 0:,} members of "{members.segment.name}", snapshot {run.snapshot_version} '
+        f"as of {show_time(run.as_of)} UTC" + ("; all with -o csv" if len(ids) < (run.member_count or 0) else "")
+    )

@@ -1,0 +1,207 @@
+"""Looking at segments: the list, one of them, its members."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+
+from segengine.engine.failures import engine_errors
+from segengine.errors import ConfigError
+from segengine.kernel.bitmaps import BITMAP_BYTES, bitmap_keys
+from segengine.operations.apply import show_references
+from segengine.operations.context import OpenProject, load_registered
+from segengine.plan.scans import BUCKET_SIZE
+from segengine.project.find import find_segment
+from segengine.project.model import Segment
+from segengine.project.nodes import Plain
+from segengine.store.control import Control, ControlRow
+from segengine.store.profile_keys import read_profile_keys
+from segengine.store.registry import DefinitionRecord
+from segengine.store.runs import History, SegmentRun, Status, read_history
+from segengine.store.snapshots import load_bitmaps
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
+
+PREVIEW_MEMBERS = 100
+
+
+@dataclass(frozen=True)
+class SegmentSummary:
+    """One line of the list: the definition, how its last refresh ended, and its current snapshot."""
+
+    segment: Segment
+    record: DefinitionRecord
+    status: Status
+    error: str
+    last: SegmentRun | None
+    current: SegmentRun | None
+
+    @property
+    def member_share(self) -> float | None:
+        """Share of all profiles who are members, 0 to 1; None without a snapshot or without profiles."""
+        if self.current is None or not self.current.profile_count or self.current.member_count is None:
+            return None
+        return self.current.member_count / self.current.profile_count
+
+
+@dataclass(frozen=True)
+class SegmentDetails:
+    """Everything about one segment: its summary, definition as text, snapshots oldest first, and where it is used."""
+
+    summary: SegmentSummary
+    fields: Plain
+    snapshots: tuple[SegmentRun, ...]
+    used_by: tuple[str, ...]
+
+
+def read_state(project: OpenProject) -> tuple[ControlRow | None, History]:
+    """Return the control row and what is published; None and nothing before the first refresh."""
+    control = Control(project.warehouse, "control")
+    if not project.warehouse.exists(control.table):
+        return None, History((), ())
+    row = control.read()
+    return row, read_history(project.warehouse, row)
+
+
+def list_segments(project: OpenProject) -> list[SegmentSummary]:
+    """Return a summary of every applied segment, by name."""
+    catalogue, registry = load_registered(project)
+    control, history = read_state(project)
+    summaries = [
+        _summary(segment, registry.newest[segment.id], control, history) for segment in catalogue.segments.values()
+    ]
+    return sorted(summaries, key=lambda summary: summary.segment.name.casefold())
+
+
+def _summary(
+    segment: Segment, record: DefinitionRecord, control: ControlRow | None, history: History
+) -> SegmentSummary:
+    last, current = history.last(segment.id), history.current(segment.id)
+    status = last.status if last else Status.NOT_STARTED
+    error = last.error if last else ""
+    if control is not None and control.owner and segment.id in control.ids:
+        status, error = Status.REFRESHING, ""
+    return SegmentSummary(segment, record, status, error, last, current)
+
+
+def show_segment(project: OpenProject, name: str) -> SegmentDetails:
+    """Return everything about one segment.
+
+    Raises:
+        ConfigError: There is no such segment.
+    """
+    catalogue, registry = load_registered(project)
+    segment = find_segment(catalogue, name)
+    control, history = read_state(project)
+    names = {identity: record.name for identity, record in registry.newest.items()}
+    record = registry.newest[segment.id]
+    used_by = [other.name for other in catalogue.segments.values() if segment.id in catalogue.parents(other.id)]
+    return SegmentDetails(
+        summary=_summary(segment, record, control, history),
+        fields=show_references(dict(record.fields), names),
+        snapshots=tuple(history.snapshots(segment.id)),
+        used_by=tuple(sorted(used_by)),
+    )
+
+
+@dataclass(frozen=True)
+class Members:
+    """The members of one snapshot. `batches` yields the ids, in the order of their profile keys where limited."""
+
+    segment: Segment
+    snapshot: SegmentRun
+    id_name: str
+    batches: Iterator[pa.Array]
+
+
+def read_segment_members(
+    project: OpenProject,
+    name: str,
+    *,
+    limit: int | None = PREVIEW_MEMBERS,
+    snapshot: int | None = None,
+    at: datetime | None = None,
+) -> Members:
+    """Return the ids of a segment's members.
+
+    Args:
+        project: The project.
+        name: Name or id of the segment.
+        limit: At most so many; None: all.
+        snapshot: Number of a snapshot; None: the current one.
+        at: The snapshot that was the newest as of that time.
+
+    Raises:
+        ConfigError: There is no such segment or snapshot.
+    """
+    catalogue, _ = load_registered(project)
+    segment = find_segment(catalogue, name)
+    _, history = read_state(project)
+    run = _find_snapshot(history, segment, snapshot, at)
+    table = project.settings.tables[project.settings.audiences[segment.audience].table]
+    bitmaps = load_bitmaps(project.warehouse, run)
+    keys = read_profile_keys(project.warehouse, segment.audience, history.run_ids)
+    batches = _all_ids(keys, dict(bitmaps)) if limit is None else _first_ids(keys, dict(bitmaps), limit)
+    return Members(segment, run, table.key[0], batches)
+
+
+def _find_snapshot(history: History, segment: Segment, number: int | None, at: datetime | None) -> SegmentRun:
+    snapshots = history.snapshots(segment.id)
+    if not snapshots:
+        last = history.last(segment.id)
+        reason = f"its last refresh ended {last.status}: {last.error}" if last else "it was never refreshed"
+        raise ConfigError(f'Segment "{segment.name}" has no snapshot: {reason}.', "Run `segengine refresh`.")
+    if number is not None:
+        chosen = [run for run in snapshots if run.snapshot_version == number]
+        known = ", ".join(str(run.snapshot_version) for run in snapshots[-10:])
+        missing = f'Segment "{segment.name}" has no snapshot {number}.'
+    else:
+        chosen = [run for run in snapshots if at is None or run.as_of <= at]
+        known = f"the first is as of {snapshots[0].as_of:%Y-%m-%d %H:%M} UTC"
+        missing = f'Segment "{segment.name}" has no snapshot that old.'
+    if not chosen:
+        raise ConfigError(missing, f"Known: {known}.")
+    return chosen[-1]
+
+
+def _first_ids(keys: DataFrame, bitmaps: dict[int, bytes], limit: int) -> Iterator[pa.Array]:
+    from pyspark.sql import functions as F
+
+    wanted: list[int] = []
+    for bucket in sorted(bitmaps):
+        wanted += bitmap_keys(bitmaps[bucket], bucket)[: limit - len(wanted)].tolist()
+        if len(wanted) >= limit:
+            break
+    with engine_errors("reading the ids of members"):
+        found = keys.where(F.col("profile_key").isin(wanted)).toArrow() if wanted else None
+    if found is not None:
+        yield from found.sort_by("profile_key").column("profile_id").chunks
+
+
+def _all_ids(keys: DataFrame, bitmaps: dict[int, bytes]) -> Iterator[pa.Array]:
+    """Yield all ids: the bit test runs in the engine's tasks, the ids alone come back."""
+    highest = max(bitmaps, default=0)
+    bits = np.zeros(highest * BITMAP_BYTES, dtype=np.uint8)
+    for bucket, bitmap in bitmaps.items():
+        bits[(bucket - 1) * BITMAP_BYTES : bucket * BITMAP_BYTES] = np.frombuffer(bitmap, dtype=np.uint8)
+
+    def select_members(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for batch in batches:
+            places = batch.column(1).to_numpy(zero_copy_only=False) - 1
+            inside = places < highest * BUCKET_SIZE
+            clipped = np.where(inside, places, 0)
+            member = inside & ((bits[clipped >> 3] >> (clipped & 7).astype(np.uint8)) & 1).astype(bool)
+            chosen = batch.column(0).filter(pa.array(member)).cast(pa.string())
+            yield pa.record_batch([chosen], schema=pa.schema([("profile_id", pa.string())]))
+
+    if not highest:
+        return
+    ids = keys.select("profile_id", "profile_key").mapInArrow(select_members, "profile_id string")
+    with engine_errors("reading the ids of members"):
+        yield from ids.toArrow().column("profile_id").chunks

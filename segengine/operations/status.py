@@ -1,0 +1,65 @@
+"""`status`: is a run under way, how did the last ones end."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from segengine.operations.context import OpenProject
+from segengine.operations.segments import read_state
+from segengine.store.runs import Run, Status
+
+
+@dataclass(frozen=True)
+class RunSummary:
+    """One published run: how its segments ended, what it read, how long it took."""
+
+    run: Run
+    status_counts: Mapping[str, int]
+    row_count: int
+    orphan_count: int
+    scans: tuple[Mapping[str, Any], ...]
+
+    @property
+    def seconds(self) -> float:
+        """Wall-clock seconds from start to publication."""
+        return (self.run.finished_at - self.run.started_at).total_seconds()
+
+
+@dataclass(frozen=True)
+class ProjectStatus:
+    """Who holds the lease ('' if nobody) and the newest runs, newest first."""
+
+    owner: str
+    work_id: str
+    until: datetime | None
+    refreshing: tuple[str, ...]
+    runs: tuple[RunSummary, ...]
+
+
+def read_status(project: OpenProject, limit: int = 10) -> ProjectStatus:
+    """Return the state of the project's runs."""
+    control, history = read_state(project)
+    held = control is not None and control.is_held(datetime.now(UTC))
+    counts: dict[str, Counter[str]] = {}
+    for segment_run in history.segment_runs:
+        counts.setdefault(segment_run.run_id, Counter())[str(segment_run.status)] += 1
+    runs = [_summarise(run, counts.get(run.run_id, Counter())) for run in history.runs[-limit:]]
+    return ProjectStatus(
+        owner=control.owner.split("|")[0] if control and held else "",
+        work_id=control.work_id if control and held else "",
+        until=control.until if control and held else None,
+        refreshing=control.ids if control and held else (),
+        runs=tuple(reversed(runs)),
+    )
+
+
+def _summarise(run: Run, counts: Counter[str]) -> RunSummary:
+    scans = tuple(json.loads(run.scans))
+    rows, orphans = (sum(scan[name] for scan in scans) for name in ("row_count", "orphan_count"))
+    ordered = {str(status): counts[str(status)] for status in Status if counts[str(status)]}
+    return RunSummary(run, ordered, rows, orphans, scans)

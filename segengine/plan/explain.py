@@ -1,0 +1,112 @@
+"""Saying what a refresh would do: scans, clauses, shared parts and order."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+
+from segengine.plan.refresh import AudiencePlan
+from segengine.plan.rows import Clause
+from segengine.plan.scans import RowCount, Scan, SomeRow, SomeRowOf, output_row_sets
+from segengine.project.model import Attribute, Condition, ProfileRule, Segment
+from segengine.project.types import EPOCH_DAY, Family, Ordinal
+from segengine.project.values import Ranges, epoch_text
+from segengine.project.walk import segment_leaves, segment_rules
+
+
+@dataclass(frozen=True)
+class ScanExplanation:
+    """One scan: what is read, what it answers, and how many rules share it."""
+
+    name: str
+    table: str
+    path: tuple[str, ...]
+    look_ups: tuple[str, ...]
+    columns: tuple[str, ...]
+    limits: tuple[str, ...]
+    rule_count: int
+    segment_count: int
+    clauses: tuple[str, ...]
+    answers: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class AudienceExplanation:
+    """The plan of one audience for people: its scans, what is shared, and the order of evaluation."""
+
+    audience: str
+    scans: tuple[ScanExplanation, ...]
+    segment_count: int
+    condition_count: int
+    distinct_condition_count: int
+    formula_count: int
+    order: tuple[str, ...]
+    stored_parents: tuple[str, ...]
+
+
+def explain_audience(plan: AudiencePlan, segments: Mapping[str, Segment]) -> AudienceExplanation:
+    """Return what a plan does, in words; `segments` are all segments of the project by id."""
+    own = {segment_id: segments[segment_id] for segment_id in plan.members}
+    conditions = [leaf for s in own.values() for leaf in segment_leaves(s.steps) if isinstance(leaf, Condition)]
+    return AudienceExplanation(
+        audience=plan.audience,
+        scans=tuple(_explain_scan(scan, own) for scan in plan.scans),
+        segment_count=len(own),
+        condition_count=len(conditions),
+        distinct_condition_count=len(set(conditions)),
+        formula_count=len(plan.nodes),
+        order=tuple(segment.name for segment in own.values()),
+        stored_parents=tuple(segments[parent].name for parent in plan.stored),
+    )
+
+
+def _explain_scan(scan: Scan, segments: Mapping[str, Segment]) -> ScanExplanation:
+    rules = [
+        (segment_id, rule)
+        for segment_id, segment in segments.items()
+        for rule in segment_rules(segment.steps)
+        if (None if isinstance(rule, ProfileRule) else rule.path) == scan.path
+    ]
+    clauses = dict.fromkeys(clause for output in scan.outputs for clause in output_row_sets(output))
+    return ScanExplanation(
+        name=scan.name,
+        table=scan.table,
+        path=tuple(hop.relationship.name for hop in scan.path.hops) if scan.path else (),
+        look_ups=tuple(sorted({".".join(column.hops) for column in scan.columns if column.hops})),
+        columns=tuple(column.name for column in scan.columns),
+        limits=tuple(_show_limit(attribute, hull) for attribute, hull in scan.limits),
+        rule_count=len(rules),
+        segment_count=len({segment_id for segment_id, _ in rules}),
+        clauses=tuple(show_clause(clause) for clause in clauses),
+        answers=tuple(_show_output(output) for output in scan.outputs),
+    )
+
+
+def _show_limit(attribute: Attribute, hull: Ranges) -> str:
+    """Return the rows a scan reads as `low <= attribute < high`; times in UTC, or wall clock where there is no zone."""
+    ((low, high),) = hull.spans
+    lower = "" if low is None else f"{_show_time(attribute, low)} <= "
+    upper = "" if high is None else f" < {_show_time(attribute, high)}"
+    return f"{lower}{attribute.name}{upper}"
+
+
+def _show_time(attribute: Attribute, ordinal: Ordinal) -> str:
+    if attribute.type.family is Family.DATE:
+        return (EPOCH_DAY + timedelta(days=int(ordinal))).isoformat()
+    text = epoch_text(int(ordinal))
+    return text if attribute.type.name == "timestamp" else text.removesuffix("Z")
+
+
+def show_clause(clause: Clause) -> str:
+    """Return a clause for people."""
+    return " and ".join(sorted(condition.text for condition in clause)) or "any row"
+
+
+def _show_output(output: SomeRow | SomeRowOf | RowCount) -> str:
+    shown = [show_clause(clause) for clause in output_row_sets(output)]
+    if isinstance(output, SomeRow):
+        return f"some row: {shown[0]}"
+    if isinstance(output, RowCount):
+        return f"at least {output.at_least} rows: {' or '.join(shown)}"
+    return f"a row looked at that fails: {' or '.join(shown)}"

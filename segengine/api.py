@@ -15,7 +15,7 @@ from segengine.operations.context import OpenProject, open_project, open_setting
 from segengine.operations.explain import explain_refresh
 from segengine.operations.get import get_definitions
 from segengine.operations.output_tables import write_output_tables
-from segengine.operations.refresh import Progress, RefreshReport, refresh_segments
+from segengine.operations.refresh import Progress, RefreshReport, choose_segments, refresh_segments
 from segengine.operations.schema import SchemaPull, pull_schema
 from segengine.operations.segments import (
     PREVIEW_MEMBERS,
@@ -28,6 +28,7 @@ from segengine.operations.segments import (
 from segengine.operations.status import ProjectStatus, read_status
 from segengine.operations.validate import Validation, validate_project
 from segengine.plan.explain import AudienceExplanation
+from segengine.project.model import Segment
 from segengine.project.nodes import Plain
 
 if TYPE_CHECKING:
@@ -135,6 +136,11 @@ class Project:
             if progress is None:
                 return refresh_segments(project, names, as_of=as_of)
             return refresh_segments(project, names, as_of=as_of, progress=progress)
+
+    def due(self, names: Sequence[str] = ()) -> list[Segment]:
+        """Return the segments a refresh would evaluate, parents first; writes nothing."""
+        with self._session() as project:
+            return choose_segments(project, names)
 
     def segments(self) -> list[SegmentSummary]:
         """Return a summary of every applied segment, by name."""

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 import click
 
+from segengine import __version__
 from segengine.cli import definition_commands, project_commands, run_commands, segment_commands
 from segengine.cli.output import SCHEMA_VERSION
 from segengine.errors import DefinitionError, SegEngineError
@@ -17,7 +18,7 @@ EXIT_CANCELED = 130
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(package_name="segengine", prog_name="segengine")
+@click.version_option(__version__, prog_name="segengine")
 def cli() -> None:
     r"""Batch customer segmentation: a thousand segments, each table read once.
 

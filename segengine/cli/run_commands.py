@@ -29,6 +29,7 @@ EXIT_SOME_FAILED = 4
 @click.command()
 @click.argument("names", nargs=-1, metavar="[NAME ...]")
 @as_of_option
+@click.option("--dry-run", is_flag=True, envvar="SEGENGINE_DRY_RUN", help="Only say which segments would be evaluated.")
 @click.option("--output-tables", is_flag=True, help="Also write the segments' output tables.")
 @project_options
 @output_option("table", "json", "yaml", "csv")
@@ -38,6 +39,7 @@ def refresh(
     context: click.Context,
     names: tuple[str, ...],
     as_of: str | None,
+    dry_run: bool,
     output_tables: bool,
     conf: Path,
     environment: str,
@@ -56,6 +58,10 @@ def refresh(
     set_verbose(verbose)
     instance = Project(conf, environment=environment, engine=engine)
     moment = parse_as_of(as_of, instance.settings.time_zone) if as_of else None
+    if dry_run:
+        rows = [{"id": segment.id, "name": segment.name} for segment in instance.due(names)]
+        emit_rows(output, "segments", rows, [Column("name", "would be evaluated, in this order"), Column("id", "id")])
+        return
     progress = make_progress()
     progress(f"starting engine {instance.settings.engine}")
     with instance as project:

@@ -172,7 +172,7 @@ def members_command(
         emit_document(output, {"members": shown})
         return
     print_table([{"id": profile_id} for profile_id in ids], [Column("id", members.id_name)])
-    click.echo(
-        f'{len(ids):,} of {run.member_count or 0:,} members of "{members.segment.name}", snapshot {run.snapshot_version} '
-        f"as of {show_time(run.as_of)} UTC" + ("; all with -o csv" if len(ids) < (run.member_count or 0) else "")
-    )
+    when = show_time_in(settings.time_zone)(run.as_of)
+    shown_of = f'{len(ids):,} of {run.member_count or 0:,} members of "{members.segment.name}"'
+    rest = "; all with -o csv" if len(ids) < (run.member_count or 0) else ""
+    click.echo(f"{shown_of}, snapshot {run.snapshot_version} as of {when}{rest}")

@@ -76,7 +76,7 @@ def delta_version(table: str, location: str) -> int:
             "Set `format: parquet` or `format: csv` if it is one of those.",
         )
     try:
-        return DeltaTable(location, without_files=True).version()
+        return DeltaTable(location).version()
     except (DeltaError, OSError, ValueError) as error:
         reason = str(error).splitlines()[0]
         raise DataContractError(f'Table "{table}": the Delta log at {location} cannot be read: {reason}.') from error

@@ -28,13 +28,14 @@ def transpose_words(words: Words) -> Bytes:
         Shape (64 w, n / 8): row 64 k + b holds cell (i, 64 k + b) as its bit i.
         Source: Warren, Hacker's Delight, 2nd ed., 7-3: 8 x 8 bit matrices in three mask-and-shift steps.
     """
-    planes = np.ascontiguousarray(words).view(np.uint8).reshape(-1, 8, words.shape[1] * 8).transpose(2, 0, 1)
+    count, width = words.shape[0] // 8, words.shape[1] * 8  # named: NumPy cannot guess a side where there is no word
+    planes = np.ascontiguousarray(words).view(np.uint8).reshape(count, 8, width).transpose(2, 0, 1)
     squares = np.ascontiguousarray(planes).view(np.uint64)[..., 0]  # (8 w, n / 8): one 8 x 8 bit matrix each
     for shift, mask in _TRANSPOSE_STEPS:
         swapped = (squares ^ (squares >> np.uint64(shift))) & np.uint64(mask)
         squares = squares ^ swapped ^ (swapped << np.uint64(shift))
-    columns = squares.view(np.uint8).reshape(squares.shape[0], -1, 8).transpose(0, 2, 1)
-    return np.ascontiguousarray(columns).reshape(-1, words.shape[0] // 8)
+    columns = squares.view(np.uint8).reshape(width, count, 8).transpose(0, 2, 1)
+    return np.ascontiguousarray(columns).reshape(width * 8, count)
 
 
 def pack_booleans(rows: npt.NDArray[np.bool_], width: int) -> Words:

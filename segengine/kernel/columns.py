@@ -98,6 +98,8 @@ class OrderedIndex(ColumnIndex):
     def _make_lookup(self, is_float: bool) -> tuple[int, Codes | None]:
         if is_float or not len(self._searched) or int(self._searched[-1]) - int(self._searched[0]) >= _MAX_LOOKUP:
             return 0, None
+        if self._searched[0] == _INT64.min or self._searched[-1] == _INT64.max:
+            return 0, None  # no room for the value before the first or after the last
         start = int(self._searched[0]) - 1
         values = np.arange(start, int(self._searched[-1]) + 1, dtype=np.int64)
         return start, np.searchsorted(self._searched, values, side="right").astype(np.intp)

@@ -118,7 +118,7 @@ class ScanKernel:
         order, places = packed & 0xFFFFF, packed >> 20
         starts = np.flatnonzero(np.concatenate([[True], places[1:] != places[:-1]]))
         if self._scan.path is None:
-            self.duplicate_count += len(places) - len(starts)
+            self.duplicate_count += len(places) - len(starts) + self._state.mark_seen(places[starts])
         codes = [self._codes(index, rows)[order] for index in self._indexes]
         for piece in _pieces(starts, len(places)):
             first, last = np.searchsorted(starts, [piece.start, piece.stop])
@@ -162,10 +162,16 @@ def _joined(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
             waiting.append(part)
             count += part.num_rows
             if count >= _BATCH_ROWS:
-                yield pa.Table.from_batches(waiting).combine_chunks().to_batches()[0]
+                yield from _whole(waiting)
                 waiting, count = [], 0
     if count:
-        yield pa.Table.from_batches(waiting).combine_chunks().to_batches()[0]
+        yield from _whole(waiting)
+
+
+def _whole(batches: list[pa.RecordBatch]) -> list[pa.RecordBatch]:
+    """Return batches as one, or as a few where their text is too long for one."""
+    joined: list[pa.RecordBatch] = pa.Table.from_batches(batches).combine_chunks().to_batches()
+    return joined
 
 
 def _pieces(starts: AnyArray, count: int) -> Iterator[slice]:
@@ -192,6 +198,7 @@ class _States:
         self._lane_words = layout.inside[0].stop - layout.inside[0].start if layout.lanes else 0
         self._bits: Words = np.zeros((0, self._single_words + self._lane_words), dtype=np.uint64)
         self._counts: AnyArray = np.zeros((0, 64 * self._counter_words()), dtype=self._count_type)
+        self._seen = np.zeros(0, dtype=bool)  # grows for the profiles' own scan alone
         self._buffers: list[Words] = [np.zeros((0, layout.width), dtype=np.uint64)] * 2
 
     def _counter_words(self) -> int:
@@ -215,6 +222,13 @@ class _States:
             self._counts = _grown(self._counts, needed)
         found: npt.NDArray[np.int64] = (slot_of[buckets] << _SHIFT) | ((keys - 1) & (BUCKET_SIZE - 1))
         return found
+
+    def mark_seen(self, places: npt.NDArray[np.int64]) -> int:
+        """Return how many of these profiles had a row in a batch before; from now on all of them had."""
+        self._seen = np.pad(self._seen, (0, len(self._bits) - len(self._seen)))
+        before = int(np.count_nonzero(self._seen[places]))
+        self._seen[places] = True
+        return before
 
     def update(self, words: Words, starts: AnyArray, places: AnyArray) -> None:
         """Take in the clause bits of a piece; `starts`: first row of each profile, `places`: where its state is."""

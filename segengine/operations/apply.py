@@ -153,8 +153,9 @@ def _compare(
 ) -> PlannedChange:
     """Return what happens to one definition of a file."""
     plain = to_plain(definition.fields)
-    fields = _with_references(plain, ids) if isinstance(plain, dict) else {}
-    ours: PlainFields = fields if isinstance(fields, dict) else {}
+    fields = _with_references(plain, ids)
+    # The id is who the definition is, not what it says: written out or left to the name, it is the same.
+    ours = {name: value for name, value in fields.items() if name != "id"} if isinstance(fields, dict) else {}
     known = registry.newest.get(definition.id)
     record = DefinitionRecord(
         definition.kind, definition.id, 1, definition.name, ours, ours, f"file:{definition.origin}", author, now, "", ""

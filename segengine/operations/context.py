@@ -19,7 +19,9 @@ from segengine.project.problems import Problems
 from segengine.project.schema_lock import load_schema
 from segengine.project.settings import load_settings
 from segengine.project.types import LiteralError, parse_instant
+from segengine.store.control import Control, ControlRow
 from segengine.store.registry import Registry, read_registry
+from segengine.store.runs import History, read_history
 from segengine.store.warehouse import Warehouse, open_warehouse
 
 
@@ -61,6 +63,15 @@ def load_registered(project: OpenProject, registry: Registry | None = None) -> t
     catalogue = check_definitions(definitions, project.settings, schema, problems)
     raise_on_errors(problems)
     return catalogue, registry
+
+
+def read_state(project: OpenProject) -> tuple[ControlRow | None, History]:
+    """Return the control row and what is published; None and nothing before the first refresh."""
+    control = Control(project.warehouse, "control")
+    if not project.warehouse.exists(control.table):
+        return None, History((), ())
+    row = control.read()
+    return row, read_history(project.warehouse, row)
 
 
 def parse_as_of(text: str, zone: str) -> datetime:

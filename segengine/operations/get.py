@@ -30,7 +30,7 @@ def get_definitions(project: OpenProject, names: Sequence[str] = ()) -> list[Pla
 
 def _with_id(fields: Plain, identity: str) -> Plain:
     """Return fields with the id said, so that a rename in the file keeps the history."""
-    if not isinstance(fields, dict) or "id" in fields:
+    if not isinstance(fields, dict):
         return fields
     with_id: dict[str, Plain] = {"kind": fields.get("kind"), "name": fields.get("name"), "id": identity}
     return {**with_id, **fields}

@@ -8,15 +8,15 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from importlib.metadata import version
 
+from segengine import __version__
 from segengine.engine.evaluate import evaluate_plan
 from segengine.engine.joins import ScanRows, stored_name
 from segengine.engine.sources import Sources, check_against_lock, column, pin_versions
 from segengine.engine.uniqueness import check_unique_keys
 from segengine.errors import RunError, SegEngineError
 from segengine.kernel.bitmaps import BITMAP_BYTES
-from segengine.operations.context import OpenProject, find_author, load_registered
+from segengine.operations.context import OpenProject, find_author, load_registered, read_state
 from segengine.plan.refresh import AudiencePlan, plan_audience
 from segengine.plan.scans import BUCKET_SIZE
 from segengine.project.canonical import Hashes, hash_segments
@@ -110,6 +110,17 @@ def refresh_segments(
         history = read_history(project.warehouse, lease.before)
         run = _Refresh(project, catalogue, registry, history, control, lease, as_of, started_at, progress)
         return run.execute(chosen)
+
+
+def choose_segments(project: OpenProject, names: Sequence[str] = ()) -> list[Segment]:
+    """Return the segments a refresh would evaluate, parents first; reads the registry and writes nothing.
+
+    Raises:
+        ConfigError: A name is unknown, or nothing has been applied.
+    """
+    catalogue, _ = load_registered(project)
+    _, history = read_state(project)
+    return list(_choose(catalogue, history, names).values())
 
 
 def _create_tables(project: OpenProject) -> Control:
@@ -392,7 +403,7 @@ class _Refresh:
             source_versions=json.dumps(self._versions, sort_keys=True),
             scans=json.dumps([vars(scan) for scan in self._scans]),
             error=error,
-            segengine_version=version("segengine"),
+            segengine_version=__version__,
         )
         append_run(self._project.warehouse, run, outcomes)
         self._control.publish(self._lease, self._last_keys)

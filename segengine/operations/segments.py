@@ -14,15 +14,15 @@ from segengine.engine.failures import engine_errors
 from segengine.errors import ConfigError
 from segengine.kernel.bitmaps import BITMAP_BYTES, bitmap_keys
 from segengine.operations.apply import show_references
-from segengine.operations.context import OpenProject, load_registered
+from segengine.operations.context import OpenProject, load_registered, read_state
 from segengine.plan.scans import BUCKET_SIZE
 from segengine.project.find import find_segment
 from segengine.project.model import Segment
 from segengine.project.nodes import Plain
-from segengine.store.control import Control, ControlRow
+from segengine.store.control import ControlRow
 from segengine.store.profile_keys import read_profile_keys
 from segengine.store.registry import DefinitionRecord
-from segengine.store.runs import History, SegmentRun, Status, read_history
+from segengine.store.runs import History, SegmentRun, Status
 from segengine.store.snapshots import load_bitmaps
 
 if TYPE_CHECKING:
@@ -58,15 +58,6 @@ class SegmentDetails:
     fields: Plain
     snapshots: tuple[SegmentRun, ...]
     used_by: tuple[str, ...]
-
-
-def read_state(project: OpenProject) -> tuple[ControlRow | None, History]:
-    """Return the control row and what is published; None and nothing before the first refresh."""
-    control = Control(project.warehouse, "control")
-    if not project.warehouse.exists(control.table):
-        return None, History((), ())
-    row = control.read()
-    return row, read_history(project.warehouse, row)
 
 
 def list_segments(project: OpenProject) -> list[SegmentSummary]:

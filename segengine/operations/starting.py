@@ -9,7 +9,7 @@ from pathlib import Path
 
 from segengine.errors import ConfigError
 from segengine.operations.apply import apply_definitions
-from segengine.operations.context import OpenProject, open_project, open_settings, parse_as_of
+from segengine.operations.context import OpenProject, open_project, open_settings, parse_as_of, read_state
 from segengine.operations.refresh import RefreshReport, refresh_segments
 from segengine.operations.schema import pull_schema
 from segengine.operations.segments import SegmentSummary, list_segments
@@ -128,7 +128,5 @@ def _refresh(project: OpenProject, day: str, progress: Callable[[str], None]) ->
 
 
 def _trends(project: OpenProject) -> dict[str, tuple[SegmentRun, ...]]:
-    from segengine.operations.segments import read_state
-
     _, history = read_state(project)
     return {run.segment_id: tuple(history.snapshots(run.segment_id)) for run in history.segment_runs}

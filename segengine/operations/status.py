@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from segengine.operations.context import OpenProject
-from segengine.operations.segments import read_state
+from segengine.operations.context import OpenProject, read_state
 from segengine.store.runs import Run, Status
 
 

@@ -62,6 +62,8 @@ def _row_set(expression: Expression) -> RowSet:
 
 
 def _common(parts: tuple[RowSet, ...]) -> RowSet:
+    if len(parts) == 1:
+        return parts[0]
     flat = [part for part in parts if isinstance(part, Clauses)]
     if len(flat) < len(parts) or prod(len(part.clauses) for part in flat) > MAX_CLAUSES:
         return Common(parts)
@@ -69,6 +71,8 @@ def _common(parts: tuple[RowSet, ...]) -> RowSet:
 
 
 def _combined(parts: tuple[RowSet, ...]) -> RowSet:
+    if len(parts) == 1:
+        return parts[0]
     flat = [part for part in parts if isinstance(part, Clauses)]
     if len(flat) < len(parts):
         return Combined(parts)

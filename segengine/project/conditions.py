@@ -126,10 +126,11 @@ class ExpressionReader:
             return None
         return self._condition(attribute, BY_NAME[SCALAR_MEANS[family]], value, value.place, False)
 
-    def _operator_map(self, attribute: Attribute, fields: Fields) -> Expression | None:
-        ignore_case = self._flag(fields, "ignore_case")
+    def _operator_map(self, attribute: Attribute, fields: Fields, folding: bool = False) -> Expression | None:
+        """Return the condition of a map; `folding`: it stands under a `not` that has `ignore_case` beside it."""
+        ignore_case = self._flag(fields, "ignore_case") or folding
         or_missing = self._flag(fields, "or_missing")
-        if ignore_case and attribute.type.family is not Family.TEXT:
+        if ignore_case and not folding and attribute.type.family is not Family.TEXT:
             message = f"ignore_case does not fit {attribute.name} ({attribute.type})."
             self._problems.add(fields.key_place("ignore_case"), "SEG206", message)
         items: list[Expression | None] = []
@@ -156,7 +157,7 @@ class ExpressionReader:
 
     def _negation(self, attribute: Attribute, place: Place, value: Node, ignore_case: bool) -> Expression | None:
         if isinstance(value, Fields):
-            inner = self._operator_map(attribute, value)
+            inner = self._operator_map(attribute, value, ignore_case)
         elif ignore_case:  # the modifier beside `not` is about the value under it
             name = "any_of" if isinstance(value, Items) else "equals"
             inner = self._condition(attribute, BY_NAME[name], value, value.place, ignore_case)

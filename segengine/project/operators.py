@@ -31,8 +31,9 @@ TIME = (Family.DATE, Family.TIMESTAMP)
 BOOLEAN = (Family.BOOLEAN,)
 EVERY = (Family.TEXT, Family.NUMBER, Family.BOOLEAN, Family.DATE, Family.TIMESTAMP)
 
-TRUE = Ranges(((1, 2),))
-FALSE = Ranges(((0, 1),))
+# Halves of the line, so that each is the complement of the other: `not is_true` is `is_false`.
+TRUE = Ranges(((1, None),))
+FALSE = Ranges(((None, 1),))
 
 
 @dataclass(frozen=True)

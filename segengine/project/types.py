@@ -100,9 +100,15 @@ class LiteralError(ValueError):
     """A literal does not fit its attribute; the text says what was expected."""
 
 
-_NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,4})?")
-_DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
-_TIMESTAMP = re.compile(r"(\d{4}-\d{2}-\d{2})[Tt ](\d{2}:\d{2}(:\d{2}(\.\d{1,6})?)?)\s*(Z|z|[+-]\d{2}:?\d{2})?")
+_NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,4})?", re.ASCII)
+_DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
+_TIMESTAMP = re.compile(
+    r"(\d{4}-\d{2}-\d{2})[Tt ](\d{2}:\d{2}(:\d{2}(\.\d{1,6})?)?)\s*(Z|z|[+-]\d{2}:?\d{2})?", re.ASCII
+)
+_MAX_NUMBER = Decimal(10) ** 38  # what a decimal can hold; whole numbers beyond it have no use in a condition
+# Time zones repeat every 400 years: days at the ends of the calendar are worked out in a year with room around it.
+_CYCLE_YEARS = 400
+_CYCLE_MICROSECONDS = 146_097 * 86_400_000_000
 
 
 def parse_span(text: str, type_: AttributeType, zone: str) -> Span:
@@ -133,7 +139,9 @@ def _number_span(text: str, type_: AttributeType) -> Span:
         nearest = nearest_float(number, single=type_.name == "float")
         if math.isinf(nearest):
             raise LiteralError("expected a number that a float can hold")
-        return nearest, math.nextafter(nearest, math.inf)
+        return nearest + 0.0, math.nextafter(nearest, math.inf)  # + 0.0: there is one zero
+    if abs(number) >= _MAX_NUMBER:
+        raise LiteralError("expected a number of at most 38 digits")
     scaled = Fraction(number) * 10**type_.scale
     lower = math.ceil(scaled)
     return lower, lower + 1 if scaled == lower else lower
@@ -150,12 +158,13 @@ def nearest_float(number: Decimal, *, single: bool) -> float:
         return math.copysign(math.inf, wide)
     if wide == narrow:
         return narrow
-    # Rounding twice can be off by one step: compare the neighbours exactly.
-    bits = struct.unpack("i", struct.pack("f", narrow))[0]
-    neighbours: list[float] = [struct.unpack("f", struct.pack("i", bits + step))[0] for step in (-1, 0, 1)]
-    exact = Fraction(number)
+    # Rounding twice can be off by one step: compare the neighbours (of the same sign) exactly.
+    bits = struct.unpack("i", struct.pack("f", abs(narrow)))[0]
+    neighbours: list[float] = [struct.unpack("f", struct.pack("i", max(0, bits + step)))[0] for step in (-1, 0, 1)]
+    exact = abs(Fraction(number))
     finite = [value for value in neighbours if math.isfinite(value)]
-    return min(finite, key=lambda value: (abs(Fraction(value) - exact), value != narrow))
+    nearest = min(finite, key=lambda value: (abs(Fraction(value) - exact), value != abs(narrow)))
+    return math.copysign(nearest, wide)
 
 
 def parse_date(text: str) -> date:
@@ -174,8 +183,7 @@ def parse_date(text: str) -> date:
 
 def _timestamp_span(text: str, zone: str) -> Span:
     if _DATE.fullmatch(text):
-        day = parse_date(text)
-        return local_midnight(day, zone), local_midnight(day + timedelta(days=1), zone)
+        return local_day(parse_date(text), zone)
     instant = parse_instant(text, zone)
     return instant, instant + 1
 
@@ -207,6 +215,14 @@ def instant_of(moment: datetime) -> int:
         return (moment - EPOCH) // _MICROSECOND
     except OverflowError:
         return (moment.replace(tzinfo=UTC) - EPOCH) // _MICROSECOND
+
+
+def local_day(day: date, zone: str) -> tuple[int, int]:
+    """Return the instants a local day spans, half-open, in microseconds since 1970 UTC."""
+    cycles = {date.min.year: 1, date.max.year: -1}.get(day.year, 0)
+    near = day.replace(year=day.year + cycles * _CYCLE_YEARS)
+    back = cycles * _CYCLE_MICROSECONDS
+    return local_midnight(near, zone) - back, local_midnight(near + timedelta(days=1), zone) - back
 
 
 def local_midnight(day: date, zone: str) -> int:

@@ -1,0 +1,5 @@
+"""`python -m segengine`."""
+
+from segengine.cli.main import entrypoint
+
+entrypoint()

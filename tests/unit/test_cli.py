@@ -1,0 +1,160 @@
+"""The launcher without an engine: help, exit codes, errors on the right stream."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+
+from segengine.cli.main import cli, main
+from segengine.demo.projects import copy_project
+from segengine.project.schema_lock import dump_lock
+
+LOCK = {"customers": {"customer_id": "text", "state": "text", "income": "decimal(12,2)"}}
+PROJECT = """\
+project: small
+tables:
+  customers: {path: data/customers, key: customer_id}
+audiences:
+  customer: {table: customers}
+"""
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    (tmp_path / "segengine.yml").write_text(PROJECT)
+    (tmp_path / "schema.lock.yml").write_text(dump_lock(LOCK))
+    (tmp_path / "definitions").mkdir()
+    return tmp_path
+
+
+def write(project: Path, text: str) -> None:
+    (project / "definitions" / "segments.yml").write_text(text)
+
+
+def commands(group: click.Group, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    for name, command in group.commands.items():
+        if isinstance(command, click.Group):
+            yield from commands(command, (*path, name))
+        else:
+            yield (*path, name)
+
+
+def test_every_command_explains_itself(capsys: pytest.CaptureFixture[str]) -> None:
+    for path in commands(cli):
+        assert main([*path, "--help"]) == 0
+        text = capsys.readouterr().out
+        assert text.startswith(f"Usage: segengine {' '.join(path)}")
+        first_sentence = text.splitlines()[2].strip()
+        assert len(first_sentence) > 10, path
+
+
+def test_help_names_every_top_level_command(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--help"]) == 0
+    listed = capsys.readouterr().out.split("Commands:")[1]
+    assert [line.split()[0] for line in listed.splitlines() if line.startswith("  ") and line[2] != " "] == sorted(
+        cli.commands
+    )
+
+
+def test_the_readme_lists_the_commands_that_exist() -> None:
+    readme = (Path(__file__).parents[2] / "README.md").read_text()
+    block = readme.split("<!-- commands -->")[1]
+    listed = {
+        line.strip("|` ").split("`")[0].removeprefix("segengine ")
+        for line in block.splitlines()
+        if "| `seg" in line[:6]
+    }
+    assert listed == {" ".join(path) for path in commands(cli)}
+
+
+@pytest.mark.parametrize("argv", [["refresh", "--no-such-option"], ["no-such-command"], ["segments", "show"]])
+def test_wrong_usage_is_exit_code_2(argv: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(argv) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert "Usage:" in captured.err
+
+
+def test_a_folder_without_a_project_says_what_to_do(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["validate", "--conf", str(tmp_path)]) == 2
+    captured = capsys.readouterr()
+    assert captured.err == (
+        f"error: There is no segengine.yml in {tmp_path}.\n"
+        "hint: Run `segengine init DIR` for a new project, `segengine demo` for an example, or use --conf FOLDER.\n"
+    )
+
+
+def test_init_writes_a_project_that_needs_only_tables(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "mine"
+    assert main(["init", str(folder)]) == 0
+    assert "segengine schema pull" in capsys.readouterr().out
+    assert main(["validate", "--conf", str(folder)]) == 3
+    assert "Run `segengine schema pull` first." in capsys.readouterr().out
+    assert main(["init", str(folder)]) == 2
+
+
+def test_validate_prints_every_problem_with_its_place(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write(project, "kind: segment\nname: A\nwhere: {stat: Texas}\n---\nkind: segment\nname: B\nwhere: {income: much}\n")
+    assert main(["validate", "--conf", str(project)]) == 3
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("definitions/segments.yml:3: error SEG204 unknown-attribute:")
+    assert 'Did you mean "state"?' in lines[0]
+    assert lines[1].startswith("definitions/segments.yml:7: error SEG207 bad-value:")
+    assert lines[-1] == "2 definition(s): 2 error(s), 0 other issue(s)"
+
+
+def test_validate_as_json(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write(project, "kind: segment\nname: A\nwhere: {stat: Texas}\n")
+    assert main(["validate", "--conf", str(project), "-o", "json"]) == 3
+    document = json.loads(capsys.readouterr().out)
+    assert document["schema_version"] == 1
+    assert [(issue["code"], issue["line"]) for issue in document["issues"]] == [("SEG204", 3)]
+
+
+def test_json_stays_parseable_on_failure(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write(project, "kind: segment\nname: A\nwhere: everyone\n")
+    assert main(["explain", "Nobody", "--conf", str(project), "-o", "json"]) == 2
+    captured = capsys.readouterr()
+    assert json.loads(captured.out)["error"]["message"] == 'There is no segment "Nobody".'
+    assert captured.err.startswith("error:")
+
+
+def test_explain_needs_no_engine(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_contoso_without_data(tmp_path)
+    assert main(["explain", "web_only", "--conf", str(tmp_path)]) == 0
+    text = capsys.readouterr().out
+    assert "purchases > customer" in text
+    assert "a row looked at that fails: any row or channel equals web" in text
+    assert main(["explain", "--conf", str(tmp_path), "-o", "json"]) == 0
+    (audience,) = json.loads(capsys.readouterr().out)["audiences"]
+    assert audience["segment_count"] == 17
+    assert [scan["table"] for scan in audience["scans"]].count("purchases") == 1
+
+
+def write_contoso_without_data(folder: Path) -> None:
+    from segengine.demo.contoso import contoso_tables
+    from segengine.engine.source_files import arrow_type_name
+
+    copy_project("contoso", folder)
+    tables = contoso_tables()
+    lock = {name: {f.name: arrow_type_name(f.type) for f in table.schema} for name, table in tables.items()}
+    (folder / "schema.lock.yml").write_text(dump_lock(lock))
+
+
+def test_environment_variables_set_options(
+    project: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(project, "kind: segment\nname: A\nwhere: everyone\n")
+    monkeypatch.setenv("SEGENGINE_CONF", str(project))
+    monkeypatch.setenv("SEGENGINE_OUTPUT", "json")
+    assert main(["validate"]) == 0
+    assert json.loads(capsys.readouterr().out)["issues"] == []
+
+
+def test_as_of_must_be_a_time(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["refresh", "--as-of", "yesterday", "--conf", str(project)]) == 2
+    assert capsys.readouterr().err.startswith("error: --as-of 'yesterday': expected a timestamp")

@@ -14,6 +14,7 @@ from segengine.engine.sources import Sources
 from segengine.errors import DATA_CONTRACT, coded_failure
 from segengine.kernel.bitmaps import BITMAP_BYTES, Words
 from segengine.kernel.formulas import evaluate_formulas
+from segengine.kernel.program import compile_scan
 from segengine.kernel.scan import BadColumnError, ScanKernel
 from segengine.plan.formulas import FormulaNode
 from segengine.plan.refresh import AudiencePlan
@@ -90,9 +91,10 @@ def evaluate_plan(
 
 def make_scan_function(scan: Scan, number: int) -> BatchFunction:
     """Return the function that turns rows of one scan into bitmaps; it sees whole buckets, in any order."""
+    program = compile_scan(scan)
 
     def accumulate(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        kernel = ScanKernel(scan)
+        kernel = ScanKernel(scan, program)
         try:
             kernel.add(batches)
         except BadColumnError as error:

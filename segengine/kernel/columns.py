@@ -10,6 +10,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from bisect import bisect_right
 from collections.abc import Sequence
+from copy import copy
 from functools import reduce
 
 import numpy as np
@@ -25,7 +26,6 @@ from segengine.project.types import Family
 from segengine.project.values import Constant, Ranges, Test, TextTest
 
 Codes = npt.NDArray[np.intp]
-Requirement = tuple[Condition, ...]
 _INT64 = np.iinfo(np.int64)
 _MAX_LOOKUP = 1 << 18  # cut points this close together are looked up, not searched
 
@@ -44,19 +44,22 @@ class ColumnIndex(ABC):
         """
         self.attribute = attribute
         self._width = max(1, -(-len(positions) // 64))
-        wanted: dict[Requirement, list[int]] = {}
-        for place, clause in enumerate(positions):
-            own = [condition for condition in clause or () if condition.attribute == attribute]
-            wanted.setdefault(tuple(sorted(own, key=lambda c: repr((c.test, c.missing)))), []).append(place)
+        wanted: dict[frozenset[Condition], int] = {}
+        self._requirement_at = np.array(
+            [wanted.setdefault(_conditions_on(attribute, clause), len(wanted)) for clause in positions], dtype=np.intp
+        )
         self._requirements = list(wanted)
-        self._places = np.zeros((len(wanted), len(positions)), dtype=bool)
-        for row, places in enumerate(wanted.values()):
-            self._places[row, places] = True
         self.invalid_count = 0
+
+    def fresh(self) -> ColumnIndex:
+        """Return an index with the same tables for another task."""
+        twin = copy(self)
+        twin.invalid_count = 0
+        return twin
 
     def _words(self, satisfied: npt.NDArray[np.bool_]) -> Words:
         """Return table rows (codes, words) from which requirement each code satisfies (codes, requirements)."""
-        return pack_booleans(satisfied @ self._places, self._width)
+        return pack_booleans(satisfied[:, self._requirement_at], self._width)
 
     def _missing_row(self) -> list[bool]:
         return [all(condition.missing for condition in requirement) for requirement in self._requirements]
@@ -64,6 +67,10 @@ class ColumnIndex(ABC):
     @abstractmethod
     def codes(self, array: pa.Array) -> Codes:
         """Return the code of each value of a batch, shape (n,); `table` covers all of them afterwards."""
+
+
+def _conditions_on(attribute: Attribute, clause: Clause | None) -> frozenset[Condition]:
+    return frozenset(condition for condition in clause or () if condition.attribute == attribute)
 
 
 def make_index(attribute: Attribute, positions: Sequence[Clause | None]) -> ColumnIndex:
@@ -85,15 +92,22 @@ class OrderedIndex(ColumnIndex):
         self._below = 0 if is_float else sum(cut < _INT64.min for cut in self._cuts)
         self._searched = np.array(whole, dtype=np.float64 if is_float else np.int64)
         self._missing_code = len(self._cuts) + 1
-        satisfied = np.array([self._row(tests, code) for code in range(len(self._cuts) + 1)] + [self._missing_row()])
-        self.table = self._words(satisfied)
+        self.table = self._words(self._satisfied(tests))
         self._lookup_from, self._lookup = self._make_lookup(is_float)
 
-    def _row(self, tests: set[Test], code: int) -> list[bool]:
-        """Return which requirements hold in one interval; interval 0 lies before the first cut."""
-        start = self._cuts[code - 1] if code else None
-        accepted = {test: _accepts_from(test, start) for test in tests}
-        return [all(accepted[condition.test] for condition in requirement) for requirement in self._requirements]
+    def _satisfied(self, tests: set[Test]) -> npt.NDArray[np.bool_]:
+        """Return which requirement each code satisfies: the intervals, of which the first lies before all cuts."""
+        code_of: dict[int | float | None, int] = {cut: code for code, cut in enumerate(self._cuts, start=1)}
+        count = self._missing_code
+        accepted = {test: _accepted_codes(test, code_of, count) for test in tests}
+        everything = np.ones(count, dtype=bool)
+        rows = [
+            np.logical_and.reduce([accepted[condition.test] for condition in requirement])
+            if requirement
+            else everything
+            for requirement in self._requirements
+        ]
+        return np.vstack([np.array(rows).T, self._missing_row()])
 
     def _make_lookup(self, is_float: bool) -> tuple[int, Codes | None]:
         if is_float or not len(self._searched) or int(self._searched[-1]) - int(self._searched[0]) >= _MAX_LOOKUP:
@@ -125,15 +139,16 @@ class OrderedIndex(ColumnIndex):
         return found
 
 
-def _accepts_from(test: Test, start: int | float | None) -> bool:
-    """Return whether a test accepts the interval that begins at a cut (None: before the first)."""
+def _accepted_codes(test: Test, code_of: dict[int | float | None, int], count: int) -> npt.NDArray[np.bool_]:
+    """Return whether a test accepts each interval, given the code of the interval that begins at each cut."""
     if isinstance(test, Constant):
-        return test.accepts_all
+        return np.full(count, test.accepts_all)
     if not isinstance(test, Ranges):
         raise TypeError("text is not ordered")
-    if start is None:
-        return any(low is None for low, _ in test.spans)
-    return any((low is None or low <= start) and (high is None or start < high) for low, high in test.spans)
+    accepted = np.zeros(count, dtype=bool)
+    for low, high in test.spans:
+        accepted[code_of.get(low, 0) : code_of[high] if high is not None else count] = True
+    return accepted
 
 
 class TextIndex(ColumnIndex):
@@ -151,6 +166,11 @@ class TextIndex(ColumnIndex):
         }
         self._codes_by_signature: dict[bytes, int] = {}
         self.table = self._words(np.array([self._missing_row()]))  # code 0: missing
+
+    def fresh(self) -> TextIndex:  # noqa: D102 - as in the base
+        twin = copy(self)
+        twin._codes_by_signature = dict(self._codes_by_signature)
+        return twin
 
     def codes(self, array: pa.Array) -> Codes:  # noqa: D102 - as in the base
         encoded = text_values(array).dictionary_encode()

@@ -7,21 +7,25 @@ in pieces that stay in the processor's cache.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from segengine.kernel.bitmaps import BITMAP_BYTES, AnyArray, Words, pack_booleans, transpose_words
-from segengine.kernel.columns import Codes, ColumnIndex, make_index
+from segengine.kernel.bitmaps import BITMAP_BYTES, AnyArray, Words, transpose_words
+from segengine.kernel.columns import Codes, ColumnIndex
+from segengine.kernel.counters import Planes, add_saturating, at_least, sum_groups
 from segengine.kernel.ordinals import BadValueError
+from segengine.kernel.program import ScanProgram, compile_scan
 from segengine.plan.rows import Clause, Clauses, Combined, RowSet
-from segengine.plan.scans import BUCKET_SIZE, RowCount, Scan, SomeRow, SomeRowOf
+from segengine.plan.scans import BUCKET_SIZE, Scan, SomeRow, SomeRowOf
 
 KEY = "profile_key"
 _BATCH_ROWS = 1 << 18
 _PIECE_ROWS = 1 << 14
+_ROW_BITS = 20  # of a packed (place, row): two batches fit
 _SHIFT = BUCKET_SIZE.bit_length() - 1
 
 
@@ -33,64 +37,20 @@ class BadColumnError(Exception):
         self.column, self.type, self.count = column, type_, count
 
 
-class _Layout:
-    """Where each clause sits in the words of a row.
-
-    First the clauses whose bits are wanted themselves, then one lane per row set in layers: lane i is the OR of bit i
-    over the layers, so that row sets of several clauses cost one OR of words, not one per row set.
-    """
-
-    def __init__(self, scan: Scan) -> None:
-        self.positions: list[Clause | None] = []
-        self.single = [output.clause for output in scan.outputs if isinstance(output, SomeRow)]
-        self.lanes = [output for output in scan.outputs if isinstance(output, SomeRowOf)]
-        self.counted = list(dict.fromkeys(o.rows for o in scan.outputs if isinstance(o, RowCount)))
-        self.single_words = self._block(list(self.single))
-        self.inside = self._layers([lane.inside for lane in self.lanes])
-        self.outside = self._layers([lane.outside for lane in self.lanes])
-        self.counters = self._layers(self.counted)
-        trees = [s for lane in self.lanes for s in (lane.inside, lane.outside) if not isinstance(s, Clauses)]
-        self.trees = {tree: self._leaves(tree) for tree in [*trees, *self.counted] if not isinstance(tree, Clauses)}
-        self.width = max(1, len(self.positions) // 64)
-
-    def _block(self, clauses: list[Clause | None]) -> slice:
-        start = len(self.positions) // 64
-        self.positions += clauses + [None] * (-len(clauses) % 64)
-        return slice(start, len(self.positions) // 64)
-
-    def _layers(self, row_sets: list[RowSet]) -> list[slice]:
-        """Return one block of words per layer; trees have no clause in it and are filled in row by row."""
-        flat = [row_set.clauses if isinstance(row_set, Clauses) else () for row_set in row_sets]
-        depth = max(1, max(map(len, flat), default=0)) if row_sets else 0
-        return [self._block([own[k] if k < len(own) else None for own in flat]) for k in range(depth)]
-
-    def _leaves(self, tree: RowSet) -> dict[Clause, int]:
-        """Return the position of every clause of a tree, in a block of its own."""
-        clauses = list(dict.fromkeys(_tree_clauses(tree)))
-        start = self._block(list(clauses)).start * 64
-        return {clause: start + place for place, clause in enumerate(clauses)}
-
-
-def _tree_clauses(tree: RowSet) -> Iterator[Clause]:
-    if isinstance(tree, Clauses):
-        yield from tree.clauses
-    else:
-        for part in tree.parts:
-            yield from _tree_clauses(part)
-
-
 class ScanKernel:
     """Accumulates the outputs of one scan over batches of rows."""
 
-    def __init__(self, scan: Scan) -> None:
+    def __init__(self, scan: Scan, program: ScanProgram | None = None) -> None:
+        """Prepare the accumulators.
+
+        Args:
+            scan: What to answer.
+            program: The scan compiled before, once for all tasks; None: compile it now.
+        """
+        program = program or compile_scan(scan)
         self._scan = scan
-        self._layout = _Layout(scan)
-        positions = self._layout.positions
-        self._base = pack_booleans(
-            np.array([[clause is not None for clause in positions]], dtype=bool), self._layout.width
-        )
-        self._indexes = [make_index(attribute, positions) for attribute in scan.columns]
-        self._state = _States(self._layout, scan)
+        self._indexes = program.fresh_indexes()
+        self._state = _States(program, scan)
         self.row_count = 0
         self.orphan_count = 0
         self.duplicate_count = 0
@@ -101,30 +61,28 @@ class ScanKernel:
         Raises:
             BadColumnError: A value is not of its column's declared type.
         """
-        for table in _joined(batches):
-            self._add(table)
+        waiting: list[_Coded] = []
+        count = 0
+        for batch in batches:
+            for start in range(0, batch.num_rows, _BATCH_ROWS):
+                waiting.append(self._encode(batch.slice(start, _BATCH_ROWS)))
+                count += len(waiting[-1].keys)
+                if count >= _BATCH_ROWS:
+                    self._accumulate(_joined(waiting))
+                    waiting, count = [], 0
+        if count:
+            self._accumulate(_joined(waiting))
 
-    def _add(self, rows: pa.RecordBatch) -> None:
+    def _encode(self, rows: pa.RecordBatch) -> _Coded:
+        """Return rows as profile keys and codes: from here on values, texts above all, are gone."""
         self.row_count += rows.num_rows
         keys = rows.column(rows.schema.get_field_index(KEY))
         if keys.null_count:
             self.orphan_count += keys.null_count
             rows = rows.filter(keys.is_valid())
             keys = rows.column(rows.schema.get_field_index(KEY))
-        if not rows.num_rows:
-            return
-        places = self._state.places(keys.to_numpy(zero_copy_only=False))
-        packed = np.sort((places << 20) | np.arange(len(places)))  # sorting packed pairs is several times an argsort
-        order, places = packed & 0xFFFFF, packed >> 20
-        starts = np.flatnonzero(np.concatenate([[True], places[1:] != places[:-1]]))
-        if self._scan.path is None:
-            self.duplicate_count += len(places) - len(starts) + self._state.mark_seen(places[starts])
-        codes = [self._codes(index, rows)[order] for index in self._indexes]
-        for piece in _pieces(starts, len(places)):
-            first, last = np.searchsorted(starts, [piece.start, piece.stop])
-            own = starts[first:last]
-            words = self._match(codes, piece)
-            self._state.update(words, own - piece.start, places[own])
+        codes = [self._codes(index, rows).astype(np.int32) for index in self._indexes]
+        return _Coded(keys.to_numpy(zero_copy_only=False), codes)
 
     def _codes(self, index: ColumnIndex, rows: pa.RecordBatch) -> Codes:
         column = rows.column(rows.schema.get_field_index(self._scan.column_name(index.attribute)))
@@ -133,15 +91,20 @@ class ScanKernel:
         except BadValueError as error:
             raise BadColumnError(index.attribute.name, str(index.attribute.type), error.count) from None
 
-    def _match(self, codes: list[Codes], piece: slice) -> Words:
-        """Return the clause bits of a piece of rows, shape (n, words)."""
-        count = piece.stop - piece.start
-        words = self._state.buffer(0, count)
-        words[:] = self._base
-        for index, column in zip(self._indexes, codes, strict=True):
-            found = np.take(index.table, column[piece], axis=0, out=self._state.buffer(1, count), mode="clip")
-            np.bitwise_and(words, found, out=words)
-        return words
+    def _accumulate(self, rows: _Coded) -> None:
+        places = self._state.places(rows.keys)
+        packed = np.sort((places << _ROW_BITS) | np.arange(len(places)))  # several times faster than an argsort
+        order, places = packed & ((1 << _ROW_BITS) - 1), packed >> _ROW_BITS
+        starts = np.flatnonzero(np.concatenate([[True], places[1:] != places[:-1]]))
+        if self._scan.path is None:
+            self.duplicate_count += len(places) - len(starts) + self._state.mark_seen(places[starts])
+        tables = [index.table for index in self._indexes]
+        codes = [column[order] for column in rows.codes]
+        for piece in _pieces(starts, len(places)):
+            first, last = np.searchsorted(starts, [piece.start, piece.stop])
+            own = starts[first:last]
+            words = self._state.match(tables, [column[piece] for column in codes], piece.stop - piece.start)
+            self._state.update(words, own - piece.start, places[own])
 
     def invalid_counts(self) -> dict[str, int]:
         """Return how many values of each column were errors (infinities, overflow)."""
@@ -152,26 +115,17 @@ class ScanKernel:
         yield from self._state.bitmaps()
 
 
-def _joined(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    """Yield the rows in batches of about `_BATCH_ROWS`, never more than fit the packed sort."""
-    waiting: list[pa.RecordBatch] = []
-    count = 0
-    for batch in batches:
-        for start in range(0, batch.num_rows, _BATCH_ROWS):
-            part = batch.slice(start, _BATCH_ROWS)
-            waiting.append(part)
-            count += part.num_rows
-            if count >= _BATCH_ROWS:
-                yield from _whole(waiting)
-                waiting, count = [], 0
-    if count:
-        yield from _whole(waiting)
+@dataclass(frozen=True)
+class _Coded:
+    """Rows as profile keys, shape (n,), and the codes of each column, shape (n,) each."""
+
+    keys: npt.NDArray[np.int64]
+    codes: list[npt.NDArray[np.int32]]
 
 
-def _whole(batches: list[pa.RecordBatch]) -> list[pa.RecordBatch]:
-    """Return batches as one, or as a few where their text is too long for one."""
-    joined: list[pa.RecordBatch] = pa.Table.from_batches(batches).combine_chunks().to_batches()
-    return joined
+def _joined(parts: list[_Coded]) -> _Coded:
+    columns = zip(*(part.codes for part in parts), strict=True)
+    return _Coded(np.concatenate([part.keys for part in parts]), [np.concatenate(column) for column in columns])
 
 
 def _pieces(starts: AnyArray, count: int) -> Iterator[slice]:
@@ -187,25 +141,31 @@ def _pieces(starts: AnyArray, count: int) -> Iterator[slice]:
 class _States:
     """The accumulators of all buckets seen, and the buffers of one piece."""
 
-    def __init__(self, layout: _Layout, scan: Scan) -> None:
+    def __init__(self, program: ScanProgram, scan: Scan) -> None:
+        layout = program.layout
         self._layout = layout
+        self._base = program.base
         self._outputs = scan.outputs
-        most = max((o.at_least for o in scan.outputs if isinstance(o, RowCount)), default=1)
-        self._count_type: type[np.unsignedinteger] = np.uint8 if most < 255 else np.uint32
-        self._limit = 255 if most < 255 else np.iinfo(np.uint32).max
         self._slots: dict[int, int] = {}
-        self._single_words = layout.single_words.stop
-        self._lane_words = layout.inside[0].stop - layout.inside[0].start if layout.lanes else 0
-        self._bits: Words = np.zeros((0, self._single_words + self._lane_words), dtype=np.uint64)
-        self._counts: AnyArray = np.zeros((0, 64 * self._counter_words()), dtype=self._count_type)
-        self._seen = np.zeros(0, dtype=bool)  # grows for the profiles' own scan alone
+        self._seen: npt.NDArray[np.bool_] = np.zeros(0, dtype=bool)
+        self._bits: Words = np.zeros((0, layout.single_words.stop + layout.lane_words), dtype=np.uint64)
+        self._counts: Planes = [np.zeros((0, layout.counter_words), dtype=np.uint64) for _ in range(layout.count_depth)]
         self._buffers: list[Words] = [np.zeros((0, layout.width), dtype=np.uint64)] * 2
 
-    def _counter_words(self) -> int:
-        return self._layout.counters[0].stop - self._layout.counters[0].start if self._layout.counted else 0
+    def match(self, tables: Sequence[Words], codes: Sequence[npt.NDArray[np.int32]], count: int) -> Words:
+        """Return the clause bits of a piece of rows, shape (count, words), in a buffer that the next piece reuses."""
+        words = self._buffer(0, count)
+        if not tables:
+            words[:] = self._base
+        for place, (table, column) in enumerate(zip(tables, codes, strict=True)):
+            if place == 0:
+                np.take(table & self._base, column, axis=0, out=words, mode="clip")
+            else:
+                found = np.take(table, column, axis=0, out=self._buffer(1, count), mode="clip")
+                np.bitwise_and(words, found, out=words)
+        return words
 
-    def buffer(self, number: int, count: int) -> Words:
-        """Return a reused work array of shape (count, words)."""
+    def _buffer(self, number: int, count: int) -> Words:
         if len(self._buffers[number]) < count:
             self._buffers[number] = np.empty((count, self._layout.width), dtype=np.uint64)
         return self._buffers[number][:count]
@@ -216,10 +176,10 @@ class _States:
         slot_of = np.zeros(int(buckets.max()) + 1, dtype=np.int64)
         for bucket in np.flatnonzero(np.bincount(buckets)):
             slot_of[bucket] = self._slots.setdefault(int(bucket), len(self._slots))
-        needed = len(self._slots) * BUCKET_SIZE
-        if needed > len(self._bits):
-            self._bits = _grown(self._bits, needed)
-            self._counts = _grown(self._counts, needed)
+        if len(self._slots) * BUCKET_SIZE > len(self._bits):
+            room = max(len(self._slots), 2 * len(self._bits) // BUCKET_SIZE) * BUCKET_SIZE
+            self._bits = _grown(self._bits, room)
+            self._counts = [_grown(plane, room) for plane in self._counts]
         found: npt.NDArray[np.int64] = (slot_of[buckets] << _SHIFT) | ((keys - 1) & (BUCKET_SIZE - 1))
         return found
 
@@ -236,17 +196,20 @@ class _States:
         if layout.lanes:
             lanes = self._joined_layers(words, layout.inside, [lane.inside for lane in layout.lanes])
             lanes &= ~self._joined_layers(words, layout.outside, [lane.outside for lane in layout.lanes])
-        wanted = words[:, : self._single_words + self._lane_words]
+        wanted = words[:, : self._bits.shape[1]]
         self._bits[places] |= np.bitwise_or.reduceat(wanted, starts, axis=0)
         if layout.counted:
             counted = self._joined_layers(words, layout.counters, layout.counted)
-            self._count(counted, starts, places)
+            depth = layout.count_depth
+            sums = add_saturating([plane[places] for plane in self._counts], sum_groups(counted, starts, depth), depth)
+            for plane, total in zip(self._counts, sums, strict=True):
+                plane[places] = total
 
-    def _joined_layers(self, words: Words, layers: list[slice], row_sets: list[RowSet]) -> Words:
+    def _joined_layers(self, words: Words, layers: tuple[slice, ...], row_sets: Sequence[RowSet]) -> Words:
         """Return the lanes' bits in the words of the first layer, trees filled in."""
         joined = words[:, layers[0]]
-        for layer in layers[1:]:
-            joined |= words[:, layer]
+        for layer in layers[1:]:  # later layers are shorter: they hold the row sets of more clauses alone
+            joined[:, : layer.stop - layer.start] |= words[:, layer]
         for place, row_set in enumerate(row_sets):
             if not isinstance(row_set, Clauses):
                 bits = self._tree_bits(words, row_set, self._layout.trees[row_set]).astype(np.uint64)
@@ -264,26 +227,16 @@ class _States:
         joined: npt.NDArray[np.bool_] = join.reduce([self._tree_bits(words, part, positions) for part in tree.parts])
         return joined
 
-    def _count(self, counted: Words, starts: AnyArray, places: AnyArray) -> None:
-        """Add the set bits of each lane to the profiles' counters, which stop at their limit."""
-        bits = np.unpackbits(np.ascontiguousarray(counted).view(np.uint8), axis=1, bitorder="little")
-        lengths = np.diff(np.append(starts, len(counted)))
-        if lengths.max() <= 255:
-            sums = np.add.reduceat(bits, starts, axis=0)
-        else:
-            sums = np.minimum(np.add.reduceat(bits, starts, axis=0, dtype=np.uint32), self._limit)
-        before = self._counts[places]
-        room = (self._limit - before).astype(self._count_type)
-        self._counts[places] = before + np.minimum(sums, room).astype(self._count_type)
-
     def bitmaps(self) -> Iterator[tuple[int, bytes]]:
-        singles = {clause: place for place, clause in enumerate(self._layout.single)}
-        lanes = {lane: self._single_words * 64 + place for place, lane in enumerate(self._layout.lanes)}
-        counters = {rows: place for place, rows in enumerate(self._layout.counted)}
+        """Yield each bucket and the bitmaps of all outputs."""
+        layout = self._layout
+        singles = {clause: place for place, clause in enumerate(layout.single)}
+        lanes = {lane: layout.single_words.stop * 64 + place for place, lane in enumerate(layout.lanes)}
+        counters = {rows: place for place, rows in enumerate(layout.counted)}
         for bucket, slot in self._slots.items():
             own = slice(slot * BUCKET_SIZE, (slot + 1) * BUCKET_SIZE)
             rows = transpose_words(self._bits[own])
-            counts = np.ascontiguousarray(self._counts[own, : len(counters)].T)
+            planes = [transpose_words(plane[own]) for plane in self._counts] if counters else []
             blob = np.empty((len(self._outputs), BITMAP_BYTES), dtype=np.uint8)
             for place, output in enumerate(self._outputs):
                 if isinstance(output, SomeRow):
@@ -291,10 +244,11 @@ class _States:
                 elif isinstance(output, SomeRowOf):
                     blob[place] = rows[lanes[output]]
                 else:
-                    enough = counts[counters[output.rows]] >= output.at_least
-                    blob[place] = np.packbits(enough, bitorder="little")
+                    lane = counters[output.rows]
+                    blob[place] = at_least([plane[lane] for plane in planes], output.at_least)
             yield bucket + 1, blob.tobytes()
 
 
 def _grown(states: AnyArray, length: int) -> AnyArray:
+    """Return the states with room for more; pages nobody touches cost nothing."""
     return np.concatenate([states, np.zeros((length - len(states), states.shape[1]), dtype=states.dtype)])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -76,7 +76,7 @@ def _summary(
     last, current = history.last(segment.id), history.current(segment.id)
     status = last.status if last else Status.NOT_STARTED
     error = last.error if last else ""
-    if control is not None and control.owner and segment.id in control.ids:
+    if control is not None and segment.id in control.ids and control.is_held(datetime.now(UTC)):
         status, error = Status.REFRESHING, ""
     return SegmentSummary(segment, record, status, error, last, current)
 

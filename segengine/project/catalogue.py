@@ -112,14 +112,17 @@ def _find_output_table_issues(segments: Mapping[str, Segment], problems: Problem
 def _order(segments: Mapping[str, Segment], problems: Problems) -> list[str]:
     """Return the ids, parents first and otherwise as written; report cycles."""
     graph = {identity: [p for p in find_parents(s.steps) if p in segments] for identity, s in segments.items()}
-    try:
-        return list(TopologicalSorter(graph).static_order())
-    except CycleError as error:
-        ring = error.args[1]
-        names = " -> ".join(f'"{segments[identity].name}"' for identity in reversed(ring))
-        place = segments[ring[0]].place
-        problems.add(place, "SEG404", f"segments refer to each other in a circle: {names}.")
-        return list(segments)
+    while True:
+        try:
+            return list(TopologicalSorter(graph).static_order())
+        except CycleError as error:
+            ring = error.args[1]
+            names = " -> ".join(f'"{segments[identity].name}"' for identity in reversed(ring))
+            place = segments[ring[0]].place
+            hint = "Remove one of these `in_segment` conditions."
+            problems.add(place, "SEG404", f"segments refer to each other in a circle: {names}.", hint)
+            child, parent = ring[1], ring[0]
+            graph[child] = [other for other in graph[child] if other != parent]  # to find the other circles
 
 
 def raise_on_errors(problems: Problems) -> None:

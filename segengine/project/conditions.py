@@ -28,7 +28,7 @@ from segengine.project.operators import (
     operators_for,
 )
 from segengine.project.paths import Unresolved, find_attribute
-from segengine.project.problems import Problems, did_you_mean
+from segengine.project.problems import LATER, Problems, did_you_mean
 from segengine.project.types import Family, LiteralError
 
 FindSegment = Callable[[str, Place], str | None]
@@ -49,7 +49,7 @@ class ExpressionReader:
         if isinstance(node, Scalar) and node.text == "everyone" and top and not self._rows:
             return Everyone(node.place)
         if not isinstance(node, Fields):
-            self._problems.wrong_form(node, "a condition", "`attribute: value`, `all`, `any`, `not` or `in_segment`")
+            self._no_condition(node)
             return None
         if not node.entries:
             self._problems.add(node.place, "SEG301", "the condition is empty.", "Write `everyone` for all profiles.")
@@ -57,6 +57,8 @@ class ExpressionReader:
         if len(node.entries) > 1:
             keys = ", ".join(node.keys())
             hint = "Put them as items under `all:` or `any:`."
+            if any(isinstance(value, Scalar) and value.text is None for _, value in node.entries):
+                hint = "A comma separates keys: write numbers without it, and quote text that has one."
             self._problems.add(node.place, "SEG203", f"one condition has several keys ({keys}).", hint)
             return None
         key, value = node.entries[0]
@@ -69,6 +71,19 @@ class ExpressionReader:
         if word == "in_segment":
             return self._in_segment(key.place, value, find_segment)
         return self._attribute(word, key.place, value)
+
+    def _no_condition(self, node: Scalar | Items) -> None:
+        """Report what stands where a condition should."""
+        word = node.text if isinstance(node, Scalar) else None
+        if word == "everyone":
+            hint = "Leave `where` out: without it every row counts." if self._rows else "Write `where: everyone`."
+            self._problems.add(node.place, "SEG203", "`everyone` stands alone behind the `where` of a profile.", hint)
+        elif word and " " not in word:
+            hint = did_you_mean(word, ["everyone"]) if did_you_mean(word, ["everyone"]).startswith("Did") else ""
+            message = f'a condition is "{word}", expected `attribute: value`, `all`, `any`, `not` or `in_segment`.'
+            self._problems.add(node.place, "SEG203", message, hint)
+        else:
+            self._problems.wrong_form(node, "a condition", "`attribute: value`, `all`, `any`, `not` or `in_segment`")
 
     def _list(self, word: str, place: Place, node: Node, find_segment: FindSegment) -> Expression | None:
         if not isinstance(node, Items):
@@ -100,7 +115,7 @@ class ExpressionReader:
             if name in BY_NAME or name in MODIFIERS:
                 hint = "Write `attribute: {operator: value}`."
                 self._problems.add(place, "SEG203", f'operator "{name}" stands where an attribute should.', hint)
-            else:
+            elif attribute.message:
                 self._problems.add(place, attribute.code, attribute.message, attribute.hint)
             return None
         if isinstance(value, Fields):
@@ -158,7 +173,8 @@ class ExpressionReader:
     def _negation(self, attribute: Attribute, place: Place, value: Node, ignore_case: bool) -> Expression | None:
         if isinstance(value, Fields):
             inner = self._operator_map(attribute, value, ignore_case)
-        elif ignore_case:  # the modifier beside `not` is about the value under it
+        elif ignore_case and attribute.type.family is Family.TEXT:
+            # The modifier beside `not` is about the value under it.
             name = "any_of" if isinstance(value, Items) else "equals"
             inner = self._condition(attribute, BY_NAME[name], value, value.place, ignore_case)
         else:
@@ -168,6 +184,9 @@ class ExpressionReader:
     def _operation(self, attribute: Attribute, key: Scalar, value: Node, ignore_case: bool) -> Expression | None:
         operator = BY_NAME.get(key.text or "")
         fitting = [known.name for known in operators_for(attribute.type.family)]
+        if operator is None and key.text in LATER:
+            self._problems.add(key.place, "SEG211", f'operator "{key.text}" is not supported by this version yet.')
+            return None
         if operator is None:
             hint = did_you_mean(key.text or "", [*fitting, *MODIFIERS])
             self._problems.add(key.place, "SEG205", f'there is no operator "{key.text}".', hint)
@@ -184,7 +203,8 @@ class ExpressionReader:
         literals = self._literals(attribute, operator, value)
         if literals is None:
             return None
-        shown = literals[0] if operator.argument in ("one", "boolean") else f"[{', '.join(literals)}]"
+        quoted = [literal or '""' for literal in literals]
+        shown = quoted[0] if len(quoted) == 1 else f"[{', '.join(quoted)}]"
         text = f"{attribute.name} {operator.name}" + ("" if operator.argument == "flag" else f" {shown}")
         if operator.argument == "boolean":
             test, missing = empty_test(literals[0] == "true")

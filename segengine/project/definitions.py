@@ -9,7 +9,7 @@ from segengine.errors import ConfigError, Place
 from segengine.project.model import Definition, Settings
 from segengine.project.names import is_slug, make_slug
 from segengine.project.nodes import Fields, Node, read_documents
-from segengine.project.problems import Problems, did_you_mean
+from segengine.project.problems import LATER, Problems, did_you_mean
 
 KINDS = ("segment",)
 
@@ -18,7 +18,12 @@ def load_definitions(settings: Settings, problems: Problems) -> list[Definition]
     """Return every definition of the project's definitions folder, in the order of files and lines."""
     folder = settings.root / settings.definitions
     if not folder.exists():
-        problems.add(Place(settings.definitions), "SEG002", "the definitions folder does not exist.")
+        problems.add(
+            Place(settings.definitions),
+            "SEG002",
+            "the definitions folder does not exist.",
+            "Make it, and put .yml files in it.",
+        )
         return []
     files = [folder] if folder.is_file() else sorted(p for p in folder.rglob("*") if p.suffix in (".yml", ".yaml"))
     return load_files(files, settings, problems)
@@ -51,6 +56,10 @@ def read_definition(node: Node, origin: str, problems: Problems) -> Definition |
             problems.add(node.place, "SEG202", 'the field "kind" is missing.', f"Known: {', '.join(KINDS)}.")
         return None
     if kind not in KINDS:
+        if kind in LATER:
+            message = f'kind "{kind}" is not supported by this version yet.'
+            problems.add(node.key_place("kind"), "SEG211", message)
+            return None
         problems.add(node.key_place("kind"), "SEG210", f'there is no kind "{kind}".', did_you_mean(kind, KINDS))
         return None
     name = problems.text(node.get("name"), "name")

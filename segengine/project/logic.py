@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from segengine.errors import Level
-from segengine.project.model import All, AnyOf, Attribute, Condition, Expression, Not, Segment
+from segengine.errors import Level, Place
+from segengine.project.model import All, AnyOf, Attribute, Condition, Expression, Not, Quantifier, RowsRule, Segment
 from segengine.project.problems import Problems
 from segengine.project.values import Constant, Ranges, TextTest
 from segengine.project.walk import rule_expressions, segment_rules
@@ -54,6 +54,9 @@ def find_logic_issues(segment: Segment, problems: Problems) -> None:
     """Report contradictions (errors) and conditions without effect (warnings) of a segment's rules."""
     problems.subject = f'segment "{segment.name}"'
     for rule in segment_rules(segment.steps):
+        if isinstance(rule, RowsRule) and rule.quantifier is Quantifier.AT_LEAST and rule.count == 0:
+            message, hint = "`rows: {at_least: 0}` holds for every profile.", "Write at least 1, or leave the rule out."
+            problems.add(rule.place, "SEG303", message, hint, Level.WARNING)
         if parts := rule_expressions(rule):
             _visit(push_not_inward(All(parts, rule.place)), [], problems)
 
@@ -61,17 +64,20 @@ def find_logic_issues(segment: Segment, problems: Problems) -> None:
 def _visit(expression: Expression, around: list[Condition], problems: Problems) -> None:
     """Check one branch; `around` are the conditions that hold wherever this expression is judged."""
     if isinstance(expression, Condition):
-        _check_conjunction([expression], around, problems)
+        if _check_conjunction([expression], around, problems):
+            _check_single(expression, problems)
     elif isinstance(expression, All):
         flat = list(_flatten(expression))
         conditions = [item for item in flat if isinstance(item, Condition)]
         sound = _check_conjunction(conditions, around, problems)
-        for item in flat:
-            if sound and isinstance(item, AnyOf):
+        for item in flat if sound else ():
+            if isinstance(item, AnyOf):
                 _visit(item, [*around, *conditions], problems)
+            elif isinstance(item, Condition):
+                _check_single(item, problems)
     elif isinstance(expression, AnyOf):
         _check_always_true(expression, problems)
-        for item in expression.items:
+        for item in _alternatives(expression):
             _visit(item, around, problems)
 
 
@@ -104,20 +110,42 @@ def _check_conjunction(conditions: list[Condition], around: list[Condition], pro
     return sound
 
 
+def _check_single(condition: Condition, problems: Problems) -> None:
+    """Warn of a condition that every value passes: `not` of what can never hold."""
+    if isinstance(condition.test, Ranges) and condition.test.is_everything():
+        _warn_always_true(condition.place, f'"{condition.text}" holds', condition.attribute, False, problems)
+
+
 def _check_always_true(expression: AnyOf, problems: Problems) -> None:
     """Warn where the alternatives on one attribute together accept every value that is there."""
     by_attribute: dict[Attribute, list[Condition]] = {}
-    for item in expression.items:
+    for item in _alternatives(expression):
         if isinstance(item, Condition):
             by_attribute.setdefault(item.attribute, []).append(item)
     for attribute, conditions in by_attribute.items():
-        ranges = [condition.test for condition in conditions if isinstance(condition.test, Ranges)]
-        union = Ranges(())
-        for test in ranges:
-            union = union.union(test)
         tests = [condition.test for condition in conditions]
+        union = Ranges(())
+        for test in tests:
+            union = union.union(test) if isinstance(test, Ranges) else union
         opposite = any(test.complement() in tests for test in tests if isinstance(test, TextTest))
-        if (len(ranges) > 1 and union.is_everything()) or opposite:
-            message = f"the alternatives on {attribute.name} hold for every value that is not missing."
-            hint = f"Write `{attribute.name}: {{empty: false}}` if that is meant."
-            problems.add(expression.place, "SEG303", message, hint, Level.WARNING)
+        if len(tests) > 1 and (union.is_everything() or opposite or Constant(True) in tests):
+            what = f"the alternatives on {attribute.name} hold"
+            missing = any(condition.missing for condition in conditions)
+            _warn_always_true(expression.place, what, attribute, missing, problems)
+
+
+def _alternatives(expression: AnyOf) -> Iterator[Expression]:
+    for item in expression.items:
+        if isinstance(item, AnyOf):
+            yield from _alternatives(item)
+        else:
+            yield item
+
+
+def _warn_always_true(place: Place, what: str, attribute: Attribute, missing: bool, problems: Problems) -> None:
+    if missing:
+        message, hint = f"{what} whatever the value is, also where it is missing.", "Leave them out."
+    else:
+        message = f"{what} for every value that is not missing."
+        hint = f"Write `{attribute.name}: {{empty: false}}` if that is meant."
+    problems.add(place, "SEG303", message, hint, Level.WARNING)

@@ -18,7 +18,17 @@ from segengine.errors import Issue, Place
 _LOADER: type = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _NULL_TAG = "tag:yaml.org,2002:null"
 _PLAIN_TAGS = "tag:yaml.org,2002:"
-_MAX_NODES = 2_000_000  # aliases can blow a small file up beyond any memory
+_MAX_REPEATED = 10_000  # nodes reached by aliases: they can blow a small file up beyond any memory
+_PLAIN_STYLES = (None, "")  # of Python's and of C's composer
+_HINTS = {
+    "cannot start any token": "Indent with blanks, not with tabs; quote text that begins with %, @ or `.",
+    "unexpected end of stream": "Is a quote not closed?",
+    "expected ',' or": "Is a bracket not closed?",
+    "mapping values are not allowed": "Check the indentation, and quote text that contains a colon.",
+    "could not find expected ':'": "Check the indentation, and that every key has a colon.",
+    "did not find expected key": "Check the indentation.",
+    "did not find expected '-' indicator": "Check the indentation.",
+}
 
 
 @dataclass(frozen=True)
@@ -86,24 +96,27 @@ def read_documents(path: Path, shown_as: str) -> tuple[list[Node], list[Issue]]:
 def parse_documents(text: str, shown_as: str) -> tuple[list[Node], list[Issue]]:
     """Return the documents of a YAML text and what is wrong with it; good documents survive bad ones."""
     documents: list[Node] = []
+    issues: list[Issue] = []
     try:
         for root in yaml.compose_all(text, Loader=_LOADER):
-            reader = _Reader(shown_as)
-            node = reader.convert(root, ())
+            try:
+                node = _Reader(shown_as).convert(root, ())
+            except _YamlProblem as problem:
+                issues.append(problem.issue)
+                continue
             if not (isinstance(node, Scalar) and node.text is None):
                 documents.append(node)
-    except _YamlProblem as problem:
-        return documents, [problem.issue]
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         place = Place(shown_as, mark.line + 1, mark.column + 1) if mark else Place(shown_as)
-        return documents, [Issue(place, "SEG001", "yaml", f"is not valid YAML: {error.problem}.")]
+        hint = next((hint for part, hint in _HINTS.items() if part in str(error.problem)), "")
+        issues.append(Issue(place, "SEG001", "yaml", f"is not valid YAML: {error.problem}.", hint))
     except (yaml.YAMLError, ValueError) as error:
         reason = str(error).splitlines()[0]
-        return documents, [Issue(Place(shown_as), "SEG001", "yaml", f"is not valid YAML: {reason}.")]
+        issues.append(Issue(Place(shown_as), "SEG001", "yaml", f"is not valid YAML: {reason}."))
     except RecursionError:
-        return documents, [Issue(Place(shown_as), "SEG001", "yaml", "is nested too deeply to be read.")]
-    return documents, []
+        issues.append(Issue(Place(shown_as), "SEG001", "yaml", "is nested too deeply to be read."))
+    return documents, issues
 
 
 class _Reader:
@@ -111,21 +124,23 @@ class _Reader:
 
     def __init__(self, shown_as: str) -> None:
         self._file = shown_as
-        self._count = 0
+        self._met: set[int] = set()
+        self._repeated = 0
 
     def _place(self, node: yaml.Node) -> Place:
         return Place(self._file, node.start_mark.line + 1, node.start_mark.column + 1)
 
     def convert(self, node: yaml.Node, parents: tuple[int, ...]) -> Node:
         place = self._place(node)
-        self._count += 1
-        if id(node) in parents or self._count > _MAX_NODES:
+        self._repeated += id(node) in self._met
+        self._met.add(id(node))
+        if id(node) in parents or self._repeated > _MAX_REPEATED:
             raise _YamlProblem(place, "an alias repeats itself without end or too often.")
         if not node.tag.startswith(_PLAIN_TAGS):
             raise _YamlProblem(place, f"the tag {node.tag!r} is not allowed.", "Write the value without a tag.")
         below = (*parents, id(node))
         if isinstance(node, yaml.ScalarNode):
-            plain_null = node.tag == _NULL_TAG and node.style is None
+            plain_null = node.tag == _NULL_TAG and node.style in _PLAIN_STYLES
             return Scalar(None if plain_null else node.value, place)
         if isinstance(node, yaml.SequenceNode):
             return Items(tuple(self.convert(item, below) for item in node.value), place)
@@ -139,7 +154,7 @@ class _Reader:
             key = self.convert(key_node, below)
             if not isinstance(key, Scalar) or key.text is None:
                 raise _YamlProblem(self._place(key_node), "a key must be text.")
-            if key.text == "<<" and key_node.style is None:
+            if key.text == "<<" and key_node.style in _PLAIN_STYLES:
                 raise _YamlProblem(key.place, "merge keys (<<) are not supported.", "Write the fields out.")
             if key.text in seen:
                 raise _YamlProblem(key.place, f"key {key.text!r} stands twice (first in line {seen[key.text]}).")

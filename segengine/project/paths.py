@@ -14,7 +14,7 @@ MAX_HOPS = 20
 
 @dataclass(frozen=True)
 class Unresolved:
-    """A name that leads nowhere: the issue's code, what was wrong, and a hint."""
+    """A name that leads nowhere: the issue's code, what was wrong (empty: said elsewhere), and a hint."""
 
     code: str
     message: str
@@ -32,18 +32,28 @@ def find_hop(settings: Settings, table: str, name: str) -> Hop | None:
     return None
 
 
+def hop_names(settings: Settings, table: str) -> list[str]:
+    """Return the names `find_hop` knows at a table."""
+    links = [link.name for link in settings.relationships_from(table)]
+    return links + [link.from_table for link in settings.relationships if link.one_to_one and link.to_table == table]
+
+
 def find_attribute(settings: Settings, schema: Schema, base: str, name: str) -> Attribute | Unresolved:
     """Return the attribute a dotted name means, seen from a table."""
     *steps, column = name.split(".")
     table = base
-    for step in steps[:MAX_HOPS]:
+    if len(steps) > MAX_HOPS:
+        return Unresolved("SEG204", f'"{name}" has {len(steps)} hops, at most {MAX_HOPS} are allowed.')
+    for step in steps:
         hop = find_hop(settings, table, step)
         if hop is None:
-            known = [link.name for link in settings.relationships_from(table)]
+            known = hop_names(settings, table)
             message = f'"{name}": table "{table}" has no relationship "{step}".'
             return Unresolved("SEG204", message, did_you_mean(step, known))
         table = hop.target
     columns = schema.columns.get(table, {})
+    if column not in columns and table not in schema.stored:
+        return Unresolved("SEG106", "")  # said once, of the table: nobody knows its columns
     if column not in columns:
         hint = did_you_mean(name, _reachable_names(settings, schema, base))
         return Unresolved("SEG204", f'"{name}" is no attribute: table "{table}" has no column "{column}".', hint)
@@ -63,9 +73,10 @@ def _type_hint(type_name: str) -> str:
 
 def _reachable_names(settings: Settings, schema: Schema, base: str) -> Iterator[str]:
     yield from schema.columns.get(base, {})
-    for link in settings.relationships_from(base):
-        for column in schema.columns.get(link.to_table, {}):
-            yield f"{link.name}.{column}"
+    for name in hop_names(settings, base):
+        hop = find_hop(settings, base, name)
+        for column in schema.columns.get(hop.target, {}) if hop else ():
+            yield f"{name}.{column}"
 
 
 def attribute_hops(settings: Settings, attribute: Attribute) -> list[Hop]:
@@ -87,7 +98,7 @@ def find_path(settings: Settings, over: str, profile_table: str, via: tuple[str,
         return Unresolved("SEG103", f'there is no table "{over}".', did_you_mean(over, settings.tables))
     if via:
         return _named_path(settings, over, profile_table, via)
-    paths = list(_paths(settings, over, profile_table, (), frozenset({over})))
+    paths = find_paths(settings, over, profile_table)
     if not paths:
         hint = "Add a relationship to the project file, or judge another table."
         return Unresolved("SEG221", f'no chain of relationships leads from "{over}" to "{profile_table}".', hint)
@@ -96,6 +107,11 @@ def find_path(settings: Settings, over: str, profile_table: str, via: tuple[str,
         message = f'{len(paths)} paths lead from "{over}" to "{profile_table}".'
         return Unresolved("SEG222", message, f"Name one with `via`: {ways}.")
     return paths[0]
+
+
+def find_paths(settings: Settings, over: str, profile_table: str) -> list[Path]:
+    """Return every chain of many-to-one hops from a table to the profile that visits no table twice."""
+    return list(_paths(settings, over, profile_table, (), frozenset({over})))
 
 
 def _paths(

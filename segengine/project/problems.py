@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import textwrap
 from collections.abc import Iterable
 
 from segengine.errors import Issue, Level, Place
@@ -46,6 +47,18 @@ CODES = {
 }
 
 
+# Words of the language that later versions know; each leaves this list when its meaning arrives.
+LATER = frozenset(
+    {
+        *("attach", "attach_limit", "refresh", "publish_if", "exempt_from_deactivation"),
+        *("sum", "average", "min", "max", "count_unique"),
+        *("within_last", "within_next", "to_date", "anniversary_within_next", "rolling"),
+        *("month_of", "weekday_of", "day_of_month", "hour_of", "year_of"),
+        *("measure", "expansion", "suggestion", "insight", "export"),
+    }
+)
+
+
 def did_you_mean(found: str, known: Iterable[str]) -> str:
     """Return `Did you mean "x"?` for the nearest known name, or the names where they are few."""
     names = sorted(set(known))
@@ -56,6 +69,19 @@ def did_you_mean(found: str, known: Iterable[str]) -> str:
     if 0 < len(names) <= 12:
         return f"Known: {', '.join(names)}."
     return ""
+
+
+def show_node(node: Node) -> str:
+    """Return what a user wrote, in flow style and cut off where it is long."""
+    return textwrap.shorten(_flow(node), 60, placeholder=" ...")
+
+
+def _flow(node: Node) -> str:
+    if isinstance(node, Scalar):
+        return "null" if node.text is None else node.text or '""'
+    if isinstance(node, Items):
+        return f"[{', '.join(_flow(item) for item in node.nodes)}]"
+    return "{" + ", ".join(f"{key.text}: {_flow(value)}" for key, value in node.entries) + "}"
 
 
 class Problems:
@@ -83,7 +109,9 @@ class Problems:
             return None
         names = list(known)
         for key, _ in node.entries:
-            if key.text not in names:
+            if key.text in LATER:
+                self.add(key.place, "SEG211", f'{what}: "{key.text}" is not supported by this version yet.')
+            elif key.text not in names:
                 hint = did_you_mean(key.text or "", names)
                 self.add(key.place, code, f'{what} has no field "{key.text}".', hint)
         return node
@@ -91,8 +119,8 @@ class Problems:
     def wrong_form(self, node: Node, what: str, expected: str) -> None:
         """Report that a node has another form than expected."""
         found = {Scalar: "a single value", Items: "a list", Fields: "a mapping"}[type(node)]
-        if isinstance(node, Scalar) and node.text is None:
-            found = "nothing"
+        if isinstance(node, Scalar):
+            found = "nothing" if node.text is None else f'"{node.text}"' if node.text else "empty"
         self.add(node.place, "SEG203", f"{what} is {found}, expected {expected}.")
 
     def text(self, node: Node | None, what: str) -> str | None:
@@ -119,9 +147,7 @@ class Problems:
             return None
         if isinstance(node, Scalar) and node.text in ("true", "false"):
             return node.text == "true"
-        self.wrong_form(node, what, "true or false") if not isinstance(node, Scalar) else self.add(
-            node.place, "SEG207", f"{what} is {node.text!r}, expected true or false."
-        )
+        self.add(node.place, "SEG207", f"{what} is {show_node(node)}, expected true or false.")
         return None
 
     def choice(self, node: Node | None, what: str, known: Iterable[str]) -> str | None:
@@ -130,5 +156,7 @@ class Problems:
         names = list(known)
         if text is None or node is None or text in names:
             return text
-        self.add(node.place, "SEG207", f"{what} is {text!r}, expected one of {', '.join(names)}.", "")
+        self.add(
+            node.place, "SEG207", f'{what} is "{text}", expected one of {", ".join(names)}.', did_you_mean(text, names)
+        )
         return None

@@ -26,7 +26,7 @@ from segengine.project.model import (
 from segengine.project.names import is_table_name, make_output_table
 from segengine.project.nodes import Fields, Items, Node, Scalar
 from segengine.project.paths import Unresolved, find_path
-from segengine.project.problems import Problems, did_you_mean
+from segengine.project.problems import Problems, did_you_mean, show_node
 
 SEGMENT_FIELDS = (
     "kind",
@@ -73,7 +73,7 @@ def resolve_segment(definition: Definition, context: Context, problems: Problems
     audience = segment_audience(definition, context.settings)
     if audience not in context.settings.audiences:
         known = context.settings.audiences
-        message = f'there is no audience "{audience}".' if audience else "the project has several audiences."
+        message = f'there is no audience "{audience}".' if audience else "names no `audience`; the project has several."
         problems.add(fields.key_place("audience"), "SEG405", message, did_you_mean(audience, known))
         return None
     tags = problems.texts(fields.get("tags"), "tags")
@@ -124,8 +124,11 @@ class _SegmentReader:
     def read(self, fields: Fields) -> tuple[Step, ...] | None:
         where, rules = fields.get("where"), fields.get("rules")
         if (where is None) == (rules is None):
-            message = "has both `where` and `rules`." if where else "has neither `where` nor `rules`."
-            self._problems.add(fields.place, "SEG301", message, "Write `where: everyone` for all profiles.")
+            if where is None:
+                message, hint = "has neither `where` nor `rules`.", "Write `where: everyone` for all profiles."
+            else:
+                message, hint = "has both `where` and `rules`.", "Put the condition into `rules`: `- where: ...`."
+            self._problems.add(fields.place, "SEG301", message, hint)
             return None
         if rules is not None:
             return self._steps(rules)
@@ -187,10 +190,10 @@ class _SegmentReader:
 
     def _rows_rule(self, fields: Fields) -> Rule | None:
         over = self._problems.text(fields.get("over"), "over")
-        via = self._problems.texts(fields.get("via"), "via")
         quantifier, count = self._quantifier(fields.get("rows"))
-        if over is None:
+        if over is None or not self._is_via(fields.get("via")):
             return None
+        via = self._problems.texts(fields.get("via"), "via")
         path = find_path(self._context.settings, over, self._profile_table, via)
         if isinstance(path, Unresolved):
             self._problems.add(fields.key_place("over"), path.code, path.message, path.hint)
@@ -200,9 +203,23 @@ class _SegmentReader:
         where = self._rows_expression(fields, "where", path)
         if where is None and fields.get("where") is None and quantifier is Quantifier.ALL:
             self._problems.add(fields.place, "SEG301", "`rows: all` needs `where`: what must hold on all rows?")
-        if self._problems.error_count > before:
+        unread = [name for name, part in (("among", among), ("where", where)) if part is None and fields.get(name)]
+        if unread or self._problems.error_count > before:
             return None
         return RowsRule(path, quantifier, count, among, where, fields.place)
+
+    def _is_via(self, node: Node | None) -> bool:
+        """Return whether `via` is a relationship's name or a list of them, or absent."""
+        hops = node.nodes if isinstance(node, Items) else [node] if node is not None else []
+        for hop in hops:
+            if isinstance(hop, Fields) and hop.get("back"):
+                self._problems.add(hop.place, "SEG211", "`back` is not supported by this version yet.")
+            elif not isinstance(hop, Scalar) or not hop.text:
+                self._problems.wrong_form(hop, "`via`", "the name of a relationship, or a list of names")
+            else:
+                continue
+            return False
+        return True
 
     def _rows_expression(self, fields: Fields, name: str, path: Path) -> Expression | None:
         node = fields.get(name)
@@ -222,7 +239,7 @@ class _SegmentReader:
             if found and isinstance(value, Scalar) and value.text and value.text.isdecimal() and len(value.text) < 10:
                 return found, int(value.text)
         hint = "Write any, all, none, {at_least: 3}, {at_most: 3} or {exactly: 3}."
-        self._problems.add(node.place, "SEG223", "`rows` is no quantifier.", hint)
+        self._problems.add(node.place, "SEG223", f"`rows` is {show_node(node)}, which is no quantifier.", hint)
         return Quantifier.ANY, 0
 
     def _expression(self, node: Node | None, table: str, *, rows: bool) -> Expression | None:
@@ -239,7 +256,7 @@ class _SegmentReader:
             self._problems.add(place, "SEG403", f'there is no segment "{name}".', hint)
             return None
         audience = self._context.segment_audiences.get(identity, "")
-        if audience != self._audience:
+        if audience in self._context.settings.audiences and audience != self._audience:
             message = f'segment "{name}" is of audience "{audience}", this one of "{self._audience}".'
             self._problems.add(place, "SEG405", message)
             return None

@@ -39,11 +39,17 @@ def load_lock(settings: Settings) -> dict[str, dict[str, str]] | None:
     problems.issues += issues
     stored: dict[str, dict[str, str]] = {}
     root = documents[0] if documents else Fields(())
+    if not isinstance(root, Fields):
+        problems.wrong_form(root, LOCK_FILE, "tables with their columns")
     for table, columns in root.entries if isinstance(root, Fields) else ():
-        if isinstance(columns, Fields):
-            stored[table.text or ""] = {
-                name.text or "": type_.text or "" for name, type_ in columns.entries if isinstance(type_, Scalar)
-            }
+        if not isinstance(columns, Fields):
+            problems.wrong_form(columns, f'table "{table.text}"', "columns and their types")
+            continue
+        for name, type_ in columns.entries:
+            if not isinstance(type_, Scalar) or not type_.text:
+                problems.wrong_form(type_, f'column "{name.text}" of table "{table.text}"', "a type")
+        types = {name.text or "": type_.text or "" for name, type_ in columns.entries if isinstance(type_, Scalar)}
+        stored[table.text or ""] = types
     if problems.issues:
         raise DefinitionError(problems.issues)
     return stored

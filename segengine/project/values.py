@@ -178,6 +178,7 @@ def is_pattern(text: str) -> str | None:
 
     The kernel judges with RE2, which knows neither look-around nor back references.
     """
+    text = re.sub(r"\\[^1-9]", "", text)  # what is escaped means itself
     if re.search(r"\(\?(=|!|<=|<!)", text):
         return "look-around is not supported (RE2)"
     if re.search(r"\\[1-9]", text) or "(?P=" in text:

@@ -82,8 +82,8 @@ class History:
 
     @property
     def run_ids(self) -> tuple[str, ...]:
-        """The ids of the published runs, oldest first."""
-        return tuple(run.run_id for run in self.runs)
+        """The ids of the runs whose profile keys count, oldest first; a failed run's keys were never given."""
+        return tuple(run.run_id for run in self.runs if run.status is Status.SUCCESSFUL)
 
     def of(self, segment_id: str) -> list[SegmentRun]:
         """Return the runs of one segment, oldest first."""

@@ -1,0 +1,258 @@
+"""A JSON Schema of definition files, so that editors complete and check what people type.
+
+Made from the one operator table; with a project also from its tables and columns. Editors read YAML with types, the
+loader reads text: so numbers, booleans and quoted text are all allowed where the loader can tell what is meant. The
+schema is the first help, `validate` the judge.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from segengine.project.canonical import Json
+from segengine.project.definitions import KINDS
+from segengine.project.model import Schema, Settings
+from segengine.project.operators import MODIFIERS, OPERATORS, SCALAR_MEANS, Operator
+from segengine.project.paths import find_hop, find_paths, hop_names
+from segengine.project.resolve import COUNTS, MAX_TAGS, SET_OPERATORS
+from segengine.project.types import Family
+
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
+FAMILIES = tuple(family for family in Family if family is not Family.UNSUPPORTED)
+_LOOK_UPS = 2  # attributes behind so many hops are listed by name; longer ones are taken as they are
+_NUMBER = r"^[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?$"
+_DAY = r"[0-9]{4}-[0-9]{2}-[0-9]{2}"
+
+Object = dict[str, Json]
+
+_TEXT: Object = {"type": ["string", "number"]}
+_TRUE: Object = {"enum": [True, "true"]}
+_BOOLEAN: Object = {"enum": [True, False, "true", "false"]}
+_LITERALS: dict[Family, Object] = {
+    Family.TEXT: {"type": ["string", "number", "boolean"], "minLength": 1},
+    Family.NUMBER: {"type": ["number", "string"], "pattern": _NUMBER},
+    Family.BOOLEAN: _BOOLEAN,
+    Family.DATE: {"type": "string", "pattern": f"^{_DAY}$", "description": "A day: YYYY-MM-DD"},
+    Family.TIMESTAMP: {
+        "type": "string",
+        "pattern": f"^{_DAY}([Tt ].+)?$",
+        "description": "A local day (YYYY-MM-DD), a local time (YYYY-MM-DDTHH:MM:SS), or one with Z or an offset",
+    },
+}
+
+
+def make_json_schema(settings: Settings | None, schema: Schema | None) -> Json:
+    """Return the JSON Schema (draft 2020-12) of one definition.
+
+    Args:
+        settings: The project; None: any project's tables and attributes are taken.
+        schema: Its columns and types; without any, attributes are taken as they are.
+    """
+    definitions: Object = {f"{family}_value": _family_value(family) for family in FAMILIES}
+    definitions["value"] = {"anyOf": [_reference(f"{family}_value") for family in FAMILIES]}
+    known = (settings, schema) if settings and schema and schema.stored else None
+    profiles = _profile_attributes(*known) if known else None
+    definitions["profile_condition"] = _condition("profile_condition", profiles, in_segment=True)
+    rows = {table: _united([_attributes(*known, table)]) for table in _row_tables(known[0])} if known else {}
+    for table, attributes in rows.items():
+        definitions[f"rows_of_{table}"] = _condition(f"rows_of_{table}", attributes, in_segment=False)
+    if not rows:
+        definitions["row_condition"] = _condition("row_condition", None, in_segment=False)
+    definitions["profile_where"] = {
+        "anyOf": [{"const": "everyone", "description": "Every profile"}, _reference("profile_condition")]
+    }
+    definitions["rows"] = _quantifier()
+    definitions["rule"] = _rule(settings, list(rows))
+    definitions["step"] = _one_key({operator: _reference("rule") for operator in SET_OPERATORS})
+    definitions["rules"] = {
+        "type": "array",
+        "minItems": 1,
+        "prefixItems": [_reference("rule")],
+        "items": _reference("step"),
+    }
+    definitions["segment"] = _segment(settings)
+    return {
+        "$schema": DIALECT,
+        "title": f"Definitions of {settings.project}" if settings else "Definitions of segengine",
+        "type": "object",
+        "required": ["kind", "name"],
+        "properties": {"kind": {"enum": list(KINDS)}},
+        "allOf": [_reference("segment")],
+        "$defs": definitions,
+    }
+
+
+def _reference(name: str) -> Object:
+    return {"$ref": f"#/$defs/{name}"}
+
+
+def _one_key(properties: Object) -> Object:
+    return {
+        "type": "object",
+        "properties": properties,
+        "additionalProperties": False,
+        "minProperties": 1,
+        "maxProperties": 1,
+    }
+
+
+def _family_value(family: Family) -> Object:
+    """Return what may stand behind an attribute: a bare value, a list, or a map of operators."""
+    ways: list[Json] = []
+    if family in SCALAR_MEANS or family is Family.BOOLEAN:
+        ways.append(_LITERALS[family])
+    if any(operator.name == "any_of" and family in operator.families for operator in OPERATORS):
+        ways.append({"type": "array", "items": _LITERALS[family], "minItems": 1})
+    properties: Object = {
+        operator.name: {**_argument(operator, family), "description": operator.summary}
+        for operator in OPERATORS
+        if family in operator.families
+    }
+    for name, summary in MODIFIERS.items():
+        if name != "ignore_case" or family is Family.TEXT:
+            form = _reference(f"{family}_value") if name == "not" else _BOOLEAN
+            properties[name] = {**form, "description": summary}
+    operators: list[Json] = [{"required": [name]} for name in properties if name == "not" or name not in MODIFIERS]
+    ways.append({"type": "object", "properties": properties, "additionalProperties": False, "anyOf": operators})
+    return {"anyOf": ways}
+
+
+def _argument(operator: Operator, family: Family) -> Object:
+    literal = _LITERALS[family]
+    if operator.argument == "pair":
+        return {"type": "array", "items": literal, "minItems": 2, "maxItems": 2}
+    if operator.argument == "many":
+        return {"anyOf": [literal, {"type": "array", "items": literal, "minItems": 1}]}
+    return {"one": literal, "flag": _TRUE, "boolean": _BOOLEAN}[operator.argument]
+
+
+def _condition(name: str, attributes: Mapping[str, Object] | None, *, in_segment: bool) -> Object:
+    several: Object = {"type": "array", "items": _reference(name), "minItems": 1}
+    properties: Object = {
+        "all": {**several, "description": "Every item holds"},
+        "any": {**several, "description": "At least one item holds"},
+        "not": {**_reference(name), "description": "The condition does not hold"},
+    }
+    if in_segment:
+        properties["in_segment"] = {**_TEXT, "description": "The profile is a member of this segment (name or id)"}
+    condition = _one_key({**properties, **(attributes or {})})
+    if attributes is None:
+        condition["additionalProperties"] = _reference("value")
+        if not in_segment:
+            condition["propertyNames"] = {"not": {"const": "in_segment"}}
+    else:
+        condition["patternProperties"] = {rf"^[^.]+(\.[^.]+){{{_LOOK_UPS + 1},}}$": _reference("value")}
+    return condition
+
+
+def _profile_attributes(settings: Settings, schema: Schema) -> dict[str, Object]:
+    tables = dict.fromkeys(audience.table for audience in settings.audiences.values())
+    return _united([_attributes(settings, schema, table) for table in tables])
+
+
+def _row_tables(settings: Settings) -> list[str]:
+    """Return the tables from whose rows some path leads to a profile."""
+    profiles = [audience.table for audience in settings.audiences.values()]
+    return [
+        table
+        for table in settings.tables
+        if any(find_paths(settings, table, profile) for profile in profiles)
+        or any(link.to_table == table for link in settings.relationships_from(table))
+    ]
+
+
+def _united(found: list[dict[str, list[Object]]]) -> dict[str, Object]:
+    """Return attributes of several tables together; one that has several types takes the values of each."""
+    ways: dict[str, list[Object]] = {}
+    for attributes in found:
+        for name, forms in attributes.items():
+            known = ways.setdefault(name, [])
+            known += [form for form in forms if form not in known]
+    return {name: forms[0] if len(forms) == 1 else {"anyOf": list(forms)} for name, forms in sorted(ways.items())}
+
+
+def _attributes(
+    settings: Settings, schema: Schema, table: str, prefix: str = "", hops: int = 0
+) -> dict[str, list[Object]]:
+    """Return the usable attributes seen from a table, look-ups included, by name."""
+    found: dict[str, list[Object]] = {}
+    for column, type_ in schema.columns.get(table, {}).items():
+        if type_.family is not Family.UNSUPPORTED:
+            setting = settings.tables[table].column_setting(column)
+            label = f"{setting.label} ({type_})" if setting and setting.label else str(type_)
+            found[prefix + column] = [{**_reference(f"{type_.family}_value"), "description": label}]
+    if hops < _LOOK_UPS:
+        for name in hop_names(settings, table):
+            hop = find_hop(settings, table, name)
+            target = hop.target if hop else ""
+            found |= _attributes(settings, schema, target, f"{prefix}{name}.", hops + 1)
+    return found
+
+
+def _quantifier() -> Object:
+    count: Object = {"anyOf": [{"type": "integer", "minimum": 0}, {"type": "string", "pattern": "^[0-9]{1,9}$"}]}
+    counts = _one_key({str(quantifier): count for quantifier in COUNTS})
+    return {
+        "anyOf": [{"enum": ["any", "all", "none"]}, counts],
+        "description": "How many of the rows must satisfy `where` (any unless given)",
+    }
+
+
+def _rule(settings: Settings | None, row_tables: Sequence[str]) -> Object:
+    """Return one rule; `row_tables`: tables that have a condition of their own."""
+    over: Object = {"enum": list(_row_tables(settings))} if settings else dict(_TEXT)
+    names = sorted({link.name for link in settings.relationships}) if settings else []
+    hop: Object = {"enum": list(names)} if settings else dict(_TEXT)
+    return {
+        "type": "object",
+        "properties": {
+            "over": {**over, "description": "The table whose rows are judged"},
+            "via": {
+                "anyOf": [hop, {"type": "array", "items": hop, "minItems": 1}],
+                "description": "The relationships from its rows to the profile, where several paths exist",
+            },
+            "rows": _reference("rows"),
+            "among": {"description": "Only rows that satisfy this are looked at"},
+            "where": {"description": "What must hold: on the profile, or with `over` on its rows"},
+            "rules": {**_reference("rules"), "description": "Brackets: a list of rules of its own"},
+        },
+        "additionalProperties": False,
+        "anyOf": [{"required": ["over"]}, {"required": ["where"]}, {"required": ["rules"]}],
+        "dependentRequired": {"via": ["over"], "rows": ["over"], "among": ["over"]},
+        "dependentSchemas": {"rules": {"maxProperties": 1}},
+        "if": {"required": ["over"]},
+        "then": {"allOf": [_rows_of(table) for table in row_tables]} if row_tables else _rows_parts("row_condition"),
+        "else": {"properties": {"where": _reference("profile_where")}},
+    }
+
+
+def _rows_of(table: str) -> Object:
+    return {"if": {"properties": {"over": {"const": table}}}, "then": _rows_parts(f"rows_of_{table}")}
+
+
+def _rows_parts(condition: str) -> Object:
+    return {"properties": {"among": _reference(condition), "where": _reference(condition)}}
+
+
+def _segment(settings: Settings | None) -> Object:
+    audience: Object = {"enum": list(settings.audiences)} if settings else dict(_TEXT)
+    tags: list[Json] = [_TEXT, {"type": "array", "items": _TEXT, "maxItems": MAX_TAGS}]
+    properties: Object = {
+        "kind": {"const": "segment"},
+        "name": {**_TEXT, "minLength": 1},
+        "id": {"type": ["string", "integer"], "pattern": "^[a-z0-9][a-z0-9_]*$"},
+        "description": _TEXT,
+        "tags": {"anyOf": tags},
+        "audience": audience,
+        "type": {"enum": ["dynamic", "static"]},
+        "output_table": {"type": "string", "pattern": "^[A-Za-z][A-Za-z0-9_]*$"},
+        "where": _reference("profile_where"),
+        "rules": _reference("rules"),
+    }
+    return {
+        "type": "object",
+        "properties": properties,
+        "required": ["kind", "name"],
+        "additionalProperties": False,
+        "oneOf": [{"required": ["where"]}, {"required": ["rules"]}],
+    }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -119,10 +120,9 @@ def _show_plan(result: DefinitionPlan, output: str) -> None:
         shown = f" ({', '.join(row['fields'])})" if row["fields"] and row["action"] != "created" else ""
         note = f"; {row['note']}" if row["note"] else ""
         click.echo(f'{SIGNS[row["action"]]} {row["kind"]} {row["id"]} "{row["name"]}" {row["action"]}{shown}{note}')
-    counts = {
-        action: sum(row["action"] == action for row in rows) for action in dict.fromkeys(r["action"] for r in rows)
-    }
-    summary = ", ".join(f"{count} {action}" for action, count in counts.items()) or "nothing to do"
+    counts = Counter(row["action"] for row in rows)
+    ordered = [f"{counts[action]} {action}" for action in (*SIGNS, "unchanged") if counts[action]]
+    summary = ", ".join(ordered) or "nothing to do"
     click.echo(f"{'applied' if result.applied else 'plan'}: {summary}")
 
 

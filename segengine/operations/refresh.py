@@ -190,7 +190,7 @@ class _Refresh:
             self._record_failure(chosen, causes, error)
             raise
         outcomes = self._outcomes(chosen, causes, counts)
-        self._publish(outcomes, Status.SUCCESSFUL, "")
+        self._publish([*outcomes, *self._abandoned(chosen)], Status.SUCCESSFUL, "")
         return RefreshReport(
             run_id=self._lease.work_id,
             as_of=self._as_of,
@@ -329,6 +329,13 @@ class _Refresh:
             else:
                 outcomes.append(self._successful(segment_id, counts[segment_id]))
         return outcomes
+
+    def _abandoned(self, chosen: Mapping[str, Segment]) -> list[SegmentRun]:
+        """Return Failed rows for segments of a run whose lease this one took over, as it did not end itself."""
+        before = self._lease.before
+        lost = [segment_id for segment_id in before.ids if segment_id not in chosen] if before.owner else []
+        error = f"{before.work_id} ended without saying so"
+        return [self._outcome(i, Status.FAILED, error) for i in lost if i in self._catalogue.segments]
 
     def _column_failures(self, chosen: Mapping[str, Segment]) -> dict[str, str]:
         """Return the segments that use a column with values that are errors, and what to say."""

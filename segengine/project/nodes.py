@@ -7,6 +7,7 @@ it reads 1,000 segments in a fraction of a second, round-trip parsers take sever
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -181,12 +182,19 @@ def from_plain(value: Plain, place: Place) -> Node:
     return Scalar(value, place)
 
 
+_ODD_BREAKS = "\r\x85\u2028\u2029\ufeff"  # a reader would fold them, or take them for what they are not
+
+
 class _TextDumper(yaml.SafeDumper):
     """Writes text plain where YAML allows it: our reader takes every scalar as text anyway."""
 
 
 def _represent_text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
-    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style="|" if "\n" in text else None)
+    if text in ("<<", "=") or any(mark in text for mark in _ODD_BREAKS):
+        style = '"'
+    else:
+        style = "|" if "\n" in text else None
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
 
 
 _TextDumper.add_representer(str, _represent_text)
@@ -201,6 +209,13 @@ _TextDumper.yaml_implicit_resolvers = {
 
 def dump_documents(documents: Sequence[Plain]) -> str:
     """Return plain values as YAML documents that `parse_documents` reads back to the same nodes."""
-    return yaml.dump_all(
-        documents, Dumper=_TextDumper, sort_keys=False, allow_unicode=True, width=100, default_flow_style=None
-    )
+    text = io.StringIO()
+    writer = _TextDumper(text, sort_keys=False, default_flow_style=None, allow_unicode=True, width=100)
+    writer.open()
+    for document in documents:
+        root = writer.represent_data(document)
+        if isinstance(root, yaml.CollectionNode) and root.value:
+            root.flow_style = False  # one line a field, also where all of them are short
+        writer.serialize(root)
+    writer.close()
+    return text.getvalue()

@@ -140,7 +140,7 @@ def _number_span(text: str, type_: AttributeType) -> Span:
         if math.isinf(nearest):
             raise LiteralError("expected a number that a float can hold")
         return nearest + 0.0, math.nextafter(nearest, math.inf)  # + 0.0: there is one zero
-    if abs(number) >= _MAX_NUMBER:
+    if number.copy_abs() >= _MAX_NUMBER:  # abs() would round to the context
         raise LiteralError("expected a number of at most 38 digits")
     scaled = Fraction(number) * 10**type_.scale
     lower = math.ceil(scaled)
@@ -152,19 +152,25 @@ def nearest_float(number: Decimal, *, single: bool) -> float:
     wide = float(number)
     if not single or math.isinf(wide):
         return wide
-    try:
-        narrow: float = struct.unpack("f", struct.pack("f", wide))[0]
-    except OverflowError:
-        return math.copysign(math.inf, wide)
+    narrow: float = struct.unpack("=f", _single_bytes(wide))[0]
+    if math.isinf(narrow):
+        return narrow
     if wide == narrow:
         return narrow
     # Rounding twice can be off by one step: compare the neighbours (of the same sign) exactly.
-    bits = struct.unpack("i", struct.pack("f", abs(narrow)))[0]
-    neighbours: list[float] = [struct.unpack("f", struct.pack("i", max(0, bits + step)))[0] for step in (-1, 0, 1)]
+    bits = struct.unpack("=i", struct.pack("=f", abs(narrow)))[0]
+    neighbours: list[float] = [struct.unpack("=f", struct.pack("=i", max(0, bits + step)))[0] for step in (-1, 0, 1)]
     exact = abs(Fraction(number))
     finite = [value for value in neighbours if math.isfinite(value)]
     nearest = min(finite, key=lambda value: (abs(Fraction(value) - exact), value != abs(narrow)))
     return math.copysign(nearest, wide)
+
+
+def _single_bytes(wide: float) -> bytes:
+    try:
+        return struct.pack("=f", wide)
+    except OverflowError:
+        return struct.pack("=f", math.copysign(math.inf, wide))
 
 
 def parse_date(text: str) -> date:

@@ -1,0 +1,64 @@
+"""Every example of the README, run as written."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from segengine.cli.main import main
+
+README = (Path(__file__).parents[2] / "README.md").read_text()
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", README, flags=re.MULTILINE | re.DOTALL)
+
+
+def example(name: str) -> str:
+    found = re.search(rf"<!-- example: {name} -->\n```\w+\n(.*?)^```", README, flags=re.MULTILINE | re.DOTALL)
+    assert found is not None
+    return found[1]
+
+
+def commands(block: str) -> list[tuple[list[str], list[str]]]:
+    """Return the commands of a console block, each with the lines it must print."""
+    found: list[tuple[list[str], list[str]]] = []
+    for line in block.splitlines():
+        if line.startswith("$ segengine "):
+            found.append((shlex.split(line)[2:], []))
+        elif line != "...":
+            found[-1][1].append(line.removesuffix("..."))
+    return found
+
+
+def run(block: str, capsys: pytest.CaptureFixture[str]) -> None:
+    for argv, expected in commands(block):
+        code = main(argv)
+        captured = capsys.readouterr()
+        assert code == (3 if any(": error SEG" in line for line in expected) else 0), captured.err
+        for line in expected:
+            assert line in captured.out, f"segengine {' '.join(argv)} does not print {line!r}:\n{captured.out}"
+
+
+def test_the_tour(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.chdir(tmp_path)
+    demo, regulars, mistake = blocks("console")
+    run(demo, capsys)
+    definition = Path("coffee/definitions/new.yml")
+    definition.write_text(example("definition"))
+    run(regulars, capsys)
+    exec(compile(example("python"), "README.md", "exec"), {})  # noqa: S102 - it is ours
+    count = int(capsys.readouterr().out)
+    assert main(["segments", "members", "espresso_regulars", "-o", "csv", "--conf", "coffee"]) == 0
+    assert len(capsys.readouterr().out.splitlines()) == count + 1
+    definition.write_text(example("mistake"))
+    run(mistake, capsys)
+
+
+def test_every_block_is_an_example_that_runs() -> None:
+    assert len(blocks("console")) == 3
+    assert len(blocks("yaml")) == 2
+    assert len(blocks("python")) == 1

@@ -131,13 +131,14 @@ def make_formula_function(
     parent_places = {source: place for place, source in enumerate(parents)}
 
     def evaluate(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        buckets: dict[int, dict[str, bytes]] = {}
+        buckets: dict[int, dict[str, pa.Buffer]] = {}
         for batch in batches:
-            for row in batch.to_pylist():
-                if row["bucket"] == FACTS_BUCKET:
-                    yield _facts(row["facts"])
-                elif row["bits"] is not None:
-                    buckets.setdefault(row["bucket"], {})[row["source"]] = row["bits"]
+            numbers, sources, bits, facts = batch.columns
+            for row, (bucket, source) in enumerate(zip(numbers.to_pylist(), sources.to_pylist(), strict=True)):
+                if bucket == FACTS_BUCKET:
+                    yield _facts(facts[row].as_py())
+                else:
+                    buckets.setdefault(bucket, {})[source] = bits[row].as_buffer()
         results = _Results()
         for bucket, found in sorted(buckets.items()):
             scans = {int(source): blob for source, blob in found.items() if source.isdecimal()}
@@ -160,7 +161,7 @@ class _Results:
     def __init__(self) -> None:
         self._rows: list[tuple[str, int, Words, int, int, int]] = []
 
-    def add(self, segment_id: str, bucket: int, members: Words, before: bytes | None) -> None:
+    def add(self, segment_id: str, bucket: int, members: Words, before: pa.Buffer | None) -> None:
         count = int(np.bitwise_count(members).sum())
         entered, left = count, 0
         if before is not None:

@@ -27,6 +27,7 @@ _ARROW_NAMES = {
     pa.large_string(): "text",
     pa.date32(): "date",
 }
+_SPARK_REFUSES = ("timestamp[ns", "time32[", "time64[", "duration[")
 
 
 def is_local(location: str) -> bool:
@@ -104,6 +105,20 @@ def parquet_columns(table: str, files: list[str]) -> dict[str, str]:
                     f'Table "{table}": column "{name}" is {columns[name]} in one file and {stored} in {file}.'
                 )
     return columns
+
+
+def check_spark_reads(table: str, files: list[str]) -> None:
+    """Raise where Spark cannot open a file because of a column's type, even if another column is asked for.
+
+    Raises:
+        DataContractError: Naming the columns.
+    """
+    refused = {name: type_ for name, type_ in parquet_columns(table, files).items() if type_.startswith(_SPARK_REFUSES)}
+    if refused:
+        listed = ", ".join(f'column "{name}" of table "{table}" is {type_}' for name, type_ in refused.items())
+        raise DataContractError(
+            f"Spark cannot open these Parquet files: {listed}.", "Write timestamps with microseconds."
+        )
 
 
 def csv_columns(table: str, files: list[str]) -> dict[str, str]:

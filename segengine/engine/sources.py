@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 from segengine.engine.failures import engine_errors
 from segengine.engine.session import EngineSession
 from segengine.engine.source_files import (
+    check_spark_reads,
     csv_columns,
     delta_version,
     engine_type_name,
@@ -81,7 +82,9 @@ def _pin(session: EngineSession, settings: Settings, table: Table) -> int | None
     location = settings.table_location(table)
     if table.format != "delta":
         if is_local(location):
-            list_files(table.name, location, f".{table.format}")
+            files = list_files(table.name, location, f".{table.format}")
+            if table.format == "parquet" and session.kind != "embedded":
+                check_spark_reads(table.name, files)
         return None
     if is_local(location) and not table.is_catalog:
         return delta_version(table.name, location)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -10,10 +11,11 @@ from segengine.kernel.bitmaps import BITMAP_BYTES, Words
 from segengine.plan.formulas import FormulaNode
 
 _WORDS = BITMAP_BYTES // 8
+Buffer = Any  # bytes, or an Arrow buffer: what numpy reads without a copy
 
 
 def evaluate_formulas(
-    nodes: Sequence[FormulaNode], scans: Mapping[int, bytes], stored: Mapping[int, bytes]
+    nodes: Sequence[FormulaNode], scans: Mapping[int, Buffer], stored: Mapping[int, Buffer]
 ) -> list[Words]:
     """Return the bitmap of every node for one bucket, each of shape (512,) in 64-bit words.
 

@@ -156,7 +156,9 @@ def _converter(type_: AttributeType) -> Callable[[object], Value]:
         return lambda value: _to_unscaled(value, type_)
     if type_.name == "boolean":
         return _to_boolean
-    return _to_days if type_.name == "date" else _to_microseconds
+    if type_.name == "date":
+        return _to_days
+    return lambda value: _to_microseconds(value, has_offsets=type_.name == "timestamp" or type_.zone == "UTC")
 
 
 def _to_float(value: object, *, single: bool) -> Value:
@@ -202,10 +204,13 @@ def _to_days(value: object) -> Value:
     return (date.fromisoformat(str(value).strip()) - EPOCH_DAY).days
 
 
-def _to_microseconds(value: object) -> Value:
+def _to_microseconds(value: object, *, has_offsets: bool) -> Value:
+    """Return a time; one that says its offset is an error in a column that is the wall clock of another zone."""
     if value == "":
         return None
     moment = datetime.fromisoformat(str(value).strip())
+    if moment.tzinfo is not None and not has_offsets:
+        raise ValueError(value)
     wall = moment.replace(tzinfo=None) - (moment.utcoffset() or (moment - moment))
     delta = wall - datetime(1970, 1, 1)
     return (delta.days * 86_400 + delta.seconds) * 1_000_000 + delta.microseconds

@@ -37,11 +37,11 @@ def validate_project(settings: Settings) -> Validation:
     definitions = load_definitions(settings, problems)
     catalogue = check_definitions(definitions, settings, schema, problems)
     for segment in catalogue.segments.values():
-        problems.issues += _find_pattern_issues(segment)
+        problems.issues += find_pattern_issues(segment)
     return Validation(tuple(sort_issues(problems.issues)), len(definitions))
 
 
-def _find_pattern_issues(segment: Segment) -> list[Issue]:
+def find_pattern_issues(segment: Segment) -> list[Issue]:
     """Return the patterns of a segment that RE2 does not take."""
     issues = []
     for leaf in segment_leaves(segment.steps):

@@ -190,10 +190,8 @@ class _TextDumper(yaml.SafeDumper):
 
 
 def _represent_text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
-    if text in ("<<", "=") or any(mark in text for mark in _ODD_BREAKS):
-        style = '"'
-    else:
-        style = "|" if "\n" in text else None
+    odd = text in ("<<", "=") or any(mark in text for mark in _ODD_BREAKS)
+    style = '"' if odd else "|" if "\n" in text else None
     return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
 
 

@@ -226,6 +226,11 @@ def _read_relationships(node: Node | None, tables: dict[str, Table], problems: P
             hint = "Give one of them another `name`."
             problems.add(link.place, "SEG104", f'table "{link.from_table}" has two relationships "{link.name}".', hint)
         links.append(link)
+    for link in links:
+        taken = [(o.from_table, o.name) for o in links] + [(o.to_table, o.from_table) for o in links if o.one_to_one]
+        if link.one_to_one and taken.count((link.to_table, link.from_table)) > 1:
+            message = f'"{link.from_table}" means two things seen from table "{link.to_table}".'
+            problems.add(link.place, "SEG104", message, "Give the other relationship a `name`.")
     return tuple(links)
 
 

@@ -18,10 +18,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 from segengine.engine.failures import engine_errors
 from segengine.errors import LeaseHeldError, RunError
-from segengine.store.warehouse import Warehouse
+from segengine.store.warehouse import Row, Warehouse
 
 logger = logging.getLogger(__name__)
 
@@ -81,11 +82,20 @@ class Control:
             token=row["token"],
             owner=row["owner"] or _FREE,
             work_id=row["work_id"] or "",
-            ids=tuple(json.loads(row["ids"] or "[]")),
+            ids=tuple(self._parse(row, "ids", "[]")),
             until=row["until"],
             published_id=row["published_id"] or "",
-            last_profile_key=json.loads(row["last_profile_key"] or "{}"),
+            last_profile_key=self._parse(row, "last_profile_key", "{}"),
         )
+
+    def _parse(self, row: Row, column: str, default: str) -> Any:
+        try:
+            return json.loads(row[column] or default)
+        except ValueError as error:
+            raise RunError(
+                f'Table {self.table} cannot be read: column "{column}" is damaged.',
+                "Restore an earlier version of that table.",
+            ) from error
 
     @contextmanager
     def lease(self, work_id: str, ids: list[str]) -> Iterator[Lease]:

@@ -86,7 +86,7 @@ def read_registry(warehouse: Warehouse, published_id: str | None = None) -> Regi
         return Registry({}, ())
     with engine_errors("reading the registry"):
         rows: list[Row] = warehouse.read("definitions").toArrow().to_pylist()
-    chain = walk_chain(published_id, {row["change_id"]: row["previous_change_id"] for row in rows})
+    chain = walk_chain("definitions", published_id, {row["change_id"]: row["previous_change_id"] for row in rows})
     order = {change: place for place, change in enumerate(chain)}
     published = sorted((row for row in rows if row["change_id"] in order), key=lambda row: order[row["change_id"]])
     records = tuple(_record(row) for row in published)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -10,6 +10,7 @@ from typing import Any
 from uuid import uuid4
 
 from segengine.engine.failures import engine_errors
+from segengine.errors import RunError
 from segengine.store.control import ControlRow
 from segengine.store.warehouse import SCHEMAS, Row, Warehouse
 
@@ -114,7 +115,8 @@ def read_history(warehouse: Warehouse, control: ControlRow) -> History:
     if not control.published_id:
         return History((), ())
     by_id = {row["run_id"]: row for row in _collect(warehouse, "runs")}
-    chain = walk_chain(control.published_id, {run_id: row["previous_run_id"] for run_id, row in by_id.items()})
+    previous = {run_id: row["previous_run_id"] for run_id, row in by_id.items()}
+    chain = walk_chain("runs", control.published_id, previous)
     order = {run_id: place for place, run_id in enumerate(chain)}
     runs = tuple(_run(by_id[run_id]) for run_id in chain)
     rows = [row for row in _collect(warehouse, "segment_runs") if row["run_id"] in order]
@@ -122,11 +124,20 @@ def read_history(warehouse: Warehouse, control: ControlRow) -> History:
     return History(runs, tuple(_segment_run(row) for row in rows))
 
 
-def walk_chain(newest: str, previous: dict[str, str]) -> list[str]:
-    """Return the ids from the first published one to the newest."""
+def walk_chain(table: str, newest: str, previous: Mapping[str, str]) -> list[str]:
+    """Return the ids from the first published one to the newest.
+
+    Raises:
+        RunError: The table lost rows that are published.
+    """
     chain: list[str] = []
     current = newest
-    while current and current in previous:
+    while current:
+        if current not in previous:
+            raise RunError(
+                f"Table {table} has no row of {current}, which is published.",
+                "Rows of it were lost; restore an earlier version of that table.",
+            )
         chain.append(current)
         current = previous[current]
     return chain[::-1]

@@ -205,10 +205,17 @@ _TextDumper.yaml_implicit_resolvers = {
 }
 
 
-def dump_documents(documents: Sequence[Plain]) -> str:
-    """Return plain values as YAML documents that `parse_documents` reads back to the same nodes."""
+def dump_documents(documents: Sequence[Plain], *, one_value_a_line: bool = False) -> str:
+    """Return plain values as YAML documents that `parse_documents` reads back to the same nodes.
+
+    Args:
+        documents: The documents.
+        one_value_a_line: No short mappings or lists in one line, for files whose differences are reviewed.
+    """
     text = io.StringIO()
-    writer = _TextDumper(text, sort_keys=False, default_flow_style=None, allow_unicode=True, width=100)
+    writer = _TextDumper(
+        text, sort_keys=False, default_flow_style=False if one_value_a_line else None, allow_unicode=True, width=100
+    )
     writer.open()
     for document in documents:
         root = writer.represent_data(document)

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 from segengine.errors import DefinitionError, Place
 from segengine.project.model import Schema, Settings, Table
-from segengine.project.nodes import Fields, Scalar, dump_documents, read_documents
+from segengine.project.nodes import Fields, Plain, Scalar, dump_documents, read_documents
 from segengine.project.problems import Problems, did_you_mean
 from segengine.project.settings import RESERVED
 from segengine.project.types import AttributeType, Family, parse_type
@@ -22,7 +22,8 @@ StoredColumns = Mapping[str, Mapping[str, str]]  # table -> column -> stored typ
 
 def dump_lock(stored: StoredColumns) -> str:
     """Return the text of a lock file."""
-    return _HEADER + dump_documents([{table: dict(columns) for table, columns in sorted(stored.items())}])
+    tables: Plain = {table: dict(columns) for table, columns in sorted(stored.items())}
+    return _HEADER + dump_documents([tables], one_value_a_line=True)
 
 
 def load_lock(settings: Settings) -> dict[str, dict[str, str]] | None:

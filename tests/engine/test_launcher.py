@@ -14,6 +14,7 @@ import pytest
 
 from segengine import Project
 from segengine.cli.main import main
+from segengine.demo.projects import project_files
 
 
 @pytest.fixture(scope="module")
@@ -40,6 +41,10 @@ def test_the_demo_shows_segments_a_chart_and_what_to_try_next(demo: tuple[Path, 
     assert "Members of Web only" in shown
     assert "segengine segments members web_only -o csv" in shown
     assert "\x1b[" not in shown  # no colour where nobody looks
+
+
+def test_the_lock_that_ships_is_what_a_pull_finds(demo: tuple[Path, str]) -> None:
+    assert (demo[0] / "schema.lock.yml").read_text() == (project_files("contoso") / "schema.lock.yml").read_text()
 
 
 def test_the_demo_refuses_a_folder_that_is_not_empty(

@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 import pytest
 
+import segengine
 from segengine.cli.main import cli, main
 from segengine.demo.projects import copy_project
 from segengine.project.schema_lock import dump_lock
@@ -124,7 +125,7 @@ def test_json_stays_parseable_on_failure(project: Path, capsys: pytest.CaptureFi
 
 
 def test_explain_needs_no_engine(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    write_contoso_without_data(tmp_path)
+    copy_project("contoso", tmp_path)
     assert main(["explain", "web_only", "--conf", str(tmp_path)]) == 0
     text = capsys.readouterr().out
     assert "purchases > customer" in text
@@ -133,16 +134,6 @@ def test_explain_needs_no_engine(tmp_path: Path, capsys: pytest.CaptureFixture[s
     (audience,) = json.loads(capsys.readouterr().out)["audiences"]
     assert audience["segment_count"] == 17
     assert [scan["table"] for scan in audience["scans"]].count("purchases") == 1
-
-
-def write_contoso_without_data(folder: Path) -> None:
-    from segengine.demo.contoso import contoso_tables
-    from segengine.engine.source_files import arrow_type_name
-
-    copy_project("contoso", folder)
-    tables = contoso_tables()
-    lock = {name: {f.name: arrow_type_name(f.type) for f in table.schema} for name, table in tables.items()}
-    (folder / "schema.lock.yml").write_text(dump_lock(lock))
 
 
 def test_environment_variables_set_options(
@@ -158,3 +149,9 @@ def test_environment_variables_set_options(
 def test_as_of_must_be_a_time(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["refresh", "--as-of", "yesterday", "--conf", str(project)]) == 2
     assert capsys.readouterr().err.startswith("error: --as-of 'yesterday': expected a timestamp")
+
+
+def test_the_schema_that_ships_is_the_one_that_is_made(capsys: pytest.CaptureFixture[str]) -> None:
+    """After a change to the operators: `segengine schema json --generic > segengine/definitions.schema.json`."""
+    assert main(["schema", "json", "--generic"]) == 0
+    assert (Path(segengine.__file__).parent / "definitions.schema.json").read_text() == capsys.readouterr().out

@@ -25,8 +25,14 @@ WITHOUT_ENGINE = ("unit", "golden")
 OFF_BY_DEFAULT = ("benchmark", "long")
 MODE_VARIABLE = "SPARK_CONNECT_MODE_ENABLED"
 
-# Small jobs are three times faster so; tests about adaptive execution turn it on themselves.
-TEST_SETTINGS = {"spark.sql.shuffle.partitions": "2", "spark.sql.adaptive.enabled": "false"}
+# Small jobs are three times faster so; tests about adaptive execution turn it on themselves. Compiling each plan to
+# Java costs more than it saves on a few rows: a quarter of all processor time.
+TEST_SETTINGS = {
+    "spark.sql.shuffle.partitions": "2",
+    "spark.sql.adaptive.enabled": "false",
+    "spark.sql.codegen.wholeStage": "false",
+    "spark.sql.codegen.factoryMode": "NO_CODEGEN",
+}
 
 CONNECT_SERVER = """
 import sys
@@ -51,6 +57,12 @@ sys.stdin.read()
 """
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line(
+        "markers", "before_the_engine: no engine decides what it shows; on Spark it is run with -m long only"
+    )
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "engine" not in metafunc.fixturenames:
         return
@@ -67,6 +79,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker("connect")
         if "spark_engine" in names:
             item.add_marker("spark")
+        parameters = item.callspec.params if isinstance(item, pytest.Function) and hasattr(item, "callspec") else {}
+        if item.get_closest_marker("before_the_engine") and parameters.get("engine") not in (None, "embedded"):
+            item.add_marker("long")
     off = [marker for marker in OFF_BY_DEFAULT if not asks_for(config, marker)]
     left_out = [item for item in items if any(item.get_closest_marker(marker) for marker in off)]
     if left_out:

@@ -15,6 +15,7 @@ from typing import Literal
 
 from segengine.errors import ConfigError, Issue
 from segengine.operations.context import OpenProject, find_author
+from segengine.operations.validate import find_pattern_issues
 from segengine.project.canonical import hash_segments
 from segengine.project.catalogue import Catalogue, check_definitions, raise_on_errors
 from segengine.project.definitions import load_definitions, load_files
@@ -138,6 +139,7 @@ def _plan(
         changes += _gone(loaded, registry, prune, author, now)
     merged = _merged_definitions(loaded, changes, registry)
     catalogue = check_definitions(merged, settings, schema, problems)
+    problems.issues += [issue for segment in catalogue.segments.values() for issue in find_pattern_issues(segment)]
     raise_on_errors(problems)
     hashed = _with_hashes(changes, catalogue, settings)
     return DefinitionPlan(_note_renames(hashed, registry), tuple(problems.issues))

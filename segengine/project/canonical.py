@@ -129,12 +129,19 @@ def _normal(expression: Expression, settings: Settings) -> Json:
         return {"not": _normal(expression.item, settings)}
     if isinstance(expression, All | AnyOf):
         word = "all" if isinstance(expression, All) else "any"
-        items = {json.dumps(_normal(item, settings), sort_keys=True) for item in expression.items}
+        parts = [part for item in expression.items for part in _same_kind(_normal(item, settings), word)]
+        items = {json.dumps(part, sort_keys=True) for part in parts}
         if len(items) == 1:
             only: Json = json.loads(items.pop())
             return only
         return {word: [json.loads(item) for item in sorted(items)]}
     return _condition(expression, settings)
+
+
+def _same_kind(form: Json, word: str) -> list[Json]:
+    """Return the items of an `all` inside an `all` (an `any` inside an `any`), else the form itself."""
+    inner = form.get(word) if isinstance(form, dict) else None
+    return inner if isinstance(inner, list) else [form]
 
 
 def _condition(condition: Condition, settings: Settings) -> Json:

@@ -22,8 +22,9 @@ TIERS = (
 # `demo` stands beside operations: nothing but the command line may import it, and it reaches for little.
 ONLY_FROM = {"demo": {"cli", "jobs", "notebooks", "demo"}}
 ALLOWED = {"demo": {"project", "errors", "operations", "demo"}}
-# The two modules that make up the public face of the package.
-FACES = {"api", "__init__"}
+# The modules that make up the public face of the package: the API, and `python -m segengine`.
+FACES = {"api", "__init__", "__main__"}
+FACES_SEE = {"__main__": {"cli"}}
 
 TOO_HEAVY = {
     "project": {"pyspark", "numpy", "pyarrow"},
@@ -75,7 +76,7 @@ def may_import(ours: str, theirs: str) -> bool:
     if theirs not in set().union(*TIERS):
         return theirs == "__version__" or ours in FACES | {"cli", "jobs", "notebooks"}
     if ours in FACES:
-        return theirs in {"operations", "errors", "project"}
+        return theirs in FACES_SEE.get(ours, {"operations", "plan", "project", "errors"})
     if ours in ALLOWED:
         return theirs in ALLOWED[ours]
     if theirs in ONLY_FROM and ours not in ONLY_FROM[theirs]:

@@ -1,0 +1,135 @@
+"""The JSON Schema takes what the loader takes and refuses what editors should mark."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+import yaml
+
+from segengine.project.json_schema import make_json_schema
+from segengine.project.problems import Problems
+from segengine.project.schema_lock import load_schema
+from segengine.project.settings import load_settings
+
+ROOT = Path(__file__).parents[2]
+SHOP = ROOT / "tests" / "golden" / "definitions" / "good"
+
+
+class EditorLoader(yaml.SafeLoader):
+    """Reads YAML as editors do: with numbers and booleans, but days stay text."""
+
+
+EditorLoader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if not tag.endswith(":timestamp")]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+
+
+def documents(file: Path) -> Iterator[dict[str, Any]]:
+    yield from yaml.load_all(file.read_text(encoding="utf-8"), EditorLoader)  # noqa: S506 - a safe loader
+
+
+def validator(schema: Any) -> jsonschema.Draft202012Validator:
+    jsonschema.Draft202012Validator.check_schema(schema)
+    return jsonschema.Draft202012Validator(schema)
+
+
+@pytest.fixture(scope="module")
+def shop() -> jsonschema.Draft202012Validator:
+    settings = load_settings(SHOP)
+    return validator(make_json_schema(settings, load_schema(settings, Problems())))
+
+
+@pytest.fixture(scope="module")
+def generic() -> jsonschema.Draft202012Validator:
+    return validator(make_json_schema(None, None))
+
+
+@pytest.mark.parametrize("file", sorted(ROOT.glob("conf/*/definitions/*.yml")), ids=lambda file: file.stem)
+def test_demo_definitions_are_valid(file: Path, generic: jsonschema.Draft202012Validator) -> None:
+    settings = load_settings(file.parents[1])
+    without_lock = validator(make_json_schema(settings, load_schema(settings, Problems())))
+    for document in documents(file):
+        generic.validate(document)
+        without_lock.validate(document)
+
+
+@pytest.mark.parametrize("file", sorted((SHOP / "definitions").rglob("*.y*ml")), ids=lambda file: file.stem)
+def test_the_good_project_is_valid(file: Path, shop: jsonschema.Draft202012Validator) -> None:
+    for document in documents(file):
+        shop.validate(document)
+
+
+WRONG_EVERYWHERE = [
+    "{kind: segment, name: A}",
+    "{kind: segment, where: everyone}",
+    "{kind: segmant, name: A, where: everyone}",
+    "{kind: segment, name: A, where: everybody}",
+    "{kind: segment, name: A, where: everyone, rules: [{where: everyone}]}",
+    "{kind: segment, name: A, where: everyone, colour: red}",
+    "{kind: segment, name: A, where: everyone, type: sometimes}",
+    "{kind: segment, name: A, where: everyone, id: Upper Case}",
+    "{kind: segment, name: A, where: {}}",
+    "{kind: segment, name: A, where: {all: []}}",
+    "{kind: segment, name: A, where: {all: [{state: Texas, visits: 1}]}}",
+    "{kind: segment, name: A, where: {state: null}}",
+    "{kind: segment, name: A, where: {state: {begin_with: T}}}",
+    "{kind: segment, name: A, where: {state: {or_missing: true}}}",
+    "{kind: segment, name: A, rules: []}",
+    "{kind: segment, name: A, rules: [{union: {where: everyone}}]}",
+    "{kind: segment, name: A, rules: [{where: everyone}, {where: everyone}]}",
+    "{kind: segment, name: A, rules: [{rows: all, where: everyone}]}",
+    "{kind: segment, name: A, rules: [{over: purchases, rows: some}]}",
+    "{kind: segment, name: A, rules: [{over: purchases, rows: {at_least: -1}}]}",
+    "{kind: segment, name: A, rules: [{over: purchases, where: everyone}]}",
+    "{kind: segment, name: A, rules: [{over: purchases, where: {in_segment: B}}]}",
+    "{kind: segment, name: A, rules: [{rules: [{where: everyone}], where: everyone}]}",
+]
+WRONG_IN_THE_SHOP = [
+    "{kind: segment, name: A, audience: shop, where: everyone}",
+    "{kind: segment, name: A, where: {stat: Texas}}",
+    "{kind: segment, name: A, where: {home_store.town: Berlin}}",
+    "{kind: segment, name: A, where: {tags: vip}}",
+    "{kind: segment, name: A, where: {state: {at_least: 3}}}",
+    "{kind: segment, name: A, where: {visits: many}}",
+    "{kind: segment, name: A, where: {visits: {between: [1, 2, 3]}}}",
+    "{kind: segment, name: A, where: {visits: {equals: 3, ignore_case: true}}}",
+    "{kind: segment, name: A, where: {subscriber: 1}}",
+    "{kind: segment, name: A, where: {subscriber: {is_true: false}}}",
+    "{kind: segment, name: A, where: {born: 01.02.2024}}",
+    "{kind: segment, name: A, where: {born: [2024-01-01]}}",
+    "{kind: segment, name: A, where: {amount: 3}}",
+    "{kind: segment, name: A, rules: [{over: suppliers, where: {country: x}}]}",
+    "{kind: segment, name: A, rules: [{over: purchases, where: {state: Texas}}]}",
+    "{kind: segment, name: A, rules: [{over: reviews, via: [autor], where: {stars: 1}}]}",
+]
+
+
+@pytest.mark.parametrize("text", WRONG_EVERYWHERE)
+def test_wrong_forms_are_refused_everywhere(
+    text: str, generic: jsonschema.Draft202012Validator, shop: jsonschema.Draft202012Validator
+) -> None:
+    document = yaml.load(text, EditorLoader)  # noqa: S506 - a safe loader
+    assert not generic.is_valid(document)
+    assert not shop.is_valid(document)
+
+
+@pytest.mark.parametrize("text", WRONG_IN_THE_SHOP)
+def test_a_projects_own_names_and_types_are_known(text: str, shop: jsonschema.Draft202012Validator) -> None:
+    assert not shop.is_valid(yaml.load(text, EditorLoader))  # noqa: S506 - a safe loader
+
+
+def test_longer_look_ups_than_are_listed_are_taken(shop: jsonschema.Draft202012Validator) -> None:
+    where = {"referred_by.referred_by.home_store.city": "Berlin"}
+    shop.validate({"kind": "segment", "name": "A", "where": where})
+
+
+def test_labels_and_operators_are_explained(shop: jsonschema.Draft202012Validator) -> None:
+    schema: Any = shop.schema
+    assert schema["$defs"]["profile_condition"]["properties"]["income"]["description"] == "decimal(12,2)"
+    operators = schema["$defs"]["number_value"]["anyOf"][2]["properties"]
+    assert operators["at_least"]["description"] == "is greater or equal"

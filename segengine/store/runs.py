@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
+from functools import cached_property
 from typing import Any
 from uuid import uuid4
 
@@ -86,13 +87,21 @@ class History:
         """The ids of the runs whose profile keys count, oldest first; a failed run's keys were never given."""
         return tuple(run.run_id for run in self.runs if run.status is Status.SUCCESSFUL)
 
+    @cached_property
+    def _by_segment(self) -> dict[str, list[SegmentRun]]:
+        runs: dict[str, list[SegmentRun]] = {}
+        for run in self.segment_runs:
+            runs.setdefault(run.segment_id, []).append(run)
+        return runs
+
     def of(self, segment_id: str) -> list[SegmentRun]:
         """Return the runs of one segment, oldest first."""
-        return [run for run in self.segment_runs if run.segment_id == segment_id]
+        return self._by_segment.get(segment_id, [])
 
     def last(self, segment_id: str) -> SegmentRun | None:
         """Return the newest run of a segment, however it ended."""
-        return next((run for run in reversed(self.segment_runs) if run.segment_id == segment_id), None)
+        runs = self.of(segment_id)
+        return runs[-1] if runs else None
 
     def snapshots(self, segment_id: str) -> list[SegmentRun]:
         """Return the runs with a snapshot, by (as_of, run): the last one is current."""

@@ -1,0 +1,1 @@
+"""segengine against other ways to get the same answers, on generated data."""

@@ -125,6 +125,12 @@ def choose_segments(project: OpenProject, names: Sequence[str] = ()) -> list[Seg
 
 def _create_tables(project: OpenProject) -> Control:
     control = Control(project.warehouse, "control")
+    if not project.warehouse.exists("control") and project.warehouse.exists("runs"):
+        if project.warehouse.read("runs").limit(1).count():
+            raise RunError(
+                f"Table control is gone from {project.warehouse.location}, but there are runs.",
+                "Restore it; a new one would begin a new history and give profile keys a second time.",
+            )
     for table in SCHEMAS:
         if table not in ("control", "registry_control", "definitions"):
             project.warehouse.create(table)

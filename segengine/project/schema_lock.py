@@ -166,3 +166,20 @@ def _find_key_issues(settings: Settings, schema: Schema, problems: Problems) -> 
                 hint = did_you_mean(name, columns)
                 message = f'relationship "{link.name}": "{name}" is no column of table "{link.from_table}".'
                 problems.add(link.place, "SEG107", message, hint)
+    _find_id_issues(settings, schema, problems)
+
+
+def _find_id_issues(settings: Settings, schema: Schema, problems: Problems) -> None:
+    """Report ids that have no exact text of their own: 1.0 and 1 would be one id or two, as the engine likes."""
+    targets = {audience.table for audience in settings.audiences.values()}
+    targets |= {link.to_table for link in settings.relationships}
+    ids = {(table, name) for table in targets for name in settings.tables[table].key}
+    ids |= {(link.from_table, name) for link in settings.relationships for name in link.from_columns}
+    for table, name in sorted(ids):
+        setting = settings.tables[table].column_setting(name)
+        stored = schema.stored.get(table, {}).get(setting.source if setting and setting.source else name)
+        type_ = parse_type(stored) if stored else None
+        if type_ is not None and (type_.name in ("float", "double", "boolean") or type_.scale):
+            message = f'"{name}" of table "{table}" is used as an id but is stored as {type_}.'
+            hint = "Ids are text or whole numbers; convert the column in the source."
+            problems.add(settings.tables[table].place, "SEG108", message, hint)

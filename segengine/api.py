@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING
 from segengine.errors import ConfigError
 from segengine.operations.apply import DefinitionPlan, Side, apply_definitions, plan_definitions
 from segengine.operations.context import OpenProject, open_project, open_settings
+from segengine.operations.evaluation import Progress
 from segengine.operations.explain import explain_refresh
 from segengine.operations.get import get_definitions
 from segengine.operations.output_tables import write_output_tables
-from segengine.operations.refresh import Progress, RefreshReport, choose_segments, refresh_segments
+from segengine.operations.refresh import RefreshReport, choose_segments, refresh_segments
 from segengine.operations.schema import SchemaPull, pull_schema
 from segengine.operations.segments import (
     PREVIEW_MEMBERS,

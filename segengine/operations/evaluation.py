@@ -1,0 +1,152 @@
+"""Evaluating segments: sources checked and pinned, new profiles keyed, plans run, snapshots written."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from segengine.engine.evaluate import evaluate_plan
+from segengine.engine.joins import ScanRows, stored_name
+from segengine.engine.sources import Sources, check_against_lock, column, pin_versions
+from segengine.engine.uniqueness import check_unique_keys
+from segengine.operations.context import OpenProject
+from segengine.plan.refresh import AudiencePlan, plan_audience
+from segengine.plan.scans import BUCKET_SIZE
+from segengine.project.catalogue import Catalogue
+from segengine.project.model import Segment
+from segengine.store.profile_keys import add_profile_keys, check_profile_ids, read_profile_keys
+from segengine.store.runs import History
+from segengine.store.snapshots import SegmentCounts, read_counts, read_members, snapshot_source, write_snapshots
+
+Progress = Callable[[str], None]
+_LIVE_BUCKETS = 5  # buckets whose state one task may hold at a time
+
+
+@dataclass(frozen=True)
+class ScanFacts:
+    """What a scan read: rows, and how many of them reach no profile."""
+
+    name: str
+    row_count: int
+    orphan_count: int
+    invalid: Mapping[str, int]
+
+
+@dataclass
+class Evaluation:
+    """One run's evaluation. `cut_off` is its as_of where that lies in the past: later rows are left out.
+
+    Filled while it runs: the pinned `versions` of the sources, the last profile key given and the number of profiles
+    of each audience, and what the `scans` read.
+    """
+
+    project: OpenProject
+    catalogue: Catalogue
+    history: History
+    run_id: str
+    as_of: datetime
+    cut_off: datetime | None
+    last_keys: dict[str, int]
+    progress: Progress
+    versions: dict[str, int | None] = field(default_factory=dict)
+    profile_counts: dict[str, int] = field(default_factory=dict)
+    scans: list[ScanFacts] = field(default_factory=list)
+
+    def evaluate(self, due: Mapping[str, Segment]) -> dict[str, SegmentCounts]:
+        """Write the snapshots of segments under the run's id and return their counts.
+
+        Raises:
+            DataContractError: A source is not as the project says.
+            RunError: The engine failed.
+        """
+        audiences = dict.fromkeys(segment.audience for segment in due.values())
+        plans = [self._plan(audience, due) for audience in audiences]
+        self._check_sources(plans)
+        for plan in plans:
+            self._run_plan(plan)
+        counts, facts = read_counts(self.project.warehouse, self.run_id)
+        self.scans = _sum_facts(facts)
+        return {segment_id: counts.get(segment_id, SegmentCounts()) for segment_id in due}
+
+    def _plan(self, audience: str, due: Mapping[str, Segment]) -> AudiencePlan:
+        own = {segment_id: segment for segment_id, segment in due.items() if segment.audience == audience}
+        parents = {parent for segment_id in own for parent in self.catalogue.parents(segment_id)}
+        return plan_audience(audience, own, sorted(parents - set(own)), self.project.settings)
+
+    def _check_sources(self, plans: Sequence[AudiencePlan]) -> None:
+        """Pin every source and check it against the lock and its keys, before anything is written."""
+        settings, schema, session = self.project.settings, self.catalogue.schema, self.project.session
+        used: dict[str, set[str]] = {}
+        keys: set[tuple[str, tuple[str, ...]]] = set()
+        for plan in plans:
+            for scan in plan.scans:
+                rows = ScanRows(scan, settings, schema)
+                keys |= rows.unique_keys()
+                for table, name in rows.used_columns():
+                    used.setdefault(table, set()).add(name)
+        self.progress(f"checking {len(used)} source table(s)")
+        check_against_lock(session, settings, schema, used)
+        self.versions = pin_versions(session, settings, set(used))
+        check_unique_keys(self._sources(), keys)
+
+    def _sources(self) -> Sources:
+        return Sources(self.project.session, self.project.settings, self.versions, self.cut_off)
+
+    def _run_plan(self, plan: AudiencePlan) -> None:
+        from pyspark.sql import functions as F
+
+        warehouse, settings, sources = self.project.warehouse, self.project.settings, self._sources()
+        table = settings.tables[settings.audiences[plan.audience].table]
+        key = stored_name(table, table.key[0])
+        ids = sources.read(table.name).select(column(key).cast("string").alias("profile_id"))
+        profile_count = check_profile_ids(ids, table.name, key)
+        last_key = self.last_keys.get(plan.audience, 0)
+        known = read_profile_keys(warehouse, plan.audience, self.history.run_ids) if last_key else None
+        new_last_key = add_profile_keys(warehouse, plan.audience, ids, known, self.run_id, last_key)
+        self.last_keys[plan.audience] = new_last_key
+        self.profile_counts[plan.audience] = profile_count
+        run_ids = [*self.history.run_ids, self.run_id]
+        keys = read_profile_keys(warehouse, plan.audience, run_ids)
+        if new_last_key != profile_count:  # some profiles are gone: their rows must not count as reaching a profile
+            keys = keys.join(ids.where(F.col("profile_id") != ""), "profile_id", "left_semi")
+        new_count = new_last_key - last_key
+        row_scans = len(plan.scans) - 1
+        self.progress(
+            f"evaluating {len(plan.members)} segment(s) on {profile_count:,} profiles ({new_count:,} new), "
+            f"{row_scans} table(s) of rows"
+        )
+        parents = [self.history.current(parent) for parent in plan.stored]
+        before = {segment_id: self.history.preceding(segment_id, self.as_of) for segment_id in plan.members}
+        stored = [run for run in (*parents, *before.values()) if run is not None]
+        results = evaluate_plan(
+            plan,
+            sources,
+            self.catalogue.schema,
+            keys,
+            read_members(warehouse, stored),
+            [snapshot_source(run) for run in parents if run is not None],
+            {segment_id: snapshot_source(run) for segment_id, run in before.items() if run is not None},
+            self._partitions(new_last_key),
+        )
+        write_snapshots(warehouse, self.run_id, results)
+
+    def _partitions(self, last_key: int) -> int:
+        """Return how many tasks share the buckets: enough that each holds few, not more than there are."""
+        buckets = max(1, -(-last_key // BUCKET_SIZE))
+        return min(buckets, max(2 * self.project.session.parallelism, -(-buckets // _LIVE_BUCKETS)))
+
+
+def _sum_facts(texts: Sequence[str]) -> list[ScanFacts]:
+    """Return the facts of each scan over all of its tasks."""
+    sums: dict[str, ScanFacts] = {}
+    for text in texts:
+        task = json.loads(text)
+        name = task["scan"]
+        so_far = sums.get(name, ScanFacts(name, 0, 0, {}))
+        invalid = dict(so_far.invalid)
+        for column_name, count in task["invalid"].items():
+            invalid[column_name] = invalid.get(column_name, 0) + count
+        sums[name] = ScanFacts(name, so_far.row_count + task["rows"], so_far.orphan_count + task["orphans"], invalid)
+    return list(sums.values())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
 import pytest
@@ -124,14 +123,13 @@ def test_texts_are_quoted_only_where_they_must_be() -> None:
     assert written == "a: 01234\nb: NO\nc: 2024-01-01\nd: 'null'\ne: null\nf: 'x: y'\n"
 
 
+@pytest.mark.timeout(60)  # written out it would be 100 thousand million values
 def test_an_alias_bomb_is_refused_at_once() -> None:
     lines = ["- &a0 [x, x, x, x, x, x, x, x, x, x]"]
     lines += [f"- &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 12)]
-    started = time.perf_counter()
     documents, issues = parse_documents("\n".join(lines), "a.yml")
     assert not documents
     assert "alias" in issues[0].message
-    assert time.perf_counter() - started < 2
 
 
 def test_an_alias_may_be_used_as_often_as_people_do() -> None:

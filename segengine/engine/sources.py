@@ -52,9 +52,10 @@ class Sources:
         from pyspark.sql import functions as F
 
         setting = table.column_setting(table.at)
-        time = column(setting.source if setting and setting.source else table.at)
+        name = setting.source if setting and setting.source else table.at
+        time = column(name)
         zone = ZoneInfo(setting.zone if setting and setting.zone else self.settings.time_zone)
-        stored = stored_columns(self.session, self.settings, table).get(table.at, "")
+        stored = stored_columns(self.session, self.settings, table, self.versions.get(table.name)).get(name, "")
         if stored == "date":
             return time <= F.lit(as_of.astimezone(ZoneInfo(self.settings.time_zone)).date())
         if stored == "timestamp":
@@ -121,8 +122,10 @@ def _read(session: EngineSession, settings: Settings, table: Table, version: int
     return csv.csv(files)
 
 
-def stored_columns(session: EngineSession, settings: Settings, table: Table) -> dict[str, str]:
-    """Return a source's columns and stored types as they are now; fields of structs as `struct.field`.
+def stored_columns(
+    session: EngineSession, settings: Settings, table: Table, version: int | None = None
+) -> dict[str, str]:
+    """Return a source's columns and stored types at a version (None: the newest); fields of structs as `struct.field`.
 
     Raises:
         DataContractError: The source does not exist or cannot be read.
@@ -131,7 +134,7 @@ def stored_columns(session: EngineSession, settings: Settings, table: Table) -> 
     if table.format != "delta" and is_local(location) and not table.is_catalog:
         files = list_files(table.name, location, f".{table.format}")
         return parquet_columns(table.name, files) if table.format == "parquet" else csv_columns(table.name, files)
-    version = _pin(session, settings, table)
+    version = _pin(session, settings, table) if version is None else version
     with engine_errors(f'reading the columns of table "{table.name}"'):
         schema = _read(session, settings, table, version).schema
     return dict(_flat_fields(schema))
@@ -145,7 +148,7 @@ def _flat_fields(schema: Any, prefix: str = "") -> Iterator[tuple[str, str]]:
 
 
 def check_against_lock(
-    session: EngineSession, settings: Settings, schema: Schema, used: Mapping[str, set[str]]
+    session: EngineSession, settings: Settings, schema: Schema, used: Mapping[str, set[str]], versions: Versions
 ) -> None:
     """Compare the sources with `schema.lock.yml` for the columns a run uses.
 
@@ -154,13 +157,14 @@ def check_against_lock(
         settings: The project.
         schema: The lock's columns (`stored`).
         used: The stored column names used of each table.
+        versions: The versions the run reads: what is checked is what is read.
 
     Raises:
         DataContractError: A column is gone or has another type than when the lock was pulled; all of them are named.
     """
     wrong: list[str] = []
     for name, wanted in sorted(used.items()):
-        found = stored_columns(session, settings, settings.tables[name])
+        found = stored_columns(session, settings, settings.tables[name], versions.get(name))
         locked = schema.stored.get(name, {})
         for source in sorted(wanted):
             if source not in found:

@@ -87,8 +87,8 @@ class Evaluation:
                 for table, name in rows.used_columns():
                     used.setdefault(table, set()).add(name)
         self.progress(f"checking {len(used)} source table(s)")
-        check_against_lock(session, settings, schema, used)
         self.versions = pin_versions(session, settings, set(used))
+        check_against_lock(session, settings, schema, used, self.versions)
         check_unique_keys(self._sources(), keys)
 
     def _sources(self) -> Sources:

@@ -12,7 +12,7 @@ import pyarrow as pa
 from segengine.engine.joins import BUCKET, ScanRows
 from segengine.engine.sources import Sources
 from segengine.errors import DATA_CONTRACT, coded_failure
-from segengine.kernel.bitmaps import BITMAP_BYTES, Words
+from segengine.kernel.bitmaps import BITMAP_BYTES, Words, count_bits
 from segengine.kernel.formulas import evaluate_formulas
 from segengine.kernel.program import compile_scan
 from segengine.kernel.scan import BadColumnError, ScanKernel
@@ -162,12 +162,12 @@ class _Results:
         self._rows: list[tuple[str, int, Words, int, int, int]] = []
 
     def add(self, segment_id: str, bucket: int, members: Words, before: pa.Buffer | None) -> None:
-        count = int(np.bitwise_count(members).sum())
+        count = count_bits(members)
         entered, left = count, 0
         if before is not None:
             old = np.frombuffer(before, dtype=np.uint64)
-            both = int(np.bitwise_count(members & old).sum())
-            entered, left = count - both, int(np.bitwise_count(old).sum()) - both
+            both = count_bits(members & old)
+            entered, left = count - both, count_bits(old) - both
         if count or left:
             self._rows.append((segment_id, bucket, members, count, entered, left))
 

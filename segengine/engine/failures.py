@@ -49,7 +49,7 @@ def engine_errors(doing: str) -> Iterator[None]:
         yield
     except SegEngineError:
         raise
-    except Exception as error:
+    except Exception as error:  # what is not the engine's goes on unchanged
         mapped = _map_error(error, doing)
         if mapped is None:
             raise

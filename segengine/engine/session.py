@@ -262,7 +262,7 @@ def _start_remote(stack: ExitStack, address: str) -> EngineSession:
     spark = _connect(stack, address, retries=2)
     try:
         version = _ask_within(_ANSWER_SECONDS, lambda: spark.version)
-    except Exception as error:
+    except Exception as error:  # gRPC, PySpark and our own time limit each have a class of their own
         _quietly(spark.client.close)  # `stop` would wait for the same server once more
         raise EngineUnavailableError(
             f"No Spark Connect server answers at {place}.", "Check the address, and whether the server runs."

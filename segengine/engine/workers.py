@@ -78,7 +78,7 @@ def check_workers(spark: SparkSession, place: str) -> None:
     hint = "Both ends need the same minor version of Python."
     try:
         answers = spark.range(1).mapInArrow(_describe_worker, "version string").collect()
-    except Exception as error:
+    except Exception as error:  # told apart by its text: the classes differ between servers
         if "PYTHON_VERSION_MISMATCH" in str(error):
             raise EngineUnavailableError(f"{mismatch}.", hint) from error
         raise EngineUnavailableError(

@@ -155,7 +155,7 @@ def _compare(
 ) -> PlannedChange:
     """Return what happens to one definition of a file."""
     plain = to_plain(definition.fields)
-    fields = _with_references(plain, ids)
+    fields = replace_references(plain, ids)
     # The id is who the definition is, not what it says: written out or left to the name, it is the same.
     ours = {name: value for name, value in fields.items() if name != "id"} if isinstance(fields, dict) else {}
     known = registry.newest.get(definition.id)
@@ -227,19 +227,16 @@ def _tags(value: Plain) -> list[str]:
     return [str(tag) for tag in value] if isinstance(value, list) else [str(value)] if value else []
 
 
-def _with_references(value: Plain, ids: Mapping[str, str]) -> Plain:
-    """Return plain values with the names of segments under `in_segment` replaced by their ids."""
+def replace_references(value: Plain, others: Mapping[str, str]) -> Plain:
+    """Return plain values with what stands under `in_segment` replaced: names by ids to store, ids by names to show."""
     if isinstance(value, dict):
         return {
-            key: ids.get(item, item) if key == "in_segment" and isinstance(item, str) else _with_references(item, ids)
+            key: others.get(item, item)
+            if key == "in_segment" and isinstance(item, str)
+            else replace_references(item, others)
             for key, item in value.items()
         }
-    return [_with_references(item, ids) for item in value] if isinstance(value, list) else value
-
-
-def show_references(value: Plain, names: Mapping[str, str]) -> Plain:
-    """Return plain values with the ids under `in_segment` replaced by the segments' present names."""
-    return _with_references(value, names)
+    return [replace_references(item, others) for item in value] if isinstance(value, list) else value
 
 
 def _gone(

@@ -47,14 +47,14 @@ def open_project(settings: Settings, spark: object | None = None) -> Iterator[Op
         yield OpenProject(settings, session, open_warehouse(session, settings))
 
 
-def load_registered(project: OpenProject, registry: Registry | None = None) -> tuple[Catalogue, Registry]:
+def load_registered(project: OpenProject) -> tuple[Catalogue, Registry]:
     """Return the applied definitions, resolved and checked, and the registry they come from.
 
     Raises:
         ConfigError: Nothing has been applied yet.
         DefinitionError: An applied definition no longer fits the project.
     """
-    registry = registry or read_registry(project.warehouse)
+    registry = read_registry(project.warehouse)
     if not registry.live():
         raise ConfigError("No definitions are applied yet.", "Run `segengine apply`.")
     problems = Problems()

@@ -13,7 +13,7 @@ import pyarrow as pa
 from segengine.engine.failures import engine_errors
 from segengine.errors import ConfigError
 from segengine.kernel.bitmaps import BITMAP_BYTES, bitmap_keys
-from segengine.operations.apply import show_references
+from segengine.operations.apply import replace_references
 from segengine.operations.context import OpenProject, load_registered, read_state
 from segengine.plan.scans import BUCKET_SIZE
 from segengine.project.find import find_segment
@@ -95,7 +95,7 @@ def show_segment(project: OpenProject, name: str) -> SegmentDetails:
     used_by = [other.name for other in catalogue.segments.values() if segment.id in catalogue.parents(other.id)]
     return SegmentDetails(
         summary=_summary(segment, record, control, history),
-        fields=show_references(dict(record.fields), names),
+        fields=replace_references(dict(record.fields), names),
         snapshots=tuple(history.snapshots(segment.id)),
         used_by=tuple(sorted(used_by)),
     )

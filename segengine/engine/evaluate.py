@@ -107,15 +107,15 @@ def make_scan_function(scan: Scan, number: int) -> BatchFunction:
             raise coded_failure(DATA_CONTRACT, message)
         if not kernel.row_count:
             return
+        for bucket, blob in kernel.bitmaps():
+            yield _parts(bucket, str(number), blob, None)
         facts = {
             "scan": scan.name,
-            "rows": kernel.row_count,
-            "orphans": kernel.orphan_count,
+            "rows": kernel.row_count if scan.is_first_pass else 0,
+            "orphans": kernel.orphan_count if scan.is_first_pass else 0,
             "invalid": kernel.invalid_counts(),
         }
         yield _parts(FACTS_BUCKET, str(number), None, json.dumps(facts))
-        for bucket, blob in kernel.bitmaps():
-            yield _parts(bucket, str(number), blob, None)
 
     return accumulate
 

@@ -119,7 +119,10 @@ class OrderedIndex(ColumnIndex):
         return start, np.searchsorted(self._searched, values, side="right").astype(np.intp)
 
     def codes(self, array: pa.Array) -> Codes:  # noqa: D102 - as in the base
-        ordinals = read_ordinals(array, self.attribute.type)
+        return self.ordinal_codes(read_ordinals(array, self.attribute.type))
+
+    def ordinal_codes(self, ordinals: Ordinals) -> Codes:
+        """Return the code of each ordinal, shape (n,)."""
         codes = self._search(ordinals) + self._below if self._below else self._search(ordinals)
         for place, value in ordinals.large.items():
             codes[place] = bisect_right(self._cuts, value)

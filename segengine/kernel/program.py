@@ -12,9 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from segengine.kernel.bitmaps import Words, pack_booleans
-from segengine.kernel.columns import ColumnIndex, make_index
+from segengine.kernel.columns import ColumnIndex, OrderedIndex, make_index
 from segengine.plan.rows import Clause, Clauses, RowSet
-from segengine.plan.scans import RowCount, Scan, SomeRow, SomeRowOf
+from segengine.plan.scans import RowCount, Scan, SomeRow, SomeRowOf, ValueTest, aggregated
+from segengine.project.model import Aggregate
 
 Positions = list[Clause | None]
 
@@ -27,7 +28,8 @@ class Layout:
     over the layers, so that row sets of several clauses cost one OR of words, not one per row set.
 
     `positions`: the clause at each bit, None for none. `single_words`: the block of wanted clauses; `inside`,
-    `outside`: layers of the lanes of `SomeRowOf`; `counters`: layers of the row sets counted. `trees`: for row sets
+    `outside`: layers of the lanes of `SomeRowOf`; `counters`: layers of the row sets counted; `summed`: layers of the
+    row sets whose rows are aggregated (`aggregated`). `trees`: for row sets
     that are no plain OR of clauses, the position of each of their clauses.
     """
 
@@ -35,11 +37,13 @@ class Layout:
     single: tuple[Clause, ...]
     lanes: tuple[SomeRowOf, ...]
     counted: tuple[RowSet, ...]
+    aggregated: tuple[RowSet, ...]
     count_depth: int
     single_words: slice
     inside: tuple[slice, ...]
     outside: tuple[slice, ...]
     counters: tuple[slice, ...]
+    summed: tuple[slice, ...]
     trees: dict[RowSet, dict[Clause, int]]
 
     @property
@@ -57,6 +61,11 @@ class Layout:
         """Words of the lanes that are counted."""
         return _length(self.counters)
 
+    @property
+    def summed_words(self) -> int:
+        """Words of the lanes whose rows are aggregated."""
+        return _length(self.summed)
+
 
 def _length(layers: tuple[slice, ...]) -> int:
     return layers[0].stop - layers[0].start if layers else 0
@@ -71,16 +80,31 @@ def make_layout(scan: Scan) -> Layout:
     counted = tuple(
         sorted(dict.fromkeys(o.rows for o in scan.outputs if isinstance(o, RowCount)), key=lambda r: -_depth(r))
     )
+    aggregated = tuple(sorted(dict.fromkeys(rows for rows, _ in scan.aggregates), key=lambda r: -_depth(r)))
     most = max((o.at_least for o in scan.outputs if isinstance(o, RowCount)), default=0)
     single_words = _add_block(positions, list(single))
     inside = _add_layers(positions, [lane.inside for lane in lanes])
     outside = _add_layers(positions, [lane.outside for lane in lanes])
     counters = _add_layers(positions, list(counted))
-    sets = [row_set for lane in lanes for row_set in (lane.inside, lane.outside)] + list(counted)
+    summed = _add_layers(positions, list(aggregated))
+    sets = [row_set for lane in lanes for row_set in (lane.inside, lane.outside)] + [*counted, *aggregated]
     trees: dict[RowSet, dict[Clause, int]] = {
         row_set: _add_leaves(positions, row_set) for row_set in sets if not isinstance(row_set, Clauses)
     }
-    return Layout(positions, single, lanes, counted, most.bit_length(), single_words, inside, outside, counters, trees)
+    return Layout(
+        positions=positions,
+        single=single,
+        lanes=lanes,
+        counted=counted,
+        aggregated=aggregated,
+        count_depth=most.bit_length(),
+        single_words=single_words,
+        inside=inside,
+        outside=outside,
+        counters=counters,
+        summed=summed,
+        trees=trees,
+    )
 
 
 def _add_block(positions: Positions, clauses: Positions) -> slice:
@@ -130,15 +154,39 @@ class ScanProgram:
     layout: Layout
     base: Words
     indexes: tuple[ColumnIndex, ...]
+    judges: tuple[Judge, ...]
 
     def fresh_indexes(self) -> list[ColumnIndex]:
         """Return indexes that share the tables and nothing that changes."""
         return [index.fresh() for index in self.indexes]
 
 
+@dataclass(frozen=True)
+class Judge:
+    """Judges an aggregate over a row set: `index` codes its values, bit i of a code is `outputs[i]` of the scan."""
+
+    rows: RowSet
+    aggregate: Aggregate
+    index: OrderedIndex
+    outputs: tuple[int, ...]
+
+
+def _make_judge(scan: Scan, rows: RowSet, aggregate: Aggregate) -> Judge:
+    own = [
+        (place, output.condition)
+        for place, output in enumerate(scan.outputs)
+        if isinstance(output, ValueTest) and aggregated(output) == (rows, aggregate)
+    ]
+    conditions = [frozenset((condition,)) for _, condition in own]
+    index = OrderedIndex(own[0][1].attribute, conditions)
+    return Judge(rows, aggregate, index, tuple(place for place, _ in own))
+
+
 def compile_scan(scan: Scan) -> ScanProgram:
     """Return a scan ready to run."""
     layout = make_layout(scan)
     there = np.array([[clause is not None for clause in layout.positions]], dtype=bool)
-    indexes = tuple(make_index(attribute, layout.positions) for attribute in scan.columns)
-    return ScanProgram(scan, layout, pack_booleans(there, layout.width), indexes)
+    mentioned = {condition.attribute for clause in layout.positions for condition in clause or ()}
+    indexes = tuple(make_index(column, layout.positions) for column in scan.columns if column in mentioned)
+    judges = tuple(_make_judge(scan, rows, aggregate) for rows, aggregate in scan.aggregates)
+    return ScanProgram(scan, layout, pack_booleans(there, layout.width), indexes, judges)

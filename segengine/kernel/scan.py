@@ -9,20 +9,32 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from segengine.kernel.aggregates import (
+    ValueReader,
+    Values,
+    drop_overflow,
+    joined_values,
+    make_accumulator,
+    make_groups,
+)
 from segengine.kernel.bitmaps import BITMAP_BYTES, AnyArray, Words, transpose_words
-from segengine.kernel.columns import Codes, ColumnIndex
 from segengine.kernel.counters import Planes, add_saturating, at_least, sum_groups
 from segengine.kernel.ordinals import BadValueError
 from segengine.kernel.program import ScanProgram, compile_scan
 from segengine.plan.rows import Clause, Clauses, Combined, RowSet
-from segengine.plan.scans import BUCKET_SIZE, Scan, SomeRow, SomeRowOf
+from segengine.plan.scans import BUCKET_SIZE, RowCount, Scan, SomeRow, SomeRowOf
+from segengine.project.model import Aggregate, AggregateFunction, Attribute
+
+_Read = TypeVar("_Read")
+ValueKey = tuple[Attribute, str]
 
 KEY = "profile_key"
 _BATCH_ROWS = 1 << 18
@@ -56,6 +68,7 @@ class ScanKernel:
         program = program or compile_scan(scan)
         self._scan = scan
         self._indexes = program.fresh_indexes()
+        self._readers = {(a.of, _form(a)): ValueReader(a.of, a.function) for _, a in scan.aggregates}
         self._state = _States(program, scan)
         self.row_count = 0
         self.orphan_count = 0
@@ -89,15 +102,16 @@ class ScanKernel:
             self.orphan_count += keys.null_count
             rows = rows.filter(keys.is_valid())
             keys = rows.column(rows.schema.get_field_index(KEY))
-        codes = [self._codes(index, rows).astype(np.int32) for index in self._indexes]
-        return _Coded(keys.to_numpy(zero_copy_only=False), codes)
+        codes = [self._read(index.codes, index.attribute, rows).astype(np.int32) for index in self._indexes]
+        values = [self._read(reader.read, reader.attribute, rows) for reader in self._readers.values()]
+        return _Coded(keys.to_numpy(zero_copy_only=False), codes, values)
 
-    def _codes(self, index: ColumnIndex, rows: pa.RecordBatch) -> Codes:
-        column = rows.column(rows.schema.get_field_index(self._scan.column_name(index.attribute)))
+    def _read(self, read: Callable[[pa.Array], _Read], attribute: Attribute, rows: pa.RecordBatch) -> _Read:
+        column = rows.column(rows.schema.get_field_index(self._scan.column_name(attribute)))
         try:
-            return index.codes(column)
+            return read(column)
         except BadValueError as error:
-            raise BadColumnError(index.attribute.name, str(index.attribute.type), error.count) from None
+            raise BadColumnError(attribute.name, str(attribute.type), error.count) from None
 
     def _accumulate(self, rows: _Coded) -> None:
         places = self._state.places(rows.keys)
@@ -113,10 +127,17 @@ class ScanKernel:
             own = starts[first:last]
             words = self._state.match(tables, [column[piece] for column in codes], piece.stop - piece.start)
             self._state.update(words, own - piece.start, places[own])
+            self._state.note_rows(words)
+        if self._readers:
+            values = {key: column.taken(order) for key, column in zip(self._readers, rows.values, strict=True)}
+            self._state.aggregate(places, values)
 
     def invalid_counts(self) -> dict[str, int]:
-        """Return how many values of each column were errors (infinities, overflow)."""
-        return {index.attribute.name: index.invalid_count for index in self._indexes if index.invalid_count}
+        """Return how many values of each column or aggregate were errors (infinities, overflow)."""
+        readers = {reader.attribute.name: reader.invalid_count for reader in self._readers.values()}
+        columns = {index.attribute.name: index.invalid_count for index in self._indexes}
+        found = readers | columns | self._state.overflow
+        return {name: count for name, count in found.items() if count}
 
     def bitmaps(self) -> Iterator[tuple[int, bytes]]:
         """Yield each bucket seen and its outputs: one bitmap of 4,096 bytes after the other."""
@@ -125,15 +146,28 @@ class ScanKernel:
 
 @dataclass(frozen=True)
 class _Coded:
-    """Rows as profile keys, shape (n,), and the codes of each column, shape (n,) each."""
+    """Rows as profile keys, shape (n,), the codes of each column, shape (n,) each, and the values aggregated."""
 
     keys: npt.NDArray[np.int64]
     codes: list[npt.NDArray[np.int32]]
+    values: list[Values]
 
 
 def _joined(parts: list[_Coded]) -> _Coded:
     columns = zip(*(part.codes for part in parts), strict=True)
-    return _Coded(np.concatenate([part.keys for part in parts]), [np.concatenate(column) for column in columns])
+    values = zip(*(part.values for part in parts), strict=True)
+    return _Coded(
+        np.concatenate([part.keys for part in parts]),
+        [np.concatenate(column) for column in columns],
+        [joined_values(column) for column in values],
+    )
+
+
+def _form(aggregate: Aggregate) -> str:
+    """Return how an aggregate takes its values: exact numbers, ordinals, or numbers of distinct values."""
+    if aggregate.function in (AggregateFunction.SUM, AggregateFunction.AVERAGE):
+        return "exact"
+    return "distinct" if aggregate.function is AggregateFunction.COUNT_UNIQUE else "ordinal"
 
 
 def _pieces(starts: AnyArray, count: int) -> Iterator[slice]:
@@ -159,6 +193,10 @@ class _States:
         self._bits: Words = np.zeros((0, layout.single_words.stop + layout.lane_words), dtype=np.uint64)
         self._counts: Planes = [np.zeros((0, layout.counter_words), dtype=np.uint64) for _ in range(layout.count_depth)]
         self._buffers: list[Words] = [np.zeros((0, layout.width), dtype=np.uint64)] * 2
+        self._judges = program.judges
+        self._accumulators = [make_accumulator(judge.aggregate) for judge in program.judges]
+        self._noted: list[Words] = []
+        self.overflow: dict[str, int] = {}
 
     def match(self, tables: Sequence[Words], codes: Sequence[npt.NDArray[np.int32]], count: int) -> Words:
         """Return the clause bits of a piece of rows, shape (count, words), in a buffer that the next piece reuses."""
@@ -188,6 +226,8 @@ class _States:
             room = max(len(self._slots), 2 * len(self._bits) // BUCKET_SIZE) * BUCKET_SIZE
             self._bits = _grown(self._bits, room)
             self._counts = [_grown(plane, room) for plane in self._counts]
+            for accumulator in self._accumulators:
+                accumulator.grow(room)
         found: npt.NDArray[np.int64] = (slot_of[buckets] << _SHIFT) | ((keys - 1) & (BUCKET_SIZE - 1))
         return found
 
@@ -212,6 +252,30 @@ class _States:
             sums = add_saturating([plane[places] for plane in self._counts], sum_groups(counted, starts, depth), depth)
             for plane, total in zip(self._counts, sums, strict=True):
                 plane[places] = total
+
+    def note_rows(self, words: Words) -> None:
+        """Keep which rows of a piece are aggregated, until the batch is complete."""
+        if self._layout.aggregated:
+            self._noted.append(self._joined_layers(words, self._layout.summed, self._layout.aggregated).copy())
+
+    def aggregate(self, places: AnyArray, values: Mapping[ValueKey, Values]) -> None:
+        """Take in the values of a batch whose rows were noted; `places`: of each row, sorted."""
+        noted = np.concatenate([*self._noted, np.zeros((-len(places) % 8, self._layout.summed_words), np.uint64)])
+        self._noted = []
+        lanes = transpose_words(noted)
+        for lane, row_set in enumerate(self._layout.aggregated):
+            rows = np.flatnonzero(np.unpackbits(lanes[lane], count=len(places), bitorder="little"))
+            whole = make_groups(places[rows]) if len(rows) else None
+            for judge, accumulator in zip(self._judges, self._accumulators, strict=True):
+                if judge.rows != row_set or whole is None:
+                    continue
+                column = values[judge.aggregate.of, _form(judge.aggregate)]
+                if column.there is None:
+                    accumulator.add(column.data[rows], whole)
+                    continue
+                there = rows[column.there[rows]]
+                if len(there):
+                    accumulator.add(column.data[there], make_groups(places[there]))
 
     def _joined_layers(self, words: Words, layers: tuple[slice, ...], row_sets: Sequence[RowSet]) -> Words:
         """Return the lanes' bits in the words of the first layer, trees filled in."""
@@ -251,9 +315,15 @@ class _States:
                     blob[place] = rows[singles[output.clause]]
                 elif isinstance(output, SomeRowOf):
                     blob[place] = rows[lanes[output]]
-                else:
+                elif isinstance(output, RowCount):
                     lane = counters[output.rows]
                     blob[place] = at_least([plane[lane] for plane in planes], output.at_least)
+            for judge, accumulator in zip(self._judges, self._accumulators, strict=True):
+                values = accumulator.result(own)
+                name = judge.index.attribute.name
+                self.overflow[name] = self.overflow.get(name, 0) + drop_overflow(values)
+                found = transpose_words(judge.index.table[judge.index.ordinal_codes(values)])
+                blob[list(judge.outputs)] = found[: len(judge.outputs)]
             yield bucket + 1, blob.tobytes()
 
 

@@ -8,7 +8,7 @@ from datetime import timedelta
 
 from segengine.plan.refresh import AudiencePlan
 from segengine.plan.rows import Clause
-from segengine.plan.scans import RowCount, Scan, SomeRow, SomeRowOf, output_row_sets
+from segengine.plan.scans import Output, RowCount, Scan, SomeRow, ValueTest, output_row_sets
 from segengine.project.model import Attribute, Condition, ProfileRule, Segment
 from segengine.project.types import EPOCH_DAY, Family, Ordinal
 from segengine.project.values import Ranges, epoch_text
@@ -103,10 +103,12 @@ def show_clause(clause: Clause) -> str:
     return " and ".join(sorted(condition.text for condition in clause)) or "any row"
 
 
-def _show_output(output: SomeRow | SomeRowOf | RowCount) -> str:
+def _show_output(output: Output) -> str:
     shown = [show_clause(clause) for clause in output_row_sets(output)]
     if isinstance(output, SomeRow):
         return f"some row: {shown[0]}"
+    if isinstance(output, ValueTest):
+        return f"{output.condition.text} over rows: {' or '.join(shown)}"
     if isinstance(output, RowCount):
         return f"at least {output.at_least} rows: {' or '.join(shown)}"
     return f"a row looked at that fails: {' or '.join(shown)}"

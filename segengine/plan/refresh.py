@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from segengine.plan.formulas import FormulaBuilder, FormulaNode
 from segengine.plan.rows import EVERY_ROW, NO_ROWS, Clauses, RowSet, make_row_set
-from segengine.plan.scans import RowCount, Scan, ScanBuilder, SomeRow, SomeRowOf
+from segengine.plan.scans import Output, RowCount, Scan, ScanBuilder, SomeRow, SomeRowOf, ValueTest
 from segengine.project.logic import push_not_inward
 from segengine.project.model import (
+    AggregateFunction,
     All,
     AnyOf,
     Brackets,
@@ -26,6 +27,9 @@ from segengine.project.model import (
     Settings,
     Step,
 )
+from segengine.project.profile_parts import Alternative, split_alternatives, split_common
+from segengine.project.values import Constant, Ranges
+from segengine.project.walk import rule_expressions
 
 PROFILES = 0  # the profile scan is always the first
 
@@ -75,16 +79,17 @@ class _Planner:
     def __init__(self, audience: str, stored: tuple[str, ...], settings: Settings) -> None:
         self._audience = audience
         self.stored = stored
-        table = settings.audiences[audience].table
-        self._builders: dict[Path | None, ScanBuilder] = {None: ScanBuilder(audience, table, None)}
-        present = self._builders[None].output(SomeRow(EVERY_ROW))
+        self._table = settings.audiences[audience].table
+        self._builders = [ScanBuilder(audience, self._table, None)]
+        self._passes: dict[Path | None, list[int]] = {None: [PROFILES]}  # builders of the passes over a path
+        present = self._builders[PROFILES].output(SomeRow(EVERY_ROW))
         self.formulas = FormulaBuilder(FormulaNode("bit", (PROFILES, present)))
         self._members: dict[str, int] = {}
         self.row_rule_count = 0
         self.profile_condition_count = 0
 
     def scans(self) -> tuple[Scan, ...]:
-        return tuple(builder.build() for builder in self._builders.values())
+        return tuple(builder.build() for builder in self._builders)
 
     def add_segment(self, segment: Segment) -> int:
         node = self.formulas.all((self._steps(segment.steps), self.formulas.EVERYONE))
@@ -123,7 +128,7 @@ class _Planner:
             return self.formulas.any([self._profile(item) for item in expression.items])
         if isinstance(expression, Condition):
             self.profile_condition_count += 1
-            return self._bit(None, frozenset((expression,)))
+            return self._output(None, SomeRow(frozenset((expression,))))
         return self.formulas.without(self.formulas.EVERYONE, self._profile(expression.item))
 
     def _member(self, segment_id: str) -> int:
@@ -131,37 +136,60 @@ class _Planner:
             return self._members[segment_id]
         return self.formulas.add("stored", self.stored.index(segment_id))
 
-    def _builder(self, path: Path | None) -> tuple[int, ScanBuilder]:
-        if path not in self._builders and path is not None:
-            self._builders[path] = ScanBuilder(self._audience, path.over, path)
-        return list(self._builders).index(path), self._builders[path]
+    def _output(self, path: Path | None, output: Output) -> int:
+        """Return the node of an output, in the first pass over the path that has room for it."""
+        passes = self._passes.setdefault(path, [])
+        number = next((number for number in passes if self._builders[number].has_room(output)), None)
+        if number is None:
+            number = self._add_pass(path)
+        return self.formulas.add("bit", number, self._builders[number].output(output))
 
-    def _bit(self, path: Path | None, clause: frozenset[Condition]) -> int:
-        scan, builder = self._builder(path)
-        return self.formulas.add("bit", scan, builder.output(SomeRow(clause)))
+    def _add_pass(self, path: Path | None) -> int:
+        table, is_first = path.over if path else self._table, not self._passes[path]
+        self._builders.append(ScanBuilder(self._audience, table, path, is_first))
+        self._passes[path].append(len(self._builders) - 1)
+        return len(self._builders) - 1
 
     def _some_row(self, path: Path, rows: RowSet) -> int:
         """Return the profiles with a row in a set: clause by clause where it is an OR of clauses."""
         if isinstance(rows, Clauses):
-            return self.formulas.any([self._bit(path, clause) for clause in rows.clauses])
-        scan, builder = self._builder(path)
-        return self.formulas.add("bit", scan, builder.output(SomeRowOf(rows, NO_ROWS)))
+            return self.formulas.any([self._output(path, SomeRow(clause)) for clause in rows.clauses])
+        return self._output(path, SomeRowOf(rows, NO_ROWS))
 
     def _at_least(self, path: Path, rows: RowSet, count: int) -> int:
         if count <= 0:
             return self.formulas.EVERYONE
         if count == 1:
             return self._some_row(path, rows)
-        scan, builder = self._builder(path)
-        return self.formulas.add("bit", scan, builder.output(RowCount(rows, count)))
+        return self._output(path, RowCount(rows, count))
 
     def _rows(self, rule: RowsRule) -> int:
+        """Return the node of a rule over rows, with the conditions on the profile taken out of it."""
+        if rule.quantifier is Quantifier.ANY and rule.aggregates is None:
+            parts = rule_expressions(rule)
+            alternatives = split_alternatives(All(parts) if parts else None, rule.path)
+            if alternatives is not None:
+                return self.formulas.any([self._alternative(rule.path, found) for found in alternatives])
+        among, where = split_common(rule.among, rule.path), split_common(rule.where, rule.path)
+        node = self._counted(replace(rule, among=among.rows, where=where.rows))
+        profile = self.formulas.all([self._profile(item) for item in (*among.profile, *where.profile)])
+        if not holds_for_nothing(rule):
+            return self.formulas.all((profile, node))
+        return self.formulas.any((node, self.formulas.without(self.formulas.EVERYONE, profile)))
+
+    def _alternative(self, path: Path, alternative: Alternative) -> int:
+        some_row = self._some_row(path, make_row_set(alternative.rows))
+        return self.formulas.all([some_row, *(self._profile(item) for item in alternative.profile)])
+
+    def _counted(self, rule: RowsRule) -> int:
+        """Return the node of a rule whose conditions are all about rows."""
         satisfied = make_row_set(rule.among, rule.where)
         everyone = self.formulas.EVERYONE
+        if rule.aggregates is not None:
+            return self._aggregates(rule.path, satisfied, push_not_inward(rule.aggregates))
         if rule.quantifier is Quantifier.ALL:
             looked_at = make_row_set(rule.among)
-            scan, builder = self._builder(rule.path)
-            failed = self.formulas.add("bit", scan, builder.output(SomeRowOf(looked_at, satisfied)))
+            failed = self._output(rule.path, SomeRowOf(looked_at, satisfied))
             return self.formulas.without(self._some_row(rule.path, looked_at), failed)
         if rule.quantifier is Quantifier.ANY:
             return self._some_row(rule.path, satisfied)
@@ -172,3 +200,43 @@ class _Planner:
             return at_least
         more = self._at_least(rule.path, satisfied, rule.count + 1)
         return self.formulas.without(everyone if rule.quantifier is Quantifier.AT_MOST else at_least, more)
+
+    def _aggregates(self, path: Path, rows: RowSet, expression: Expression) -> int:
+        """Return the node of conditions on aggregates: one bit per condition, joined on bitmaps."""
+        if isinstance(expression, All):
+            return self.formulas.all([self._aggregates(path, rows, item) for item in expression.items])
+        if isinstance(expression, AnyOf):
+            return self.formulas.any([self._aggregates(path, rows, item) for item in expression.items])
+        if not isinstance(expression, Condition):
+            raise TypeError(f"{type(expression).__name__} is no condition on an aggregate")
+        if not passes_for_nothing(expression):
+            return self._output(path, ValueTest(rows, expression))
+        # A profile without rows is in no bucket of the scan: ask who fails instead.
+        opposite = replace(expression, test=expression.test.complement(), missing=not expression.missing)
+        return self.formulas.without(self.formulas.EVERYONE, self._output(path, ValueTest(rows, opposite)))
+
+
+def holds_for_nothing(rule: RowsRule) -> bool:
+    """Return the value of a rule where the profile makes sure that no row satisfies it, or none is looked at."""
+    if rule.aggregates is not None:
+        return _aggregates_of_nothing(push_not_inward(rule.aggregates))
+    if rule.quantifier in (Quantifier.NONE, Quantifier.AT_MOST):
+        return True
+    return rule.quantifier in (Quantifier.AT_LEAST, Quantifier.EXACTLY) and rule.count == 0
+
+
+def _aggregates_of_nothing(expression: Expression) -> bool:
+    if isinstance(expression, All):
+        return all(_aggregates_of_nothing(item) for item in expression.items)
+    if isinstance(expression, AnyOf):
+        return any(_aggregates_of_nothing(item) for item in expression.items)
+    return isinstance(expression, Condition) and passes_for_nothing(expression)
+
+
+def passes_for_nothing(condition: Condition) -> bool:
+    """Return whether the aggregate of no values passes: 0 of sums and counts, missing of all others."""
+    aggregate = condition.attribute.aggregate
+    if aggregate is None or aggregate.function not in (AggregateFunction.SUM, AggregateFunction.COUNT_UNIQUE):
+        return condition.missing
+    test = condition.test
+    return test.accepts_all if isinstance(test, Constant) else isinstance(test, Ranges) and test.accepts(0)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from segengine.plan.rows import Clause, RowSet, clauses_of
-from segengine.project.model import Attribute, Path
+from segengine.project.model import Aggregate, AggregateFunction, Attribute, Condition, Path
 from segengine.project.types import Family
 from segengine.project.values import Ranges, make_ranges
 
@@ -39,7 +39,15 @@ class RowCount:
     at_least: int
 
 
-Output = SomeRow | SomeRowOf | RowCount
+@dataclass(frozen=True)
+class ValueTest:
+    """The profile's value of an aggregate over a row set passes a condition that the value of no rows fails."""
+
+    rows: RowSet
+    condition: Condition
+
+
+Output = SomeRow | SomeRowOf | RowCount | ValueTest
 
 
 @dataclass(frozen=True)
@@ -57,15 +65,30 @@ class Scan:
     columns: tuple[Attribute, ...]
     outputs: tuple[Output, ...]
     limits: tuple[tuple[Attribute, Ranges], ...] = ()
+    is_first_pass: bool = True
 
     @property
     def name(self) -> str:
         """The scan for people."""
         return self.path.name if self.path else self.table
 
+    @property
+    def aggregates(self) -> tuple[tuple[RowSet, Aggregate], ...]:
+        """Return what is aggregated over which rows, each once."""
+        found = [aggregated(output) for output in self.outputs if isinstance(output, ValueTest)]
+        return tuple(dict.fromkeys(found))
+
     def column_name(self, attribute: Attribute) -> str:
         """Return the kernel's name of a column."""
         return f"c{self.columns.index(attribute)}"
+
+
+def aggregated(output: ValueTest) -> tuple[RowSet, Aggregate]:
+    """Return the rows and the aggregate an output judges."""
+    aggregate = output.condition.attribute.aggregate
+    if aggregate is None:
+        raise TypeError(f"{output.condition.attribute.name} is no aggregate")
+    return output.rows, aggregate
 
 
 def output_row_sets(output: Output) -> tuple[Clause, ...]:
@@ -84,25 +107,50 @@ def rows_looked_at(output: Output) -> tuple[Clause, ...]:
     return clauses_of(output.inside if isinstance(output, SomeRowOf) else output.rows)
 
 
+# What an aggregate keeps of one profile, in bytes; of distinct values, what a handful of them takes.
+_STATE_BYTES = {
+    AggregateFunction.SUM: 8,
+    AggregateFunction.AVERAGE: 16,
+    AggregateFunction.MIN: 9,
+    AggregateFunction.MAX: 9,
+    AggregateFunction.COUNT_UNIQUE: 64,
+}
+LIVE_BUCKETS = 5  # buckets whose state one task is taken to hold at a time
+MAX_STATE_BYTES = 512 << 20  # of a task; a scan with more is read in several passes
+
+
 @dataclass
 class ScanBuilder:
-    """Collects the outputs asked of one scan."""
+    """Collects the outputs asked of one pass over the rows of a path."""
 
     audience: str
     table: str
     path: Path | None
+    is_first_pass: bool = True
     _outputs: dict[Output, int] = field(default_factory=dict)
+    _aggregates: set[tuple[RowSet, Aggregate]] = field(default_factory=set)
+
+    def has_room(self, output: Output) -> bool:
+        """Return whether an output is there already, or its state fits beside the others'."""
+        if output in self._outputs or not isinstance(output, ValueTest) or not self._aggregates:
+            return True
+        functions = [aggregate.function for _, aggregate in self._aggregates | {aggregated(output)}]
+        return sum(_STATE_BYTES[f] for f in functions) * BUCKET_SIZE * LIVE_BUCKETS <= MAX_STATE_BYTES
 
     def output(self, output: Output) -> int:
         """Return the number of an output, the same for equal ones."""
+        if isinstance(output, ValueTest):
+            self._aggregates.add(aggregated(output))
         return self._outputs.setdefault(output, len(self._outputs))
 
     def build(self) -> Scan:
         """Return the finished scan."""
         outputs = tuple(self._outputs)
         attributes = {c.attribute for output in outputs for clause in output_row_sets(output) for c in clause}
+        attributes |= {aggregate.of for _, aggregate in self._aggregates}
         columns = tuple(sorted(attributes, key=lambda attribute: attribute.name))
-        return Scan(self.audience, self.table, self.path, columns, outputs, _limits(outputs, columns))
+        limits = _limits(outputs, columns)
+        return Scan(self.audience, self.table, self.path, columns, outputs, limits, self.is_first_pass)
 
 
 def _limits(outputs: tuple[Output, ...], columns: tuple[Attribute, ...]) -> tuple[tuple[Attribute, Ranges], ...]:

@@ -107,6 +107,7 @@ def _rows_rule(rule: RowsRule, settings: Settings) -> Json:
         "rows": [str(rule.quantifier), rule.count],
         "among": None if rule.among is None else _expression(rule.among, settings),
         "where": None if rule.where is None else _expression(rule.where, settings),
+        "aggregates": None if rule.aggregates is None else _expression(rule.aggregates, settings),
     }
 
 
@@ -158,7 +159,8 @@ def _attribute(attribute: Attribute, settings: Settings) -> Json:
     column = table.column_setting(attribute.column)
     source = column.source if column and column.source else attribute.column
     steps: list[Json] = [_hop(hop, settings) for hop in hops]
-    return [attribute.base, steps, source, str(attribute.type), attribute.type.zone]
+    function = attribute.aggregate.function if attribute.aggregate else None
+    return [attribute.base, steps, source, str(attribute.type), attribute.type.zone, function]
 
 
 def _test(test: Test) -> Json:

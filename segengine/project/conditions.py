@@ -102,10 +102,6 @@ class ExpressionReader:
         name = self._problems.text(node, "in_segment")
         if name is None:
             return None
-        if self._rows:
-            hint = "Make it a rule of its own: `- intersect: {where: {in_segment: ...}}`."
-            self._problems.add(place, "SEG224", "in_segment cannot stand in a rule over rows.", hint)
-            return None
         identity = find_segment(name, node.place)
         return None if identity is None else InSegment(identity, place)
 
@@ -118,6 +114,10 @@ class ExpressionReader:
             elif attribute.message:
                 self._problems.add(place, attribute.code, attribute.message, attribute.hint)
             return None
+        return self.read_value(attribute, value)
+
+    def read_value(self, attribute: Attribute, value: Node) -> Expression | None:
+        """Return the conditions on one attribute: a map of operators, or a bare value."""
         if isinstance(value, Fields):
             return self._operator_map(attribute, value)
         return self._bare(attribute, value)

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from segengine.project.aggregates import AGGREGATE_SUMMARIES, find_aggregate
 from segengine.project.canonical import Json
 from segengine.project.definitions import KINDS
-from segengine.project.model import Schema, Settings
+from segengine.project.model import AggregateFunction, Attribute, Schema, Settings
 from segengine.project.operators import MODIFIERS, OPERATORS, SCALAR_MEANS, Operator
 from segengine.project.paths import find_hop, find_paths, hop_names
 from segengine.project.resolve import COUNTS, MAX_TAGS, SET_OPERATORS
@@ -52,12 +53,14 @@ def make_json_schema(settings: Settings | None, schema: Schema | None) -> Json:
     definitions["value"] = {"anyOf": [_reference(f"{family}_value") for family in FAMILIES]}
     known = (settings, schema) if settings and schema and schema.stored else None
     profiles = _profile_attributes(*known) if known else None
-    definitions["profile_condition"] = _condition("profile_condition", profiles, in_segment=True)
+    definitions["profile_condition"] = _condition("profile_condition", profiles)
     rows = {table: _united([_attributes(*known, table)]) for table in _row_tables(known[0])} if known else {}
     for table, attributes in rows.items():
-        definitions[f"rows_of_{table}"] = _condition(f"rows_of_{table}", attributes, in_segment=False)
+        definitions[f"rows_of_{table}"] = _condition(f"rows_of_{table}", attributes)
+        for function in AggregateFunction:
+            definitions[f"{function}_of_{table}"] = _aggregate(*known, table, function) if known else {}
     if not rows:
-        definitions["row_condition"] = _condition("row_condition", None, in_segment=False)
+        definitions["row_condition"] = _condition("row_condition", None)
     definitions["profile_where"] = {
         "anyOf": [{"const": "everyone", "description": "Every profile"}, _reference("profile_condition")]
     }
@@ -126,20 +129,17 @@ def _argument(operator: Operator, family: Family) -> Object:
     return {"one": literal, "flag": _TRUE, "boolean": _BOOLEAN}[operator.argument]
 
 
-def _condition(name: str, attributes: Mapping[str, Object] | None, *, in_segment: bool) -> Object:
+def _condition(name: str, attributes: Mapping[str, Object] | None) -> Object:
     several: Object = {"type": "array", "items": _reference(name), "minItems": 1}
     properties: Object = {
         "all": {**several, "description": "Every item holds"},
         "any": {**several, "description": "At least one item holds"},
         "not": {**_reference(name), "description": "The condition does not hold"},
+        "in_segment": {**_TEXT, "description": "The profile is a member of this segment (name or id)"},
     }
-    if in_segment:
-        properties["in_segment"] = {**_TEXT, "description": "The profile is a member of this segment (name or id)"}
     condition = _one_key({**properties, **(attributes or {})})
     if attributes is None:
         condition["additionalProperties"] = _reference("value")
-        if not in_segment:
-            condition["propertyNames"] = {"not": {"const": "in_segment"}}
     else:
         condition["patternProperties"] = {rf"^[^.]+(\.[^.]+){{{_LOOK_UPS + 1},}}$": _reference("value")}
     return condition
@@ -189,6 +189,23 @@ def _attributes(
     return found
 
 
+def _aggregate(settings: Settings, schema: Schema, table: str, function: AggregateFunction) -> Object:
+    """Return what may stand behind an aggregate of a table's rows: attributes with conditions on its value."""
+    found: dict[str, Object] = {}
+    for name in _attributes(settings, schema, table):
+        attribute = find_aggregate(settings, schema, table, function, name)
+        if isinstance(attribute, Attribute):
+            found[name] = {**_reference(f"{attribute.type.family}_value"), "description": str(attribute.type)}
+    further: Object = {rf"^[^.]+(\.[^.]+){{{_LOOK_UPS + 1},}}$": _reference("value")}
+    return {
+        "type": "object",
+        "properties": dict(found),
+        "patternProperties": further,
+        "additionalProperties": False,
+        "minProperties": 1,
+    }
+
+
 def _quantifier() -> Object:
     count: Object = {"anyOf": [{"type": "integer", "minimum": 0}, {"type": "string", "pattern": "^[0-9]{1,9}$"}]}
     counts = _one_key({str(quantifier): count for quantifier in COUNTS})
@@ -215,23 +232,32 @@ def _rule(settings: Settings | None, row_tables: Sequence[str]) -> Object:
             "among": {"description": "Only rows that satisfy this are looked at"},
             "where": {"description": "What must hold: on the profile, or with `over` on its rows"},
             "rules": {**_reference("rules"), "description": "Brackets: a list of rules of its own"},
+            **{str(function): {"description": summary} for function, summary in AGGREGATE_SUMMARIES.items()},
         },
         "additionalProperties": False,
         "anyOf": [{"required": ["over"]}, {"required": ["where"]}, {"required": ["rules"]}],
-        "dependentRequired": {"via": ["over"], "rows": ["over"], "among": ["over"]},
-        "dependentSchemas": {"rules": {"maxProperties": 1}},
+        "dependentRequired": {name: ["over"] for name in ("via", "rows", "among", *AggregateFunction)},
+        "dependentSchemas": {
+            "rules": {"maxProperties": 1},
+            **{str(function): {"not": {"required": ["rows"]}} for function in AggregateFunction},
+        },
         "if": {"required": ["over"]},
-        "then": {"allOf": [_rows_of(table) for table in row_tables]} if row_tables else _rows_parts("row_condition"),
+        "then": {"allOf": [_rows_of(table) for table in row_tables]} if row_tables else _rows_parts(None),
         "else": {"properties": {"where": _reference("profile_where")}},
     }
 
 
 def _rows_of(table: str) -> Object:
-    return {"if": {"properties": {"over": {"const": table}}}, "then": _rows_parts(f"rows_of_{table}")}
+    return {"if": {"properties": {"over": {"const": table}}}, "then": _rows_parts(table)}
 
 
-def _rows_parts(condition: str) -> Object:
-    return {"properties": {"among": _reference(condition), "where": _reference(condition)}}
+def _rows_parts(table: str | None) -> Object:
+    condition = f"rows_of_{table}" if table else "row_condition"
+    several: Object = {"type": "object", "additionalProperties": _reference("value"), "minProperties": 1}
+    aggregates: Object = {
+        str(function): _reference(f"{function}_of_{table}") if table else several for function in AggregateFunction
+    }
+    return {"properties": {"among": _reference(condition), "where": _reference(condition), **aggregates}}
 
 
 def _segment(settings: Settings | None) -> Object:

@@ -129,17 +129,41 @@ class Hop:
 
 @dataclass(frozen=True)
 class Attribute:
-    """A column seen from a base table, through look-ups along many-to-one relationships."""
+    """A column seen from a base table, through look-ups along many-to-one relationships.
+
+    `aggregate`: instead of the column itself, what an aggregate makes of its values over the rows of a rule; then
+    `type` is the type of that value.
+    """
 
     base: str
     hops: tuple[str, ...]
     column: str
     type: AttributeType
+    aggregate: Aggregate | None = None
 
     @property
     def name(self) -> str:
-        """The attribute as users write it: `product.category`."""
-        return ".".join((*self.hops, self.column))
+        """The attribute as users write it: `product.category`; of an aggregate `sum of total_price`."""
+        name = ".".join((*self.hops, self.column))
+        return f"{self.aggregate.function} of {name}" if self.aggregate else name
+
+
+class AggregateFunction(StrEnum):
+    """What an aggregate makes of the values of an attribute, missing ones skipped."""
+
+    COUNT_UNIQUE = "count_unique"
+    SUM = "sum"
+    AVERAGE = "average"
+    MIN = "min"
+    MAX = "max"
+
+
+@dataclass(frozen=True)
+class Aggregate:
+    """A function over an attribute of the rows."""
+
+    function: AggregateFunction
+    of: Attribute
 
 
 @dataclass(frozen=True)
@@ -239,13 +263,17 @@ class ProfileRule:
 
 @dataclass(frozen=True)
 class RowsRule:
-    """Conditions on the rows of one path; `among` None: all rows, `where` None: every row satisfies."""
+    """Conditions on the rows of one path; `among` None: all rows, `where` None: every row satisfies.
+
+    `aggregates`: instead of the quantifier, conditions on aggregates over the rows that satisfy.
+    """
 
     path: Path
     quantifier: Quantifier
     count: int
     among: Expression | None
     where: Expression | None
+    aggregates: Expression | None = None
     place: Place = field(default=Place(), compare=False)
 
 

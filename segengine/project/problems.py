@@ -34,7 +34,8 @@ CODES = {
     "SEG221": "unknown-path",
     "SEG222": "ambiguous-path",
     "SEG223": "quantifier",
-    "SEG224": "rows-condition",
+    "SEG224": "profile-condition",
+    "SEG225": "aggregate",
     "SEG301": "empty-rule",
     "SEG302": "contradiction",
     "SEG303": "always-true",
@@ -51,7 +52,6 @@ CODES = {
 LATER = frozenset(
     {
         *("attach", "attach_limit", "refresh", "publish_if", "exempt_from_deactivation"),
-        *("sum", "average", "min", "max", "count_unique"),
         *("within_last", "within_next", "to_date", "anniversary_within_next", "rolling"),
         *("month_of", "weekday_of", "day_of_month", "hour_of", "year_of"),
         *("measure", "expansion", "suggestion", "insight", "export"),

@@ -6,8 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from segengine.errors import Place
+from segengine.project.aggregates import find_aggregate
 from segengine.project.conditions import ExpressionReader
 from segengine.project.model import (
+    AggregateFunction,
+    All,
     Brackets,
     Definition,
     Expression,
@@ -27,6 +30,7 @@ from segengine.project.names import is_table_name, make_output_table
 from segengine.project.nodes import Fields, Items, Node, Scalar
 from segengine.project.paths import Unresolved, find_path
 from segengine.project.problems import Problems, did_you_mean, show_node
+from segengine.project.profile_parts import check_profile_parts
 
 SEGMENT_FIELDS = (
     "kind",
@@ -40,7 +44,8 @@ SEGMENT_FIELDS = (
     "where",
     "rules",
 )
-RULE_FIELDS = ("over", "via", "rows", "among", "where", "rules")
+AGGREGATES = tuple(AggregateFunction)
+RULE_FIELDS = ("over", "via", "rows", "among", "where", "rules", *AGGREGATES)
 SET_OPERATORS: tuple[SetOperator, ...] = ("union", "intersect", "except")
 COUNTS = (Quantifier.AT_LEAST, Quantifier.AT_MOST, Quantifier.EXACTLY)
 MAX_TAGS = 20
@@ -172,7 +177,7 @@ class _SegmentReader:
             return self._brackets(fields)
         if fields.get("over") is not None:
             return self._rows_rule(fields)
-        for name in ("via", "rows", "among"):
+        for name in ("via", "rows", "among", *AGGREGATES):
             if fields.get(name) is not None:
                 self._problems.add(fields.key_place(name), "SEG203", f"`{name}` needs `over` beside it.")
         where = fields.get("where")
@@ -203,10 +208,40 @@ class _SegmentReader:
         where = self._rows_expression(fields, "where", path)
         if where is None and fields.get("where") is None and quantifier is Quantifier.ALL:
             self._problems.add(fields.place, "SEG301", "`rows: all` needs `where`: what must hold on all rows?")
+        aggregates = self._aggregates(fields, path)
         unread = [name for name, part in (("among", among), ("where", where)) if part is None and fields.get(name)]
         if unread or self._problems.error_count > before:
             return None
-        return RowsRule(path, quantifier, count, among, where, fields.place)
+        rule = RowsRule(path, quantifier, count, among, where, aggregates, fields.place)
+        check_profile_parts(rule, self._problems)
+        return rule
+
+    def _aggregates(self, fields: Fields, path: Path) -> Expression | None:
+        """Return the conditions on aggregates, joined by and, or None where there is none (or none without error)."""
+        given = [(function, node) for function in AGGREGATES if (node := fields.get(function)) is not None]
+        if given and fields.get("rows") is not None:
+            hint = "Make them two rules: `- intersect: {over: ..., rows: ...}`."
+            self._problems.add(fields.key_place("rows"), "SEG203", "a rule has `rows` or aggregates, not both.", hint)
+        found: list[Expression] = []
+        for function, node in given:
+            attributes = self._problems.fields(node, f"`{function}`", _keys(node))
+            if attributes is not None and not attributes.entries:
+                self._problems.add(node.place, "SEG301", f"`{function}` names no attribute.")
+            for key, value in attributes.entries if attributes else ():
+                expression = self._aggregate(function, key, value, path)
+                found += [expression] if expression is not None else []
+        if not found:
+            return None
+        return found[0] if len(found) == 1 else All(tuple(found), fields.place)
+
+    def _aggregate(self, function: AggregateFunction, key: Scalar, value: Node, path: Path) -> Expression | None:
+        settings, schema = self._context.settings, self._context.schema
+        attribute = find_aggregate(settings, schema, path.over, function, key.text or "")
+        if isinstance(attribute, Unresolved):
+            if attribute.message:
+                self._problems.add(key.place, attribute.code, attribute.message, attribute.hint)
+            return None
+        return ExpressionReader(settings, schema, path.over, True, self._problems).read_value(attribute, value)
 
     def _is_via(self, node: Node | None) -> bool:
         """Return whether `via` is a relationship's name or a list of them, or absent."""
@@ -261,3 +296,7 @@ class _SegmentReader:
             self._problems.add(place, "SEG405", message)
             return None
         return identity
+
+
+def _keys(node: Node) -> list[str]:
+    return node.keys() if isinstance(node, Fields) else []

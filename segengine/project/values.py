@@ -44,6 +44,10 @@ class Ranges:
         """Return the ordinals in both sets."""
         return self.complement().union(other.complement()).complement()
 
+    def accepts(self, ordinal: Ordinal) -> bool:
+        """Return whether an ordinal is in the set."""
+        return any((low is None or low <= ordinal) and (high is None or ordinal < high) for low, high in self.spans)
+
     def is_empty(self) -> bool:
         """Return whether no ordinal is in the set."""
         return not self.spans

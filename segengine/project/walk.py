@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from segengine.project.model import (
     All,
@@ -13,6 +14,7 @@ from segengine.project.model import (
     Expression,
     InSegment,
     Not,
+    Path,
     ProfileRule,
     RowsRule,
     Step,
@@ -29,8 +31,8 @@ def segment_rules(steps: tuple[Step, ...]) -> Iterator[ProfileRule | RowsRule]:
 
 
 def rule_expressions(rule: ProfileRule | RowsRule) -> tuple[Expression, ...]:
-    """Return the expressions of one rule: `among`, then `where`."""
-    parts = (rule.where,) if isinstance(rule, ProfileRule) else (rule.among, rule.where)
+    """Return the expressions of one rule: `among`, then `where`, then the conditions on aggregates."""
+    parts = (rule.where,) if isinstance(rule, ProfileRule) else (rule.among, rule.where, rule.aggregates)
     return tuple(part for part in parts if part is not None)
 
 
@@ -57,9 +59,29 @@ def find_parents(steps: tuple[Step, ...]) -> tuple[str, ...]:
     return tuple(sorted({leaf.segment_id for leaf in segment_leaves(steps) if isinstance(leaf, InSegment)}))
 
 
+def profile_attribute(attribute: Attribute, path: Path) -> Attribute | None:
+    """Return the attribute as seen from the profile, where it is reached along the whole path; else None."""
+    way = tuple(hop.relationship.name for hop in path.hops)
+    if attribute.aggregate or attribute.hops[: len(way)] != way:
+        return None
+    return replace(attribute, base=path.hops[-1].target, hops=attribute.hops[len(way) :])
+
+
 def used_attributes(steps: tuple[Step, ...], profile_table: str) -> Iterator[tuple[str, Attribute]]:
-    """Yield (name of the scan, attribute) for every condition."""
+    """Yield (name of the scan, attribute) for everything that is read or worked out for a segment.
+
+    A condition on the profile inside a rule over rows is named for both: the plan decides which of them reads it.
+    """
     for rule in segment_rules(steps):
-        scan = profile_table if isinstance(rule, ProfileRule) else rule.path.name
         for expression in rule_expressions(rule):
-            yield from ((scan, leaf.attribute) for leaf in expression_leaves(expression) if isinstance(leaf, Condition))
+            for leaf in expression_leaves(expression):
+                if not isinstance(leaf, Condition):
+                    continue
+                if isinstance(rule, ProfileRule):
+                    yield profile_table, leaf.attribute
+                    continue
+                yield rule.path.name, leaf.attribute
+                if leaf.attribute.aggregate:
+                    yield rule.path.name, leaf.attribute.aggregate.of
+                if on_profile := profile_attribute(leaf.attribute, rule.path):
+                    yield profile_table, on_profile

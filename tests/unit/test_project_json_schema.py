@@ -86,7 +86,8 @@ WRONG_EVERYWHERE = [
     "{kind: segment, name: A, rules: [{over: purchases, rows: some}]}",
     "{kind: segment, name: A, rules: [{over: purchases, rows: {at_least: -1}}]}",
     "{kind: segment, name: A, rules: [{over: purchases, where: everyone}]}",
-    "{kind: segment, name: A, rules: [{over: purchases, where: {in_segment: B}}]}",
+    "{kind: segment, name: A, rules: [{over: purchases, rows: all, sum: {amount: 5}}]}",
+    "{kind: segment, name: A, rules: [{over: purchases, sum: {}}]}",
     "{kind: segment, name: A, rules: [{rules: [{where: everyone}], where: everyone}]}",
 ]
 WRONG_IN_THE_SHOP = [

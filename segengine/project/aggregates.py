@@ -1,0 +1,57 @@
+"""Aggregates over the rows of a rule, seen as attributes of the profile: `sum of total_price`."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from segengine.project.model import Aggregate, AggregateFunction, Attribute, Schema, Settings
+from segengine.project.paths import Unresolved, find_attribute
+from segengine.project.types import AttributeType, Family
+
+FLOAT_SCALE = 9  # digits after the point at which a float enters sums and averages
+QUOTIENT_SCALE = 6  # digits an average has beyond its values
+MAX_PRECISION = 38
+
+AGGREGATE_SUMMARIES = {
+    AggregateFunction.COUNT_UNIQUE: "How many distinct values the rows that satisfy have",
+    AggregateFunction.SUM: "The sum over the rows that satisfy; 0 where there is none",
+    AggregateFunction.AVERAGE: "The average over the rows that satisfy; missing where there is none",
+    AggregateFunction.MIN: "The smallest (earliest) value of the rows that satisfy; missing where there is none",
+    AggregateFunction.MAX: "The largest (latest) value of the rows that satisfy; missing where there is none",
+}
+_FITTING = {
+    AggregateFunction.COUNT_UNIQUE: frozenset(Family) - {Family.UNSUPPORTED},
+    AggregateFunction.SUM: frozenset({Family.NUMBER}),
+    AggregateFunction.AVERAGE: frozenset({Family.NUMBER}),
+    AggregateFunction.MIN: frozenset({Family.NUMBER, Family.DATE, Family.TIMESTAMP}),
+    AggregateFunction.MAX: frozenset({Family.NUMBER, Family.DATE, Family.TIMESTAMP}),
+}
+
+
+def find_aggregate(
+    settings: Settings, schema: Schema, table: str, function: AggregateFunction, name: str
+) -> Attribute | Unresolved:
+    """Return the aggregate of an attribute seen from a table's rows, as an attribute with the type of its value."""
+    of = find_attribute(settings, schema, table, name)
+    if isinstance(of, Unresolved):
+        return of
+    if of.type.family not in _FITTING[function]:
+        fitting = ", ".join(family for family in Family if family in _FITTING[function])
+        message = f"`{function}` does not fit {of.name} ({of.type})."
+        return Unresolved("SEG225", message, f"It takes attributes of these types: {fitting}.")
+    return replace(of, type=value_type(function, of.type), aggregate=Aggregate(function, of))
+
+
+def value_type(function: AggregateFunction, type_: AttributeType) -> AttributeType:
+    """Return the type of an aggregate's value.
+
+    Sums are exact at the scale of their values, averages have six digits more; floats enter both as decimals with nine
+    digits after the point. Extremes are values of the attribute itself.
+    """
+    if function is AggregateFunction.COUNT_UNIQUE:
+        return AttributeType("integer")
+    if function in (AggregateFunction.MIN, AggregateFunction.MAX):
+        return type_
+    scale = FLOAT_SCALE if type_.name in ("float", "double") else type_.scale
+    extra = QUOTIENT_SCALE if function is AggregateFunction.AVERAGE else 0
+    return AttributeType("decimal", MAX_PRECISION, scale + extra)

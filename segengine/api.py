@@ -20,14 +20,17 @@ from segengine.operations.refresh import RefreshReport, choose_segments, refresh
 from segengine.operations.schema import SchemaPull, pull_schema
 from segengine.operations.segments import (
     PREVIEW_MEMBERS,
+    CountedOutline,
     SegmentDetails,
     SegmentSummary,
+    count_outline,
     list_segments,
     read_segment_members,
     show_segment,
 )
 from segengine.operations.status import ProjectStatus, read_status
 from segengine.operations.validate import Validation, validate_project
+from segengine.operations.why import Why, explain_membership
 from segengine.plan.explain import AudienceExplanation
 from segengine.project.model import Segment
 from segengine.project.nodes import Plain
@@ -152,6 +155,16 @@ class Project:
         """Return everything about one segment."""
         with self._session() as project:
             return show_segment(project, name)
+
+    def counts(self, name: str, *, snapshot: int | None = None, at: datetime | None = None) -> CountedOutline:
+        """Return a segment's rules as a tree, each line with the profiles that satisfied it in a snapshot's run."""
+        with self._session() as project:
+            return count_outline(project, name, snapshot=snapshot, at=at)
+
+    def why(self, name: str, profile_id: str, *, snapshot: int | None = None, at: datetime | None = None) -> Why:
+        """Return why a profile is in a segment or not: each rule and condition, the values and rows it saw."""
+        with self._session() as project:
+            return explain_membership(project, name, profile_id, snapshot=snapshot, at=at)
 
     def members(
         self,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import sys
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,13 +23,22 @@ from segengine.cli.output import (
 )
 
 if TYPE_CHECKING:
-    from segengine.operations.segments import SegmentDetails, SegmentSummary
+    from segengine.operations.segments import CountedOutline, OutlineLine, SegmentDetails, SegmentSummary
+    from segengine.operations.why import Why
     from segengine.store.runs import SegmentRun
 
 
 @click.group()
 def segments() -> None:
     """Look at segments and their members."""
+
+
+def _snapshot_options(command: Any) -> Any:
+    number = click.option(
+        "--snapshot", type=click.IntRange(1), default=None, help="Number of a snapshot (default: the current one)."
+    )
+    at = click.option("--at", default=None, metavar="T", help="The snapshot that was newest as of a time or day.")
+    return number(at(command))
 
 
 @segments.command("list")
@@ -85,13 +96,17 @@ def _snapshot_row(run: SegmentRun) -> dict[str, Any]:
 
 @segments.command("show")
 @click.argument("name")
+@click.option("--counts", is_flag=True, help="The rules as a tree, each with the profiles that satisfy it.")
 @project_options
 @output_option("table", "json", "yaml")
-def show_command(name: str, conf: Path, environment: str, engine: str, output: str) -> None:
+def show_command(name: str, counts: bool, conf: Path, environment: str, engine: str, output: str) -> None:
     """Show one segment: definition, status, trend, where it is used."""
     from segengine.api import Project
 
     project = Project(conf, environment=environment, engine=engine)
+    if counts:
+        _show_counts(project.counts(name), project.settings.time_zone, output)
+        return
     details = project.segment(name)
     if output == "table":
         _show_details(details, project.settings.time_zone)
@@ -103,6 +118,26 @@ def show_command(name: str, conf: Path, environment: str, engine: str, output: s
         "used_by": list(details.used_by),
     }
     emit_document(output, {"segment": content})
+
+
+def _show_counts(outline: CountedOutline, zone: str, output: str) -> None:
+    run = outline.snapshot
+    if output != "table":
+        lines = [asdict(line) for line in outline.lines]
+        emit_document(output, {"segment": {"name": outline.segment.name, **_snapshot_row(run), "rules": lines}})
+        return
+    print_outline(outline.lines)
+    when = show_time_in(zone)(run.as_of)
+    click.echo(f"{run.member_count:,} of {run.profile_count:,} profiles, snapshot {run.snapshot_version} as of {when}")
+
+
+def print_outline(lines: Sequence[OutlineLine]) -> None:
+    """Print rules as a tree, with the profiles that satisfy each line and what the rules so far leave."""
+    rows = [{"rule": "  " * line.depth + line.text, "count": line.count, "total": line.total} for line in lines]
+    columns = [Column("rule", "rule"), Column("count", "profiles", show_count, right=True)]
+    if any(line.total is not None for line in lines):
+        columns.append(Column("total", "running total", show_count, right=True))
+    print_table(rows, columns)
 
 
 def _show_details(details: SegmentDetails, zone: str) -> None:
@@ -139,12 +174,64 @@ def _show_details(details: SegmentDetails, zone: str) -> None:
         print_table([_snapshot_row(run) for run in details.snapshots[-10:]], columns)
 
 
+@segments.command("why")
+@click.argument("name")
+@click.argument("profile_id")
+@_snapshot_options
+@project_options
+@output_option("table", "json", "yaml")
+def why_command(
+    name: str,
+    profile_id: str,
+    snapshot: int | None,
+    at: str | None,
+    conf: Path,
+    environment: str,
+    engine: str,
+    output: str,
+) -> None:
+    """Say why a profile is in a segment or not: conditions, values and rows."""
+    from segengine.api import Project
+    from segengine.operations.context import parse_as_of
+
+    project = Project(conf, environment=environment, engine=engine)
+    zone = project.settings.time_zone
+    why = project.why(name, profile_id, snapshot=snapshot, at=parse_as_of(at, zone) if at else None)
+    if output != "table":
+        lines = [asdict(line) for line in why.lines]
+        shown = {"segment": why.segment.name, "profile_id": profile_id, "is_member": why.is_member, "rules": lines}
+        emit_document(output, {"why": {**shown, **(_snapshot_row(why.snapshot) if why.snapshot else {})}})
+        return
+    _show_why(why, zone)
+
+
+def _show_why(why: Why, zone: str) -> None:
+    run = why.snapshot
+    shown = show_time_in(zone)(run.as_of) if run else ""
+    when = f"snapshot {run.snapshot_version} as of {shown}" if run else "on the sources as they are now"
+    click.echo(f'{why.profile_id} is {"a" if why.is_member else "no"} member of "{why.segment.name}" ({when})')
+    rows = [
+        {
+            "rule": "  " * line.depth + line.text + ("  <- decided" if line.decided else ""),
+            "truth": line.truth,
+            "saw": line.saw,
+            "total": {True: "in", False: "out", None: ""}[line.total],
+        }
+        for line in why.lines
+    ]
+    columns = [Column("rule", "rule"), Column("truth", "holds"), Column("saw", "saw")]
+    if any(row["total"] for row in rows):
+        columns.append(Column("total", "so far"))
+    print_table(rows, columns)
+    for line in why.lines:
+        if line.rows:
+            click.echo(f"{line.text}: the first {len(line.rows)} row(s) that decided")
+            print_table(line.rows, [Column(name, name) for name in line.rows[0]])
+
+
 @segments.command("members")
 @click.argument("name")
-@click.option(
-    "--snapshot", type=click.IntRange(1), default=None, help="Number of a snapshot (default: the current one)."
-)
-@click.option("--at", default=None, metavar="T", help="The snapshot that was newest as of a time or day.")
+@_snapshot_options
 @project_options
 @output_option("table", "json", "csv")
 def members_command(

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from segengine.engine.joins import BUCKET, ScanRows
@@ -16,7 +17,6 @@ from segengine.kernel.bitmaps import BITMAP_BYTES, Words, count_bits
 from segengine.kernel.formulas import evaluate_formulas
 from segengine.kernel.program import compile_scan
 from segengine.kernel.scan import BadColumnError, ScanKernel
-from segengine.plan.formulas import FormulaNode
 from segengine.plan.refresh import AudiencePlan
 from segengine.plan.scans import Scan
 from segengine.project.model import Schema
@@ -48,6 +48,7 @@ _RESULTS_ARROW = pa.schema(
 )
 FACTS_BUCKET = 0  # buckets of profiles count from 1
 _ROWS_A_BATCH = 2_048  # of 4 KiB each
+_NODES_AT_ONCE = 256
 
 
 def evaluate_plan(
@@ -74,7 +75,7 @@ def evaluate_plan(
 
     Returns:
         One row per segment and bucket that has members now or had some before, and rows with `segment_id` ''
-        that carry the scans' facts.
+        that carry facts: what the scans read, and the counts of the outlines' nodes.
     """
     parts = None
     for number, scan in enumerate(plan.scans):
@@ -85,7 +86,8 @@ def evaluate_plan(
         raise ValueError("a plan has at least the profile scan")
     if snapshots is not None:
         parts = parts.unionByName(snapshots.selectExpr("bucket", "source", "bits", "cast(null as string) as facts"))
-    function = make_formula_function(plan.nodes, dict(plan.members), list(parents), dict(previous))
+    counted = sorted({node for lines in plan.outlines.values() for line in lines for node in line if node is not None})
+    function = make_formula_function(plan, list(parents), dict(previous), counted)
     return parts.repartition(partitions, BUCKET).mapInArrow(function, RESULTS)
 
 
@@ -125,9 +127,13 @@ def _parts(bucket: int, source: str, bits: bytes | None, facts: str | None) -> p
 
 
 def make_formula_function(
-    nodes: Sequence[FormulaNode], members: dict[str, int], parents: list[str], previous: dict[str, str]
+    plan: AudiencePlan, parents: list[str], previous: dict[str, str], counted: list[int]
 ) -> BatchFunction:
-    """Return the function that evaluates all segments on the bitmaps of the buckets it sees."""
+    """Return the function that evaluates all segments on the bitmaps of the buckets it sees.
+
+    It also counts the profiles of the nodes in `counted`, over all of its buckets.
+    """
+    audience, nodes, members = plan.audience, plan.nodes, dict(plan.members)
     parent_places = {source: place for place, source in enumerate(parents)}
 
     def evaluate(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
@@ -140,15 +146,29 @@ def make_formula_function(
                 else:
                     buckets.setdefault(bucket, {})[source] = bits[row].as_buffer()
         results = _Results()
+        sums = np.zeros(len(counted), dtype=np.int64)
         for bucket, found in sorted(buckets.items()):
             scans = {int(source): blob for source, blob in found.items() if source.isdecimal()}
             stored = {place: found[source] for source, place in parent_places.items() if source in found}
             bitmaps = evaluate_formulas(nodes, scans, stored)
             for segment_id, node in members.items():
                 results.add(segment_id, bucket, bitmaps[node], found.get(previous.get(segment_id, "")))
+            sums += _count_nodes(bitmaps, counted)
+        if buckets:
+            yield _facts(json.dumps({"audience": audience, "nodes": counted, "counts": sums.tolist()}))
         yield from results.batches()
 
     return evaluate
+
+
+def _count_nodes(bitmaps: Sequence[Words], counted: Sequence[int]) -> npt.NDArray[np.int64]:
+    """Return how many profiles of a bucket are in each of the nodes."""
+    counts = np.zeros(len(counted), dtype=np.int64)
+    for start in range(0, len(counted), _NODES_AT_ONCE):
+        chosen = counted[start : start + _NODES_AT_ONCE]
+        stacked = np.stack([bitmaps[node] for node in chosen])
+        counts[start : start + len(chosen)] = np.bitwise_count(stacked).sum(axis=1, dtype=np.int64)
+    return counts
 
 
 def _facts(text: str) -> pa.RecordBatch:

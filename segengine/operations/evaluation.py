@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
 from segengine.engine.evaluate import evaluate_plan
 from segengine.engine.joins import ScanRows, stored_name
@@ -21,6 +23,7 @@ from segengine.store.runs import History
 from segengine.store.snapshots import SegmentCounts, read_counts, read_members, snapshot_source, write_snapshots
 
 Progress = Callable[[str], None]
+OutlineCounts = list[list[int | None]]  # for each line of an outline: its profiles, and the running total's
 _LIVE_BUCKETS = 5  # buckets whose state one task may hold at a time
 
 
@@ -39,7 +42,7 @@ class Evaluation:
     """One run's evaluation. `cut_off` is its as_of where that lies in the past: later rows are left out.
 
     Filled while it runs: the pinned `versions` of the sources, the last profile key given and the number of profiles
-    of each audience, and what the `scans` read.
+    of each audience, what the `scans` read, and the counts of each segment's outline (`outline_counts`).
     """
 
     project: OpenProject
@@ -53,6 +56,7 @@ class Evaluation:
     versions: dict[str, int | None] = field(default_factory=dict)
     profile_counts: dict[str, int] = field(default_factory=dict)
     scans: list[ScanFacts] = field(default_factory=list)
+    outline_counts: dict[str, OutlineCounts] = field(default_factory=dict)
 
     def evaluate(self, due: Mapping[str, Segment]) -> dict[str, SegmentCounts]:
         """Write the snapshots of segments under the run's id and return their counts.
@@ -67,7 +71,9 @@ class Evaluation:
         for plan in plans:
             self._run_plan(plan)
         counts, facts = read_counts(self.project.warehouse, self.run_id)
-        self.scans = _sum_facts(facts)
+        tasks = [json.loads(text) for text in facts]
+        self.scans = _sum_scans(task for task in tasks if "scan" in task)
+        self.outline_counts = _sum_outlines(plans, [task for task in tasks if "nodes" in task])
         return {segment_id: counts.get(segment_id, SegmentCounts()) for segment_id in due}
 
     def _plan(self, audience: str, due: Mapping[str, Segment]) -> AudiencePlan:
@@ -138,11 +144,23 @@ class Evaluation:
         return min(buckets, max(2 * self.project.session.parallelism, -(-buckets // _LIVE_BUCKETS)))
 
 
-def _sum_facts(texts: Sequence[str]) -> list[ScanFacts]:
+def _sum_outlines(plans: Sequence[AudiencePlan], tasks: Sequence[Mapping[str, Any]]) -> dict[str, OutlineCounts]:
+    """Return the counts of every segment's outline over all tasks."""
+    counts: Counter[tuple[str, int]] = Counter()
+    for task in tasks:
+        for node, count in zip(task["nodes"], task["counts"], strict=True):
+            counts[task["audience"], node] += count
+    return {
+        segment_id: [[None if node is None else counts[plan.audience, node] for node in line] for line in lines]
+        for plan in plans
+        for segment_id, lines in plan.outlines.items()
+    }
+
+
+def _sum_scans(tasks: Iterable[Mapping[str, Any]]) -> list[ScanFacts]:
     """Return the facts of each scan over all of its tasks."""
     sums: dict[str, ScanFacts] = {}
-    for text in texts:
-        task = json.loads(text)
+    for task in tasks:
         name = task["scan"]
         so_far = sums.get(name, ScanFacts(name, 0, 0, {}))
         invalid = dict(so_far.invalid)

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from segengine.operations.evaluation import ScanFacts
+from segengine.operations.evaluation import Evaluation, OutlineCounts, ScanFacts
 from segengine.project.canonical import Hashes, hash_segments
 from segengine.project.catalogue import Catalogue
 from segengine.project.model import Segment
@@ -60,11 +60,10 @@ class Outcomes:
         chosen: Mapping[str, Segment],
         causes: Mapping[str, str],
         counts: Mapping[str, SegmentCounts],
-        scans: Sequence[ScanFacts],
-        profile_counts: Mapping[str, int],
+        evaluation: Evaluation,
     ) -> list[SegmentRun]:
         """Return the row of every segment asked for: evaluated, failed by a column, or skipped with the cause."""
-        failed = self._column_failures(chosen, scans)
+        failed = self._column_failures(chosen, evaluation.scans)
         outcomes: list[SegmentRun] = []
         for segment_id in chosen:
             parent = next((p for p in self.catalogue.parents(segment_id) if p in failed), None)
@@ -76,8 +75,9 @@ class Outcomes:
                 failed[segment_id] = f'parent "{self.catalogue.segments[parent].name}" failed'
                 outcomes.append(self.without_snapshot(segment_id, Status.SKIPPED, failed[segment_id]))
             else:
-                profiles = profile_counts[self.catalogue.segments[segment_id].audience]
-                outcomes.append(self._successful(segment_id, counts[segment_id], profiles))
+                profiles = evaluation.profile_counts[self.catalogue.segments[segment_id].audience]
+                lines = evaluation.outline_counts[segment_id]
+                outcomes.append(self._successful(segment_id, counts[segment_id], profiles, lines))
         return outcomes
 
     def after_failure(
@@ -144,7 +144,9 @@ class Outcomes:
             versions[parent] = current.snapshot_version if current else 0
         return versions
 
-    def _successful(self, segment_id: str, counts: SegmentCounts, profile_count: int) -> SegmentRun:
+    def _successful(
+        self, segment_id: str, counts: SegmentCounts, profile_count: int, lines: OutlineCounts
+    ) -> SegmentRun:
         versions = [run.snapshot_version for run in self.history.snapshots(segment_id)]
         return replace(
             self.without_snapshot(segment_id, Status.SUCCESSFUL, ""),
@@ -154,6 +156,7 @@ class Outcomes:
             member_count=counts.member_count,
             entered_count=counts.entered_count,
             left_count=counts.left_count,
+            outline_counts=json.dumps(lines),
         )
 
 

@@ -156,7 +156,7 @@ class _Refresh:
             self._record_failure(chosen, causes, error)
             raise
         scans, profile_counts = self.evaluation.scans, self.evaluation.profile_counts
-        ended = self.outcomes.after_evaluation(chosen, causes, counts, scans, profile_counts)
+        ended = self.outcomes.after_evaluation(chosen, causes, counts, self.evaluation)
         self._publish([*ended, *self.outcomes.abandoned(chosen)], Status.SUCCESSFUL, "")
         return RefreshReport(
             run_id=self.lease.work_id,

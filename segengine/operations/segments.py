@@ -15,14 +15,17 @@ from segengine.errors import ConfigError
 from segengine.kernel.bitmaps import BITMAP_BYTES, bitmap_keys
 from segengine.operations.apply import replace_references
 from segengine.operations.context import OpenProject, load_registered, read_state
+from segengine.operations.evaluation import OutlineCounts
 from segengine.plan.scans import BUCKET_SIZE
+from segengine.project.catalogue import Catalogue, resolve_version
 from segengine.project.find import find_segment
 from segengine.project.model import Segment
 from segengine.project.nodes import Plain
+from segengine.project.outline import outline_segment
 from segengine.store.control import ControlRow
 from segengine.store.profile_keys import read_profile_keys
-from segengine.store.registry import DefinitionRecord
-from segengine.store.runs import History, SegmentRun, Status
+from segengine.store.registry import DefinitionRecord, Registry
+from segengine.store.runs import History, SegmentRun, Status, read_outline_counts
 from segengine.store.snapshots import load_bitmaps
 
 if TYPE_CHECKING:
@@ -102,6 +105,65 @@ def show_segment(project: OpenProject, name: str) -> SegmentDetails:
 
 
 @dataclass(frozen=True)
+class OutlineLine:
+    """One line of a segment's rules: how many profiles satisfy it, and how many the rules so far leave."""
+
+    depth: int
+    text: str
+    count: int | None
+    total: int | None
+
+
+@dataclass(frozen=True)
+class CountedOutline:
+    """A segment's rules with the counts of one snapshot."""
+
+    segment: Segment
+    snapshot: SegmentRun
+    lines: tuple[OutlineLine, ...]
+
+
+def count_outline(
+    project: OpenProject, name: str, *, snapshot: int | None = None, at: datetime | None = None
+) -> CountedOutline:
+    """Return the rules of a segment as a snapshot's run judged them, each with its number of profiles.
+
+    Raises:
+        ConfigError: There is no such segment or snapshot.
+        DefinitionError: The definition of that time no longer fits the project.
+    """
+    catalogue, registry = load_registered(project)
+    _, history = read_state(project)
+    run = find_snapshot(history, find_segment(catalogue, name), snapshot, at)
+    segment = find_version(catalogue, registry, run)
+    counts = read_outline_counts(project.warehouse, run)
+    lines = make_outline(segment, registry, counts)
+    return CountedOutline(segment, run, lines)
+
+
+def find_version(catalogue: Catalogue, registry: Registry, run: SegmentRun) -> Segment:
+    """Return the definition a run evaluated.
+
+    Raises:
+        DefinitionError: It no longer fits the project.
+    """
+    current = registry.newest[run.segment_id]
+    if current.version == run.definition_version:
+        return catalogue.segments[run.segment_id]
+    wanted = (run.segment_id, run.definition_version)
+    record = next(known for known in registry.versions if (known.id, known.version) == wanted)
+    others = [known.as_definition() for known in registry.newest.values()]
+    return resolve_version(record.as_definition(), others, catalogue.settings, catalogue.schema)
+
+
+def make_outline(segment: Segment, registry: Registry, counts: OutlineCounts) -> tuple[OutlineLine, ...]:
+    """Return a segment's rules with the counts a run stored of them."""
+    names = {identity: record.name for identity, record in registry.newest.items()}
+    items = outline_segment(segment, names)
+    return tuple(OutlineLine(item.depth, item.text, *line) for item, line in zip(items, counts, strict=True))
+
+
+@dataclass(frozen=True)
 class Members:
     """The members of one snapshot. `batches` yields the ids, in the order of their profile keys where limited."""
 
@@ -134,7 +196,7 @@ def read_segment_members(
     catalogue, _ = load_registered(project)
     segment = find_segment(catalogue, name)
     _, history = read_state(project)
-    run = _find_snapshot(history, segment, snapshot, at)
+    run = find_snapshot(history, segment, snapshot, at)
     table = project.settings.tables[project.settings.audiences[segment.audience].table]
     bitmaps = load_bitmaps(project.warehouse, run)
     keys = read_profile_keys(project.warehouse, segment.audience, history.run_ids)
@@ -142,7 +204,12 @@ def read_segment_members(
     return Members(segment, run, table.key[0], batches)
 
 
-def _find_snapshot(history: History, segment: Segment, number: int | None, at: datetime | None) -> SegmentRun:
+def find_snapshot(history: History, segment: Segment, number: int | None, at: datetime | None) -> SegmentRun:
+    """Return the run of a segment's snapshot: by number, the newest as of a time, or the current one.
+
+    Raises:
+        ConfigError: There is none.
+    """
     snapshots = history.snapshots(segment.id)
     if not snapshots:
         last = history.last(segment.id)

@@ -27,10 +27,12 @@ from segengine.project.model import (
     Settings,
     Step,
 )
+from segengine.project.outline import OutlineItem, is_counted, outline_segment
 from segengine.project.profile_parts import Alternative, split_alternatives, split_common
 from segengine.project.values import Constant, Ranges
 from segengine.project.walk import rule_expressions
 
+OutlineNodes = tuple[int | None, int | None]
 PROFILES = 0  # the profile scan is always the first
 
 
@@ -39,7 +41,8 @@ class AudiencePlan:
     """How the due segments of one audience are evaluated.
 
     `nodes` is a program over bitmaps; `members` names the node of each segment, parents before children;
-    `stored` are parents outside of the run, whose current snapshots are read.
+    `stored` are parents outside of the run, whose current snapshots are read. `outlines` names, for each line of each
+    segment's outline, the nodes of the line and of the running total up to it; None where there is no such node.
     """
 
     audience: str
@@ -47,8 +50,7 @@ class AudiencePlan:
     nodes: tuple[FormulaNode, ...]
     members: Mapping[str, int]
     stored: tuple[str, ...]
-    row_rule_count: int
-    profile_condition_count: int
+    outlines: Mapping[str, tuple[OutlineNodes, ...]]
 
 
 def plan_audience(
@@ -64,14 +66,14 @@ def plan_audience(
     """
     planner = _Planner(audience, tuple(stored_parents), settings)
     members = {segment.id: planner.add_segment(segment) for segment in segments.values()}
+    outlines = {segment.id: planner.outline(segment) for segment in segments.values()}
     return AudiencePlan(
         audience=audience,
         scans=planner.scans(),
         nodes=planner.formulas.nodes(),
         members=members,
         stored=planner.stored,
-        row_rule_count=planner.row_rule_count,
-        profile_condition_count=planner.profile_condition_count,
+        outlines=outlines,
     )
 
 
@@ -85,8 +87,6 @@ class _Planner:
         present = self._builders[PROFILES].output(SomeRow(EVERY_ROW))
         self.formulas = FormulaBuilder(FormulaNode("bit", (PROFILES, present)))
         self._members: dict[str, int] = {}
-        self.row_rule_count = 0
-        self.profile_condition_count = 0
 
     def scans(self) -> tuple[Scan, ...]:
         return tuple(builder.build() for builder in self._builders)
@@ -95,6 +95,22 @@ class _Planner:
         node = self.formulas.all((self._steps(segment.steps), self.formulas.EVERYONE))
         self._members[segment.id] = node
         return node
+
+    def outline(self, segment: Segment) -> tuple[OutlineNodes, ...]:
+        """Return the nodes of a planned segment's outline; all of them are there already."""
+        return tuple(self._line(item) for item in outline_segment(segment, {}))
+
+    def _line(self, item: OutlineItem) -> OutlineNodes:
+        total = self._steps(item.steps) if item.steps else None
+        if not is_counted(item):
+            return None, total
+        if isinstance(item.rule, RowsRule) and item.expression is not None:
+            rule, _ = _split_rule(item.rule)
+            rows = make_row_set(rule.among, rule.where)
+            return self._aggregates(rule.path, rows, item.expression), total
+        if item.rule is not None:
+            return self._rule(item.rule), total
+        return None if item.expression is None else self._profile(item.expression), total
 
     def _steps(self, steps: tuple[Step, ...]) -> int:
         result = self.formulas.NOBODY
@@ -113,7 +129,6 @@ class _Planner:
             return self._steps(rule.steps)
         if isinstance(rule, ProfileRule):
             return self._profile(push_not_inward(rule.where))
-        self.row_rule_count += 1
         return self._rows(rule)
 
     def _profile(self, expression: Expression) -> int:
@@ -127,7 +142,6 @@ class _Planner:
         if isinstance(expression, AnyOf):
             return self.formulas.any([self._profile(item) for item in expression.items])
         if isinstance(expression, Condition):
-            self.profile_condition_count += 1
             return self._output(None, SomeRow(frozenset((expression,))))
         return self.formulas.without(self.formulas.EVERYONE, self._profile(expression.item))
 
@@ -170,9 +184,9 @@ class _Planner:
             alternatives = split_alternatives(All(parts) if parts else None, rule.path)
             if alternatives is not None:
                 return self.formulas.any([self._alternative(rule.path, found) for found in alternatives])
-        among, where = split_common(rule.among, rule.path), split_common(rule.where, rule.path)
-        node = self._counted(replace(rule, among=among.rows, where=where.rows))
-        profile = self.formulas.all([self._profile(item) for item in (*among.profile, *where.profile)])
+        about_rows, on_profile = _split_rule(rule)
+        node = self._counted(about_rows)
+        profile = self.formulas.all([self._profile(item) for item in on_profile])
         if not holds_for_nothing(rule):
             return self.formulas.all((profile, node))
         return self.formulas.any((node, self.formulas.without(self.formulas.EVERYONE, profile)))
@@ -214,6 +228,12 @@ class _Planner:
         # A profile without rows is in no bucket of the scan: ask who fails instead.
         opposite = replace(expression, test=expression.test.complement(), missing=not expression.missing)
         return self.formulas.without(self.formulas.EVERYONE, self._output(path, ValueTest(rows, opposite)))
+
+
+def _split_rule(rule: RowsRule) -> tuple[RowsRule, tuple[Expression, ...]]:
+    """Return a rule without its conditions on the profile, and these."""
+    among, where = split_common(rule.among, rule.path), split_common(rule.where, rule.path)
+    return replace(rule, among=among.rows, where=where.rows), (*among.profile, *where.profile)
 
 
 def holds_for_nothing(rule: RowsRule) -> bool:

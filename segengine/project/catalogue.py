@@ -65,6 +65,23 @@ def check_definitions(
     return Catalogue(settings, schema, ordered, by_id, tuple(problems.issues))
 
 
+def resolve_version(
+    definition: Definition, others: Sequence[Definition], settings: Settings, schema: Schema
+) -> Segment:
+    """Return one definition resolved beside the others' names: an earlier version of one of them, say.
+
+    Raises:
+        DefinitionError: It no longer fits the project.
+    """
+    problems = Problems()
+    known = [definition, *(other for other in others if other.id != definition.id)]
+    context = Context(settings, schema, _segment_ids(known, problems), _audiences(known, settings))
+    segment = resolve_segment(definition, context, problems)
+    if segment is None:
+        raise DefinitionError(problems.issues)
+    return segment
+
+
 def _find_duplicates(definitions: Sequence[Definition], problems: Problems) -> list[Definition]:
     """Return the definitions whose id is theirs alone so far; report the others."""
     seen: dict[str, Definition] = {}

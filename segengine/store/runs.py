@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -51,7 +52,8 @@ class Run:
 class SegmentRun:
     """What one published run says of one segment; counts are None where it has no snapshot.
 
-    `snapshot_run_id` is the run whose snapshot it uses, '' where it has none.
+    `snapshot_run_id` is the run whose snapshot it uses, '' where it has none. `outline_counts` (JSON) is only filled
+    where it is written: histories are read without it.
     """
 
     run_id: str
@@ -73,6 +75,7 @@ class SegmentRun:
     error: str
     started_at: datetime
     finished_at: datetime
+    outline_counts: str = ""
 
 
 @dataclass(frozen=True)
@@ -128,7 +131,7 @@ def read_history(warehouse: Warehouse, control: ControlRow) -> History:
     chain = walk_chain("runs", control.published_id, previous)
     order = {run_id: place for place, run_id in enumerate(chain)}
     runs = tuple(_run(by_id[run_id]) for run_id in chain)
-    rows = [row for row in _collect(warehouse, "segment_runs") if row["run_id"] in order]
+    rows = [row for row in _collect(warehouse, "segment_runs", without=("outline_counts",)) if row["run_id"] in order]
     rows.sort(key=lambda row: order[row["run_id"]])
     return History(runs, tuple(_segment_run(row) for row in rows))
 
@@ -152,9 +155,20 @@ def walk_chain(table: str, newest: str, previous: Mapping[str, str]) -> list[str
     return chain[::-1]
 
 
-def _collect(warehouse: Warehouse, table: str) -> list[Row]:
+def read_outline_counts(warehouse: Warehouse, run: SegmentRun) -> list[list[int | None]]:
+    """Return, for each line of the outline of the run's definition, its profiles and those of the running total."""
+    from pyspark.sql import functions as F
+
+    own = (F.col("run_id") == run.run_id) & (F.col("segment_id") == run.segment_id)
+    with engine_errors("reading table segment_runs"):
+        row = warehouse.read("segment_runs").where(own).select("outline_counts").first()
+    counts: list[list[int | None]] = json.loads(row[0]) if row and row[0] else []
+    return counts
+
+
+def _collect(warehouse: Warehouse, table: str, without: Sequence[str] = ()) -> list[Row]:
     with engine_errors(f"reading table {table}"):
-        rows: list[Row] = warehouse.read(table).toArrow().to_pylist()
+        rows: list[Row] = warehouse.read(table).drop(*without).toArrow().to_pylist()
     return rows
 
 

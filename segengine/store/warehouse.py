@@ -39,7 +39,7 @@ SCHEMAS = {
         "run_id string, segment_id string, name string, snapshot_version int, snapshot_run_id string, "
         "as_of timestamp, purpose string, status string, profile_count bigint, member_count bigint, "
         "entered_count bigint, left_count bigint, definition_version int, data_hash string, parents_hash string, "
-        "parents string, error string, started_at timestamp, finished_at timestamp"
+        "parents string, error string, started_at timestamp, finished_at timestamp, outline_counts string"
     ),
     "profile_keys": "audience string, profile_id string, profile_key bigint, run_id string",
     "segment_snapshots": (

@@ -16,6 +16,7 @@ from segengine.operations.evaluation import Progress
 from segengine.operations.explain import explain_refresh
 from segengine.operations.get import get_definitions
 from segengine.operations.output_tables import write_output_tables
+from segengine.operations.preview import PreviewedSegment, preview_plan
 from segengine.operations.refresh import RefreshReport, choose_segments, refresh_segments
 from segengine.operations.schema import SchemaPull, pull_schema
 from segengine.operations.segments import (
@@ -113,6 +114,14 @@ class Project:
         """Return what `apply` would change in the registry."""
         with self._session() as project:
             return plan_definitions(project, files, prune=prune, take=take)
+
+    def preview(
+        self, files: Sequence[Path] = (), *, prune: bool = False, take: Side | None = None
+    ) -> tuple[DefinitionPlan, list[PreviewedSegment]]:
+        """Return what `apply` would change, and the members each changed definition would have; publishes nothing."""
+        with self._session() as project:
+            plan = plan_definitions(project, files, prune=prune, take=take)
+            return plan, preview_plan(project, plan)
 
     def apply(self, files: Sequence[Path] = (), *, prune: bool = False, take: Side | None = None) -> DefinitionPlan:
         """Record the definition files in the registry."""

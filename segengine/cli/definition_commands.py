@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from segengine.cli.options import output_option, project_options
-from segengine.cli.output import Column, emit_document, emit_rows, print_table, show_count
+from segengine.cli.output import Column, emit_document, emit_rows, print_outline, print_table, show_count, show_share
 
 if TYPE_CHECKING:
     from segengine.operations.apply import DefinitionPlan
+    from segengine.operations.preview import PreviewedSegment
     from segengine.plan.explain import AudienceExplanation
 
 SIGNS = {"created": "+", "changed": "~", "renamed": "~", "removed": "-", "gone from the files": "?", "conflict": "!"}
@@ -56,12 +57,14 @@ def _file_arguments(command: Any) -> Any:
 
 @click.command()
 @_file_arguments
+@click.option("--counts", is_flag=True, help="Evaluate what would change: members, who enters and leaves, each rule.")
 @project_options
 @output_option("table", "json", "yaml", "csv")
 def plan(
     files: tuple[Path, ...],
     prune: bool,
     take: Literal["file", "registry"] | None,
+    counts: bool,
     conf: Path,
     environment: str,
     engine: str,
@@ -71,7 +74,45 @@ def plan(
     from segengine.api import Project
 
     project = Project(conf, environment=environment, engine=engine)
-    _show_plan(project.plan(files, prune=prune, take=take), output)
+    if not counts:
+        _show_plan(project.plan(files, prune=prune, take=take), output)
+        return
+    result, previews = project.preview(files, prune=prune, take=take)
+    if output != "table":
+        emit_rows(output, "counts", [_preview_row(preview) for preview in previews], [])
+        return
+    _show_plan(result, output)
+    for preview in previews:
+        _show_preview(preview)
+
+
+def _preview_row(preview: PreviewedSegment) -> dict[str, Any]:
+    return {
+        "id": preview.segment.id,
+        "name": preview.segment.name,
+        "member_count": preview.member_count,
+        "profile_count": preview.profile_count,
+        "member_count_before": preview.before.member_count if preview.before else None,
+        "entered_count": preview.entered_count,
+        "left_count": preview.left_count,
+        "entered": list(preview.entered),
+        "left": list(preview.left),
+        "rules": [asdict(line) for line in preview.lines],
+    }
+
+
+def _show_preview(preview: PreviewedSegment) -> None:
+    share = show_share(preview.member_count / preview.profile_count) if preview.profile_count else "0 %"
+    before = f", {preview.before.member_count:,} before" if preview.before else ""
+    click.echo(f"\n{preview.segment.name}: {preview.member_count:,} members ({share} of all){before}")
+    for word, count, ids in (
+        ("enter", preview.entered_count, preview.entered),
+        ("leave", preview.left_count, preview.left),
+    ):
+        if count:
+            rest = ", ..." if count > len(ids) else ""
+            click.echo(f"  {count:,} would {word}: {', '.join(ids)}{rest}")
+    print_outline(preview.lines)
 
 
 @click.command()

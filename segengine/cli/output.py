@@ -13,10 +13,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 import click
+
+if TYPE_CHECKING:
+    from segengine.operations.segments import OutlineLine
 
 SCHEMA_VERSION = 1
 _PIPE_WIDTH = 200
@@ -93,6 +96,15 @@ def print_table(rows: Sequence[Mapping[str, Any]], columns: Sequence[Column]) ->
     with console.capture() as captured:
         console.print(table)
     click.echo("\n".join(line.rstrip() for line in captured.get().splitlines()))
+
+
+def print_outline(lines: Sequence[OutlineLine]) -> None:
+    """Print rules as a tree, with the profiles that satisfy each line and what the rules so far leave."""
+    rows = [{"rule": "  " * line.depth + line.text, "count": line.count, "total": line.total} for line in lines]
+    columns = [Column("rule", "rule"), Column("count", "profiles", show_count, right=True)]
+    if any(line.total is not None for line in lines):
+        columns.append(Column("total", "running total", show_count, right=True))
+    print_table(rows, columns)
 
 
 def make_progress() -> Callable[[str], None]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import sys
-from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +15,7 @@ from segengine.cli.output import (
     Column,
     emit_document,
     emit_rows,
+    print_outline,
     print_table,
     show_count,
     show_share,
@@ -23,7 +23,7 @@ from segengine.cli.output import (
 )
 
 if TYPE_CHECKING:
-    from segengine.operations.segments import CountedOutline, OutlineLine, SegmentDetails, SegmentSummary
+    from segengine.operations.segments import CountedOutline, SegmentDetails, SegmentSummary
     from segengine.operations.why import Why
     from segengine.store.runs import SegmentRun
 
@@ -129,15 +129,6 @@ def _show_counts(outline: CountedOutline, zone: str, output: str) -> None:
     print_outline(outline.lines)
     when = show_time_in(zone)(run.as_of)
     click.echo(f"{run.member_count:,} of {run.profile_count:,} profiles, snapshot {run.snapshot_version} as of {when}")
-
-
-def print_outline(lines: Sequence[OutlineLine]) -> None:
-    """Print rules as a tree, with the profiles that satisfy each line and what the rules so far leave."""
-    rows = [{"rule": "  " * line.depth + line.text, "count": line.count, "total": line.total} for line in lines]
-    columns = [Column("rule", "rule"), Column("count", "profiles", show_count, right=True)]
-    if any(line.total is not None for line in lines):
-        columns.append(Column("total", "running total", show_count, right=True))
-    print_table(rows, columns)
 
 
 def _show_details(details: SegmentDetails, zone: str) -> None:

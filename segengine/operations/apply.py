@@ -64,10 +64,15 @@ class PlannedChange:
 
 @dataclass(frozen=True)
 class DefinitionPlan:
-    """What `apply` would change, and the issues that are no errors."""
+    """What `apply` would change, the issues that are no errors, and all definitions as they would be.
+
+    `changes_of_members`: ids of the definitions whose members may become others.
+    """
 
     changes: tuple[PlannedChange, ...]
     issues: tuple[Issue, ...]
+    catalogue: Catalogue
+    changes_of_members: tuple[str, ...]
     applied: bool = False
 
     def of(self, action: Action) -> list[PlannedChange]:
@@ -142,7 +147,9 @@ def _plan(
     problems.issues += [issue for segment in catalogue.segments.values() for issue in find_pattern_issues(segment)]
     raise_on_errors(problems)
     hashed = _with_hashes(changes, catalogue, settings)
-    return DefinitionPlan(_note_renames(hashed, registry), tuple(problems.issues))
+    before = {identity: record.data_hash for identity, record in registry.live().items()}
+    other_members = tuple(c.id for c in hashed if c.record and c.record.data_hash != before.get(c.id))
+    return DefinitionPlan(_note_renames(hashed, registry), tuple(problems.issues), catalogue, other_members)
 
 
 def _compare(

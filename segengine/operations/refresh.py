@@ -72,7 +72,7 @@ def refresh_segments(
         RunError: The engine failed, or the run lost its lease.
     """
     catalogue, registry = load_registered(project)
-    control = _create_tables(project)
+    control = create_tables(project)
     started_at = datetime.now(UTC)
     history = read_history(project.warehouse, control.read())
     chosen = _choose(catalogue, history, names)
@@ -105,7 +105,12 @@ def choose_segments(project: OpenProject, names: Sequence[str] = ()) -> list[Seg
     return list(_choose(catalogue, history, names).values())
 
 
-def _create_tables(project: OpenProject) -> Control:
+def create_tables(project: OpenProject) -> Control:
+    """Create the tables of runs where they are missing, and return the one that publishes.
+
+    Raises:
+        RunError: There are runs, but the table that says which of them count is gone.
+    """
     control = Control(project.warehouse, "control")
     if not project.warehouse.exists("control") and project.warehouse.exists("runs"):
         if project.warehouse.read("runs").limit(1).count():

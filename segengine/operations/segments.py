@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -26,7 +26,7 @@ from segengine.store.control import ControlRow
 from segengine.store.profile_keys import read_profile_keys
 from segengine.store.registry import DefinitionRecord, Registry
 from segengine.store.runs import History, SegmentRun, Status, read_outline_counts
-from segengine.store.snapshots import load_bitmaps
+from segengine.store.snapshots import read_bitmaps
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -137,7 +137,8 @@ def count_outline(
     run = find_snapshot(history, find_segment(catalogue, name), snapshot, at)
     segment = find_version(catalogue, registry, run)
     counts = read_outline_counts(project.warehouse, run)
-    lines = make_outline(segment, registry, counts)
+    names = {identity: record.name for identity, record in registry.newest.items()}
+    lines = make_outline(segment, names, counts)
     return CountedOutline(segment, run, lines)
 
 
@@ -156,9 +157,8 @@ def find_version(catalogue: Catalogue, registry: Registry, run: SegmentRun) -> S
     return resolve_version(record.as_definition(), others, catalogue.settings, catalogue.schema)
 
 
-def make_outline(segment: Segment, registry: Registry, counts: OutlineCounts) -> tuple[OutlineLine, ...]:
-    """Return a segment's rules with the counts a run stored of them."""
-    names = {identity: record.name for identity, record in registry.newest.items()}
+def make_outline(segment: Segment, names: Mapping[str, str], counts: OutlineCounts) -> tuple[OutlineLine, ...]:
+    """Return a segment's rules with the counts of one run; `names`: of the segments referred to, by id."""
     items = outline_segment(segment, names)
     return tuple(OutlineLine(item.depth, item.text, *line) for item, line in zip(items, counts, strict=True))
 
@@ -198,7 +198,7 @@ def read_segment_members(
     _, history = read_state(project)
     run = find_snapshot(history, segment, snapshot, at)
     table = project.settings.tables[project.settings.audiences[segment.audience].table]
-    bitmaps = load_bitmaps(project.warehouse, run)
+    bitmaps = read_bitmaps(project.warehouse, run.snapshot_run_id, run.segment_id)
     keys = read_profile_keys(project.warehouse, segment.audience, history.run_ids)
     batches = _all_ids(keys, dict(bitmaps)) if limit is None else _first_ids(keys, dict(bitmaps), limit)
     return Members(segment, run, table.key[0], batches)

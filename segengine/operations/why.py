@@ -57,7 +57,7 @@ from segengine.project.values import Constant
 from segengine.project.walk import expression_leaves, rule_expressions, segment_rules
 from segengine.store.profile_keys import read_profile_keys
 from segengine.store.runs import History, SegmentRun
-from segengine.store.snapshots import load_bitmaps
+from segengine.store.snapshots import read_bitmaps
 from segengine.store.warehouse import make_frame
 
 SHOWN_ROWS = 5
@@ -209,7 +209,7 @@ class _ProfileReader:
         if not used or key is None:
             return False
         bucket, place = divmod(key - 1, BUCKET_SIZE)
-        bits = load_bitmaps(self.project.warehouse, used[0]).get(bucket + 1)
+        bits = read_bitmaps(self.project.warehouse, used[0].snapshot_run_id, segment_id).get(bucket + 1)
         return bits is not None and bool(bits[place >> 3] >> (place & 7) & 1)
 
     def _profile_key(self) -> int | None:

@@ -65,11 +65,11 @@ def read_members(warehouse: Warehouse, runs: Sequence[SegmentRun]) -> DataFrame 
     return rows.select("bucket", source.alias("source"), F.col("members").alias("bits"))
 
 
-def load_bitmaps(warehouse: Warehouse, run: SegmentRun) -> Mapping[int, bytes]:
-    """Return one snapshot's bitmaps by bucket."""
-    rows = read_members(warehouse, [run])
-    if rows is None:
-        return {}
-    with engine_errors(f'reading the members of segment "{run.name}"'):
-        table = rows.select("bucket", "bits").toArrow()
-    return dict(zip(table.column("bucket").to_pylist(), table.column("bits").to_pylist(), strict=True))
+def read_bitmaps(warehouse: Warehouse, run_id: str, segment_id: str) -> Mapping[int, bytes]:
+    """Return the bitmaps a run wrote of one segment, by bucket."""
+    from pyspark.sql import functions as F
+
+    own = (F.col("run_id") == run_id) & (F.col("segment_id") == segment_id) & (F.col("member_count") > 0)
+    with engine_errors(f'reading the members of segment "{segment_id}"'):
+        table = warehouse.read("segment_snapshots").where(own).select("bucket", "members").toArrow()
+    return dict(zip(table.column("bucket").to_pylist(), table.column("members").to_pylist(), strict=True))

@@ -17,7 +17,7 @@ from segengine.operations.schema import pull_schema
 from segengine.store.control import Control
 from segengine.store.profile_keys import read_profile_keys
 from segengine.store.runs import Status, read_history
-from segengine.store.snapshots import load_bitmaps
+from segengine.store.snapshots import read_bitmaps
 
 from .measure import Outcome, Phases
 
@@ -71,7 +71,7 @@ def read_member_ids(project: OpenProject, segment_ids: Sequence[str]) -> Mapping
     members = {}
     for segment_id in segment_ids:
         run = history.current(segment_id)
-        bitmaps = load_bitmaps(project.warehouse, run) if run else {}
+        bitmaps = read_bitmaps(project.warehouse, run.snapshot_run_id, segment_id) if run else {}
         found = [bitmap_keys(bits, bucket) - 1 for bucket, bits in sorted(bitmaps.items())]
         members[segment_id] = ids.take(pa.array(np.concatenate(found) if found else np.zeros(0, dtype=np.int64)))
     return members

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from decimal import Decimal
+from pathlib import Path
 
 import pyarrow as pa
 import pytest
@@ -11,6 +12,8 @@ from workspace import Workspace
 
 from segengine.engine.session import EngineSession
 from segengine.errors import ConfigError
+from segengine.operations.apply import plan_definitions
+from segengine.operations.preview import preview_plan
 from segengine.operations.segments import count_outline
 from segengine.operations.why import Why, explain_membership
 from segengine.store.runs import Status
@@ -86,6 +89,16 @@ MEMBERS = {
 }
 
 
+def make_shop(folder: Path, engine: EngineSession) -> Workspace:
+    workspace = Workspace(folder, engine)
+    workspace.write_project(PROJECT)
+    workspace.write_table("customers", CUSTOMERS)
+    workspace.write_table("purchases", PURCHASES)
+    workspace.define(SEGMENTS)
+    workspace.pull()
+    return workspace
+
+
 @pytest.fixture(scope="module")
 def made() -> dict[str, Workspace]:
     """The project of each engine, made once."""
@@ -96,12 +109,7 @@ def made() -> dict[str, Workspace]:
 def shop(engine: EngineSession, made: dict[str, Workspace], tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     """Return a project that was refreshed once; tests only read it."""
     if engine.kind not in made:
-        workspace = Workspace(tmp_path_factory.mktemp("rules"), engine)
-        workspace.write_project(PROJECT)
-        workspace.write_table("customers", CUSTOMERS)
-        workspace.write_table("purchases", PURCHASES)
-        workspace.define(SEGMENTS)
-        workspace.pull()
+        workspace = make_shop(tmp_path_factory.mktemp("rules"), engine)
         workspace.apply()
         workspace.refresh()
         made[engine.kind] = workspace
@@ -171,6 +179,33 @@ def test_why_agrees_with_the_members_of_every_segment(shop: Workspace) -> None:
     for segment_id, members in MEMBERS.items():
         found = [name for name in CUSTOMERS["customer_id"] if why(shop, segment_id, str(name)).is_member]
         assert found == members, segment_id
+
+
+def test_a_preview_counts_what_is_not_applied_and_publishes_nothing(shop: Workspace, tmp_path: Path) -> None:
+    changed = shop.copy_to(tmp_path)
+    changed.define(SEGMENTS.replace("income: {at_least: 50}", "income: {less_than: 70}"))
+    before = changed.published()
+    with changed.opened() as project:
+        found = {item.segment.id: item for item in preview_plan(project, plan_definitions(project))}
+
+    rich = found["rich"]
+    assert (rich.member_count, rich.entered_count, rich.left_count) == (2, 1, 1)
+    assert (rich.entered, rich.left) == (("b",), ("a",))
+    # Its children change with it; who does not refer to it is left alone.
+    assert set(found) == {"rich", "rich_web_buyers", "rich_without_web"}
+    assert found["rich_without_web"].member_count == 3
+    after = changed.published()
+    assert (after.control, after.runs, after.segment_runs, after.keys, after.members()) == (
+        *(before.control, before.runs, before.segment_runs, before.keys, before.members()),
+    )
+
+
+def test_a_preview_works_before_the_first_refresh(engine: EngineSession, tmp_path: Path) -> None:
+    workspace = make_shop(tmp_path, engine)
+    with workspace.opened() as project:
+        found = {item.segment.id: item.member_count for item in preview_plan(project, plan_definitions(project))}
+    found.pop("heavy")
+    assert found == {name: len(ids) for name, ids in MEMBERS.items()}
 
 
 def test_why_of_an_unknown_profile_says_so(shop: Workspace) -> None:

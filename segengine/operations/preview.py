@@ -1,0 +1,163 @@
+"""`plan --counts`: the members unsaved definitions would have, and who would enter and leave.
+
+Evaluated like a refresh, under the id of a run that is never published: nobody sees what it writes.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import numpy as np
+
+from segengine.engine.failures import engine_errors
+from segengine.kernel.bitmaps import bitmap_keys
+from segengine.operations.apply import DefinitionPlan
+from segengine.operations.context import OpenProject, read_state
+from segengine.operations.evaluation import Evaluation, Progress
+from segengine.operations.refresh import create_tables
+from segengine.operations.segments import OutlineLine, make_outline
+from segengine.project.canonical import hash_segments
+from segengine.project.catalogue import Catalogue
+from segengine.project.model import Segment
+from segengine.store.profile_keys import read_profile_keys
+from segengine.store.runs import History, SegmentRun, Status, make_run_id
+from segengine.store.snapshots import read_bitmaps
+
+logger = logging.getLogger(__name__)
+
+SHOWN_IDS = 5
+MAX_COMPARED = 50  # segments of which the profiles that enter and leave are named
+
+
+@dataclass(frozen=True)
+class PreviewedSegment:
+    """What a definition would give now.
+
+    `entered_count`, `left_count`: against the newest snapshot, None where there is none; `entered`, `left`: up to five
+    ids of each.
+    """
+
+    segment: Segment
+    member_count: int
+    profile_count: int
+    before: SegmentRun | None
+    entered_count: int | None
+    left_count: int | None
+    entered: tuple[str, ...]
+    left: tuple[str, ...]
+    lines: tuple[OutlineLine, ...]
+
+
+def preview_plan(
+    project: OpenProject, plan: DefinitionPlan, progress: Progress = logger.info
+) -> list[PreviewedSegment]:
+    """Return the counts of every definition whose members a plan would change, those of its children included.
+
+    Raises:
+        DataContractError: A source is not as the project says.
+        RunError: The engine failed.
+    """
+    catalogue = plan.catalogue
+    create_tables(project)
+    control, history = read_state(project)
+    wanted = _affected(plan)
+    due = _with_stale_parents(catalogue, history, wanted)
+    if not due:
+        return []
+    now = datetime.now(UTC)
+    evaluation = Evaluation(
+        project=project,
+        catalogue=catalogue,
+        history=history,
+        run_id=make_run_id(now),
+        as_of=now,
+        cut_off=None,
+        last_keys=dict(control.last_profile_key) if control else {},
+        progress=progress,
+    )
+    counts = evaluation.evaluate(due)
+    names = {identity: segment.name for identity, segment in catalogue.segments.items()}
+    found = []
+    for place, segment_id in enumerate(wanted):
+        before = history.preceding(segment_id, now)
+        entered, left = _changes(evaluation, segment_id, before) if place < MAX_COMPARED else ((), ())
+        segment = catalogue.segments[segment_id]
+        found.append(
+            PreviewedSegment(
+                segment=segment,
+                member_count=counts[segment_id].member_count,
+                profile_count=evaluation.profile_counts[segment.audience],
+                before=before,
+                entered_count=counts[segment_id].entered_count if before else None,
+                left_count=counts[segment_id].left_count if before else None,
+                entered=entered,
+                left=left,
+                lines=make_outline(segment, names, evaluation.outline_counts[segment_id]),
+            )
+        )
+    return found
+
+
+def _affected(plan: DefinitionPlan) -> list[str]:
+    """Return the segments whose members a plan may change, parents before children."""
+    catalogue = plan.catalogue
+    changed = set(plan.changes_of_members)
+    affected: list[str] = []
+    for segment_id in catalogue.segments:
+        if segment_id in changed or changed & set(catalogue.parents(segment_id)):
+            changed.add(segment_id)
+            affected.append(segment_id)
+    return affected
+
+
+def _with_stale_parents(catalogue: Catalogue, history: History, wanted: Sequence[str]) -> dict[str, Segment]:
+    """Return the segments to evaluate: the wanted ones, and parents without a snapshot of their definition."""
+    parents = {identity: catalogue.parents(identity) for identity in catalogue.segments}
+    hashes = hash_segments(catalogue.segments, parents, catalogue.settings)
+    needed = set(wanted)
+    for segment_id in reversed(list(catalogue.segments)):
+        for parent in parents[segment_id] if segment_id in needed else ():
+            current, last = history.current(parent), history.last(parent)
+            own = (hashes[parent].data, hashes[parent].parents)
+            is_fresh = current is not None and (current.data_hash, current.parents_hash) == own
+            if not is_fresh or last is None or last.status is not Status.SUCCESSFUL:
+                needed.add(parent)
+    return {segment_id: segment for segment_id, segment in catalogue.segments.items() if segment_id in needed}
+
+
+def _changes(
+    evaluation: Evaluation, segment_id: str, before: SegmentRun | None
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return some ids of the profiles that would enter and leave."""
+    if before is None:
+        return (), ()
+    warehouse = evaluation.project.warehouse
+    old = read_bitmaps(warehouse, before.snapshot_run_id, segment_id)
+    new = read_bitmaps(warehouse, evaluation.run_id, segment_id)
+    audience = evaluation.catalogue.segments[segment_id].audience
+    return _some_ids(evaluation, audience, new, old), _some_ids(evaluation, audience, old, new)
+
+
+def _some_ids(
+    evaluation: Evaluation, audience: str, inside: Mapping[int, bytes], outside: Mapping[int, bytes]
+) -> tuple[str, ...]:
+    """Return the first ids in one snapshot and not in another, by profile key."""
+    from pyspark.sql import functions as F
+
+    keys: list[int] = []
+    for bucket, bits in sorted(inside.items()):
+        other = np.frombuffer(outside.get(bucket, bytes(len(bits))), dtype=np.uint8)
+        found = bitmap_keys((np.frombuffer(bits, dtype=np.uint8) & ~other).tobytes(), bucket)
+        keys += found[: SHOWN_IDS - len(keys)].tolist()
+        if len(keys) == SHOWN_IDS:
+            break
+    if not keys:
+        return ()
+    run_ids = [*evaluation.history.run_ids, evaluation.run_id]
+    known = read_profile_keys(evaluation.project.warehouse, audience, run_ids)
+    with engine_errors("reading the ids of profiles"):
+        rows = known.where(F.col("profile_key").isin(keys)).toArrow().sort_by("profile_key")
+    return tuple(rows.column("profile_id").to_pylist())

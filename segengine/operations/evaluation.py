@@ -15,7 +15,7 @@ from segengine.engine.sources import Sources, check_against_lock, column, pin_ve
 from segengine.engine.uniqueness import check_unique_keys
 from segengine.operations.context import OpenProject
 from segengine.plan.refresh import AudiencePlan, plan_audience
-from segengine.plan.scans import BUCKET_SIZE
+from segengine.plan.scans import BUCKET_SIZE, LIVE_BUCKETS
 from segengine.project.catalogue import Catalogue
 from segengine.project.model import Segment
 from segengine.store.profile_keys import add_profile_keys, check_profile_ids, read_profile_keys
@@ -24,7 +24,6 @@ from segengine.store.snapshots import SegmentCounts, read_counts, read_members, 
 
 Progress = Callable[[str], None]
 OutlineCounts = list[list[int | None]]  # for each line of an outline: its profiles, and the running total's
-_LIVE_BUCKETS = 5  # buckets whose state one task may hold at a time
 
 
 @dataclass(frozen=True)
@@ -139,9 +138,16 @@ class Evaluation:
         write_snapshots(warehouse, self.run_id, results)
 
     def _partitions(self, last_key: int) -> int:
-        """Return how many tasks share the buckets: enough that each holds few, not more than there are."""
+        """Return how many tasks share the buckets.
+
+        Spark runs tasks one after the other on each core: enough that each holds few buckets. On the embedded engine
+        all tasks live at once and rows wait in memory, without bound, for those that get no processor: one per core.
+        """
         buckets = max(1, -(-last_key // BUCKET_SIZE))
-        return min(buckets, max(2 * self.project.session.parallelism, -(-buckets // _LIVE_BUCKETS)))
+        session = self.project.session
+        if session.kind == "embedded":
+            return min(buckets, session.parallelism)
+        return min(buckets, max(2 * session.parallelism, -(-buckets // LIVE_BUCKETS)))
 
 
 def _sum_outlines(plans: Sequence[AudiencePlan], tasks: Sequence[Mapping[str, Any]]) -> dict[str, OutlineCounts]:

@@ -1,7 +1,8 @@
 """The rows of a scan: a table, the path to the profile and all look-ups, joined once for all rules.
 
-Look-ups and path hops are left joins to tables with unique keys, so rows neither multiply nor vanish; a row whose path
-breaks has no profile key, and the kernel counts it. Equal prefixes of paths and look-ups are one join.
+Look-ups and path hops are left joins to tables with unique keys, so rows neither multiply nor vanish; only a hop from
+one to many, which a rule names, makes a row several. A row whose path breaks has no profile key, and the kernel counts
+it. Equal prefixes of paths and look-ups are one join.
 """
 
 from __future__ import annotations
@@ -15,7 +16,6 @@ from segengine.engine.sources import Sources, column, instant
 from segengine.kernel.scan import KEY
 from segengine.plan.scans import BUCKET_SIZE, Scan
 from segengine.project.model import Attribute, Hop, Schema, Settings, Table
-from segengine.project.paths import attribute_hops
 from segengine.project.types import EPOCH_DAY, Ordinal
 
 if TYPE_CHECKING:
@@ -46,28 +46,28 @@ class ScanRows:
         self._settings = settings
         self._schema = schema
         base = settings.tables[scan.table]
-        self._tree: dict[tuple[str, ...], _Joined] = {(): _Joined(base, None, 0)}
+        self._tree: dict[tuple[Hop, ...], _Joined] = {(): _Joined(base, None, 0)}
         self._columns = [self._attribute_column(attribute) for attribute in scan.columns]
         self._profile_id = self._profile_id_column()
 
     def _attribute_column(self, attribute: Attribute) -> str:
-        node = self._node(attribute_hops(self._settings, attribute))
+        node = self._node(attribute.hops)
         return node.name_of(stored_name(node.table, attribute.column))
 
     def _profile_id_column(self) -> str:
-        if self._scan.path is None:
-            base = self._tree[()]
-            return base.name_of(stored_name(base.table, base.table.key[0]))
-        *before, last = self._scan.path.hops
-        node = self._node(before)
-        return node.name_of(stored_name(node.table, last.relationship.from_columns[0]))
+        hops = self._scan.path.hops if self._scan.path else ()
+        if hops and not hops[-1].reverse:  # the foreign key is the id: the profile's table need not be joined
+            node = self._node(hops[:-1])
+            return node.name_of(stored_name(node.table, hops[-1].relationship.from_columns[0]))
+        node = self._node(hops)
+        return node.name_of(stored_name(node.table, node.table.key[0]))
 
-    def _node(self, hops: list[Hop]) -> _Joined:
+    def _node(self, hops: tuple[Hop, ...]) -> _Joined:
         """Return the joined table at the end of hops, adding the tables on the way and their keys."""
-        prefix: tuple[str, ...] = ()
+        prefix: tuple[Hop, ...] = ()
         node = self._tree[()]
         for hop in hops:
-            prefix = (*prefix, _step_name(hop))
+            prefix = (*prefix, hop)
             if prefix not in self._tree:
                 self._tree[prefix] = _Joined(self._settings.tables[hop.target], hop, len(self._tree))
             for left, right in zip(*_link_columns(hop, self._settings), strict=True):
@@ -83,12 +83,14 @@ class ScanRows:
                 yield node.table.name, name
 
     def unique_keys(self) -> set[tuple[str, tuple[str, ...]]]:
-        """Return (table, stored key columns) that must be unique for the joins to be right."""
+        """Return (table, stored key columns) that must be unique for the joins to be right: those on the "one" side."""
         keys = set()
-        for node in self._tree.values():
-            if node.hop is not None:
-                _, right = _link_columns(node.hop, self._settings)
-                keys.add((node.table.name, tuple(stored_name(node.table, name) for name in right)))
+        for prefix, node in self._tree.items():
+            if node.hop is None:
+                continue
+            left, right = _link_columns(node.hop, self._settings)
+            one, columns = (self._tree[prefix[:-1]], left) if node.hop.multiplies else (node, right)
+            keys.add((one.table.name, tuple(stored_name(one.table, name) for name in columns)))
         return keys
 
     def frame(self, sources: Sources, keys: DataFrame) -> DataFrame:
@@ -179,10 +181,6 @@ def stored_name(table: Table, name: str) -> str:
     """Return the stored name of a column the project may have renamed."""
     setting = table.column_setting(name)
     return setting.source if setting and setting.source else name
-
-
-def _step_name(hop: Hop) -> str:
-    return f"^{hop.relationship.from_table}" if hop.reverse else hop.relationship.name
 
 
 def _link_columns(hop: Hop, settings: Settings) -> tuple[tuple[str, ...], tuple[str, ...]]:

@@ -72,8 +72,8 @@ def _explain_scan(scan: Scan, segments: Mapping[str, Segment]) -> ScanExplanatio
     return ScanExplanation(
         name=scan.name,
         table=scan.table,
-        path=tuple(hop.relationship.name for hop in scan.path.hops) if scan.path else (),
-        look_ups=tuple(sorted({".".join(column.hops) for column in scan.columns if column.hops})),
+        path=tuple(map(str, scan.path.hops)) if scan.path else (),
+        look_ups=tuple(sorted({".".join(hop.name for hop in column.hops) for column in scan.columns if column.hops})),
         columns=tuple(column.name for column in scan.columns),
         limits=tuple(_show_limit(attribute, hull) for attribute, hull in scan.limits),
         rule_count=len(rules),

@@ -94,7 +94,7 @@ def _is_possible(clause: Clause) -> bool:
 
 
 def _clause_order(clause: Clause) -> list[str]:
-    return sorted(repr((c.attribute, c.test, c.missing)) for c in clause)
+    return sorted(repr((c.attribute.name, c.test, c.missing)) for c in clause)
 
 
 def clauses_of(rows: RowSet) -> tuple[Clause, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from segengine.project.model import Aggregate, AggregateFunction, Attribute, Schema, Settings
+from segengine.project.model import Aggregate, AggregateFunction, Attribute, Path, Schema, Settings
 from segengine.project.paths import Unresolved, find_attribute
 from segengine.project.types import AttributeType, Family
 
@@ -29,10 +29,10 @@ _FITTING = {
 
 
 def find_aggregate(
-    settings: Settings, schema: Schema, table: str, function: AggregateFunction, name: str
+    settings: Settings, schema: Schema, base: str | Path, function: AggregateFunction, name: str
 ) -> Attribute | Unresolved:
-    """Return the aggregate of an attribute seen from a table's rows, as an attribute with the type of its value."""
-    of = find_attribute(settings, schema, table, name)
+    """Return the aggregate of an attribute seen from a table or a path's rows, with the type of its value."""
+    of = find_attribute(settings, schema, base, name)
     if isinstance(of, Unresolved):
         return of
     if of.type.family not in _FITTING[function]:

@@ -32,7 +32,6 @@ from segengine.project.model import (
     Settings,
     Step,
 )
-from segengine.project.paths import attribute_hops
 from segengine.project.values import Constant, Ranges, Test
 
 SEMANTICS_VERSION = 1
@@ -154,7 +153,7 @@ def _condition(condition: Condition, settings: Settings) -> Json:
 
 
 def _attribute(attribute: Attribute, settings: Settings) -> Json:
-    hops = attribute_hops(settings, attribute)
+    hops = attribute.hops
     table = settings.tables[hops[-1].target if hops else attribute.base]
     column = table.column_setting(attribute.column)
     source = column.source if column and column.source else attribute.column

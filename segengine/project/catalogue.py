@@ -10,6 +10,7 @@ from segengine.errors import DefinitionError, Issue
 from segengine.project.definitions import load_definitions
 from segengine.project.logic import find_logic_issues
 from segengine.project.model import Definition, Schema, Segment, Settings
+from segengine.project.path_issues import find_path_issues
 from segengine.project.problems import Problems
 from segengine.project.resolve import Context, resolve_segment, segment_audience
 from segengine.project.schema_lock import load_schema
@@ -58,6 +59,7 @@ def check_definitions(
     _find_output_table_issues(segments, problems)
     for segment in segments.values():
         find_logic_issues(segment, problems)
+        find_path_issues(segment, settings, problems)
     problems.subject = ""
     order = _order(segments, problems)
     ordered = {segment_id: segments[segment_id] for segment_id in order}

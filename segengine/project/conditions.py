@@ -14,6 +14,7 @@ from segengine.project.model import (
     Expression,
     InSegment,
     Not,
+    Path,
     Schema,
     Settings,
 )
@@ -35,13 +36,13 @@ FindSegment = Callable[[str, Place], str | None]
 
 
 class ExpressionReader:
-    """Reads the expressions over one table: the profile's, or (`rows`) the rows of a path."""
+    """Reads the expressions over one base: the profile's table, or the rows of a path."""
 
-    def __init__(self, settings: Settings, schema: Schema, table: str, rows: bool, problems: Problems) -> None:
+    def __init__(self, settings: Settings, schema: Schema, base: str | Path, problems: Problems) -> None:
         self._settings = settings
         self._schema = schema
-        self._table = table
-        self._rows = rows
+        self._base = base
+        self._rows = isinstance(base, Path)
         self._problems = problems
 
     def read(self, node: Node, find_segment: FindSegment, *, top: bool = False) -> Expression | None:
@@ -106,7 +107,7 @@ class ExpressionReader:
         return None if identity is None else InSegment(identity, place)
 
     def _attribute(self, name: str, place: Place, value: Node) -> Expression | None:
-        attribute = find_attribute(self._settings, self._schema, self._table, name)
+        attribute = find_attribute(self._settings, self._schema, self._base, name)
         if isinstance(attribute, Unresolved):
             if name in BY_NAME or name in MODIFIERS:
                 hint = "Write `attribute: {operator: value}`."

@@ -14,7 +14,7 @@ from segengine.project.canonical import Json
 from segengine.project.definitions import KINDS
 from segengine.project.model import AggregateFunction, Attribute, Schema, Settings
 from segengine.project.operators import MODIFIERS, OPERATORS, SCALAR_MEANS, Operator
-from segengine.project.paths import find_hop, find_paths, hop_names
+from segengine.project.paths import find_hop, hop_names, tables_with_rows_of
 from segengine.project.resolve import COUNTS, MAX_TAGS, SET_OPERATORS
 from segengine.project.types import Family
 
@@ -59,8 +59,8 @@ def make_json_schema(settings: Settings | None, schema: Schema | None) -> Json:
         definitions[f"rows_of_{table}"] = _condition(f"rows_of_{table}", attributes)
         for function in AggregateFunction:
             definitions[f"{function}_of_{table}"] = _aggregate(*known, table, function) if known else {}
-    if not rows:
-        definitions["row_condition"] = _condition("row_condition", None)
+    definitions["row_condition"] = _condition("row_condition", None)
+    definitions["via"] = _via(settings)
     definitions["profile_where"] = {
         "anyOf": [{"const": "everyone", "description": "Every profile"}, _reference("profile_condition")]
     }
@@ -152,13 +152,8 @@ def _profile_attributes(settings: Settings, schema: Schema) -> dict[str, Object]
 
 def _row_tables(settings: Settings) -> list[str]:
     """Return the tables from whose rows some path leads to a profile."""
-    profiles = [audience.table for audience in settings.audiences.values()]
-    return [
-        table
-        for table in settings.tables
-        if any(find_paths(settings, table, profile) for profile in profiles)
-        or any(link.to_table == table for link in settings.relationships_from(table))
-    ]
+    found = [tables_with_rows_of(settings, audience.table) for audience in settings.audiences.values()]
+    return [table for table in settings.tables if any(table in tables for tables in found)]
 
 
 def _united(found: list[dict[str, list[Object]]]) -> dict[str, Object]:
@@ -218,16 +213,11 @@ def _quantifier() -> Object:
 def _rule(settings: Settings | None, row_tables: Sequence[str]) -> Object:
     """Return one rule; `row_tables`: tables that have a condition of their own."""
     over: Object = {"enum": list(_row_tables(settings))} if settings else dict(_TEXT)
-    names = sorted({link.name for link in settings.relationships}) if settings else []
-    hop: Object = {"enum": list(names)} if settings else dict(_TEXT)
     return {
         "type": "object",
         "properties": {
             "over": {**over, "description": "The table whose rows are judged"},
-            "via": {
-                "anyOf": [hop, {"type": "array", "items": hop, "minItems": 1}],
-                "description": "The relationships from its rows to the profile, where several paths exist",
-            },
+            "via": _reference("via"),
             "rows": _reference("rows"),
             "among": {"description": "Only rows that satisfy this are looked at"},
             "where": {"description": "What must hold: on the profile, or with `over` on its rows"},
@@ -247,8 +237,28 @@ def _rule(settings: Settings | None, row_tables: Sequence[str]) -> Object:
     }
 
 
+def _via(settings: Settings | None) -> Object:
+    links = settings.relationships if settings else ()
+    names = {link.name for link in links} | {link.from_table for link in links if link.one_to_one}
+    name: Object = {"enum": list(sorted(names))} if settings else dict(_TEXT)
+    backs = sorted(f"{link.from_table}.{link.name}" for link in links)
+    back: Object = {"enum": list(backs)} if settings else {"type": "string", "pattern": r"^[^.]+\..+$"}
+    hop: Object = {"anyOf": [name, {**_one_key({"back": back}), "description": "From one to many: rows multiply"}]}
+    return {
+        "anyOf": [hop, {"type": "array", "items": hop, "minItems": 1}],
+        "description": "The relationships from its rows to the profile, where no single path is to be found",
+    }
+
+
 def _rows_of(table: str) -> Object:
-    return {"if": {"properties": {"over": {"const": table}}}, "then": _rows_parts(table)}
+    """Return what a rule over a table takes: its attributes, on a path from one to many those of that path too."""
+    back: Object = {"anyOf": [{"type": "object"}, {"type": "array", "contains": {"type": "object"}}]}
+    parts: Object = {
+        "if": {"properties": {"via": back}, "required": ["via"]},
+        "then": _rows_parts(None),
+        "else": _rows_parts(table),
+    }
+    return {"if": {"properties": {"over": {"const": table}}}, "then": parts}
 
 
 def _rows_parts(table: str | None) -> Object:

@@ -58,6 +58,10 @@ class Relationship:
     one_to_one: bool = False
     place: Place = field(default=Place(), compare=False)
 
+    def __hash__(self) -> int:
+        """Return a hash of what tells a project's relationships apart: attributes are hashed often, with their hops."""
+        return hash((self.from_table, self.name))
+
 
 @dataclass(frozen=True)
 class Audience:
@@ -116,7 +120,7 @@ class Schema:
 
 @dataclass(frozen=True)
 class Hop:
-    """One step along a relationship; `reverse` only for one-to-one links walked from the profile."""
+    """One step along a relationship; `reverse`: from its key to its foreign key."""
 
     relationship: Relationship
     reverse: bool = False
@@ -126,17 +130,31 @@ class Hop:
         """The table this hop arrives at."""
         return self.relationship.from_table if self.reverse else self.relationship.to_table
 
+    @property
+    def name(self) -> str:
+        """The step as attributes name it: the relationship, in reverse the table it arrives at."""
+        return self.relationship.from_table if self.reverse else self.relationship.name
+
+    @property
+    def multiplies(self) -> bool:
+        """Whether one row may become several: from one to many."""
+        return self.reverse and not self.relationship.one_to_one
+
+    def __str__(self) -> str:
+        """Return the hop as `via` has it."""
+        return f"{{back: {self.relationship.from_table}.{self.relationship.name}}}" if self.multiplies else self.name
+
 
 @dataclass(frozen=True)
 class Attribute:
-    """A column seen from a base table, through look-ups along many-to-one relationships.
+    """A column seen from the rows of a base table, behind hops to one row each: of their path, or look-ups.
 
     `aggregate`: instead of the column itself, what an aggregate makes of its values over the rows of a rule; then
     `type` is the type of that value.
     """
 
     base: str
-    hops: tuple[str, ...]
+    hops: tuple[Hop, ...]
     column: str
     type: AttributeType
     aggregate: Aggregate | None = None
@@ -144,7 +162,7 @@ class Attribute:
     @property
     def name(self) -> str:
         """The attribute as users write it: `product.category`; of an aggregate `sum of total_price`."""
-        name = ".".join((*self.hops, self.column))
+        name = ".".join((*(hop.name for hop in self.hops), self.column))
         return f"{self.aggregate.function} of {name}" if self.aggregate else name
 
 
@@ -242,15 +260,30 @@ class Quantifier(StrEnum):
 
 @dataclass(frozen=True)
 class Path:
-    """From the rows of a table to the profile, many-to-one all the way."""
+    """From the rows of a table to the profile.
+
+    Where a hop leads from one to many, a row is one joined row: its key is that of `over` and of the tables so reached.
+    """
 
     over: str
     hops: tuple[Hop, ...]
 
     @property
     def name(self) -> str:
-        """The path for people: `purchases > customer`."""
-        return " > ".join((self.over, *(hop.relationship.name for hop in self.hops)))
+        """The path for people: `purchases > customer`; from one to many `purchases > store < customers.home_store`."""
+        return self.over + "".join(
+            f" < {hop.target}.{hop.relationship.name}" if hop.multiplies else f" > {hop.name}" for hop in self.hops
+        )
+
+    @property
+    def via(self) -> str:
+        """The hops as a rule's `via` has them."""
+        return f"[{', '.join(map(str, self.hops))}]"
+
+    @property
+    def multiplies(self) -> bool:
+        """Whether one row of `over` may become several."""
+        return any(hop.multiplies for hop in self.hops)
 
 
 @dataclass(frozen=True)

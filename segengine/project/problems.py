@@ -36,6 +36,8 @@ CODES = {
     "SEG223": "quantifier",
     "SEG224": "profile-condition",
     "SEG225": "aggregate",
+    "SEG226": "joined-rows",
+    "SEG227": "profiles-without-rows",
     "SEG301": "empty-rule",
     "SEG302": "contradiction",
     "SEG303": "always-true",

@@ -28,9 +28,10 @@ from segengine.project.model import (
 )
 from segengine.project.names import is_table_name, make_output_table
 from segengine.project.nodes import Fields, Items, Node, Scalar
-from segengine.project.paths import Unresolved, find_path
+from segengine.project.paths import Unresolved
 from segengine.project.problems import Problems, did_you_mean, show_node
 from segengine.project.profile_parts import check_profile_parts
+from segengine.project.via import read_path
 
 SEGMENT_FIELDS = (
     "kind",
@@ -137,7 +138,7 @@ class _SegmentReader:
             return None
         if rules is not None:
             return self._steps(rules)
-        expression = self._expression(where, self._profile_table, rows=False)
+        expression = self._expression(where)
         return None if expression is None else (Step("union", ProfileRule(expression, fields.key_place("where"))),)
 
     def _steps(self, node: Node) -> tuple[Step, ...] | None:
@@ -184,7 +185,7 @@ class _SegmentReader:
         if where is None:
             self._problems.add(fields.place, "SEG301", "the rule is empty.", "Give it `where`, `over` or `rules`.")
             return None
-        expression = self._expression(where, self._profile_table, rows=False)
+        expression = self._expression(where)
         return None if expression is None else ProfileRule(expression, fields.place)
 
     def _brackets(self, fields: Fields) -> Rule | None:
@@ -194,14 +195,9 @@ class _SegmentReader:
         return None if steps is None else Brackets(steps, fields.place)
 
     def _rows_rule(self, fields: Fields) -> Rule | None:
-        over = self._problems.text(fields.get("over"), "over")
         quantifier, count = self._quantifier(fields.get("rows"))
-        if over is None or not self._is_via(fields.get("via")):
-            return None
-        via = self._problems.texts(fields.get("via"), "via")
-        path = find_path(self._context.settings, over, self._profile_table, via)
-        if isinstance(path, Unresolved):
-            self._problems.add(fields.key_place("over"), path.code, path.message, path.hint)
+        path = read_path(fields, self._profile_table, self._context.settings, self._problems)
+        if path is None:
             return None
         before = self._problems.error_count
         among = self._rows_expression(fields, "among", path)
@@ -236,29 +232,16 @@ class _SegmentReader:
 
     def _aggregate(self, function: AggregateFunction, key: Scalar, value: Node, path: Path) -> Expression | None:
         settings, schema = self._context.settings, self._context.schema
-        attribute = find_aggregate(settings, schema, path.over, function, key.text or "")
+        attribute = find_aggregate(settings, schema, path, function, key.text or "")
         if isinstance(attribute, Unresolved):
             if attribute.message:
                 self._problems.add(key.place, attribute.code, attribute.message, attribute.hint)
             return None
-        return ExpressionReader(settings, schema, path.over, True, self._problems).read_value(attribute, value)
-
-    def _is_via(self, node: Node | None) -> bool:
-        """Return whether `via` is a relationship's name or a list of them, or absent."""
-        hops = node.nodes if isinstance(node, Items) else [node] if node is not None else []
-        for hop in hops:
-            if isinstance(hop, Fields) and hop.get("back"):
-                self._problems.add(hop.place, "SEG211", "`back` is not supported by this version yet.")
-            elif not isinstance(hop, Scalar) or not hop.text:
-                self._problems.wrong_form(hop, "`via`", "the name of a relationship, or a list of names")
-            else:
-                continue
-            return False
-        return True
+        return ExpressionReader(settings, schema, path, self._problems).read_value(attribute, value)
 
     def _rows_expression(self, fields: Fields, name: str, path: Path) -> Expression | None:
         node = fields.get(name)
-        return None if node is None else self._expression(node, path.over, rows=True)
+        return None if node is None else self._expression(node, path)
 
     def _quantifier(self, node: Node | None) -> tuple[Quantifier, int]:
         if node is None:
@@ -277,10 +260,12 @@ class _SegmentReader:
         self._problems.add(node.place, "SEG223", f"`rows` is {show_node(node)}, which is no quantifier.", hint)
         return Quantifier.ANY, 0
 
-    def _expression(self, node: Node | None, table: str, *, rows: bool) -> Expression | None:
+    def _expression(self, node: Node | None, path: Path | None = None) -> Expression | None:
+        """Return an expression over the profile, or over the rows of a path."""
         if node is None:
             return None
-        reader = ExpressionReader(self._context.settings, self._context.schema, table, rows, self._problems)
+        base = path or self._profile_table
+        reader = ExpressionReader(self._context.settings, self._context.schema, base, self._problems)
         return reader.read(node, self._segment_id, top=True)
 
     def _segment_id(self, name: str, place: Place) -> str | None:

@@ -61,10 +61,10 @@ def find_parents(steps: tuple[Step, ...]) -> tuple[str, ...]:
 
 def profile_attribute(attribute: Attribute, path: Path) -> Attribute | None:
     """Return the attribute as seen from the profile, where it is reached along the whole path; else None."""
-    way = tuple(hop.relationship.name for hop in path.hops)
-    if attribute.aggregate or attribute.hops[: len(way)] != way:
+    length = len(path.hops)
+    if attribute.aggregate or attribute.hops[:length] != path.hops:
         return None
-    return replace(attribute, base=path.hops[-1].target, hops=attribute.hops[len(way) :])
+    return replace(attribute, base=path.hops[-1].target, hops=attribute.hops[length:])
 
 
 def used_attributes(steps: tuple[Step, ...], profile_table: str) -> Iterator[tuple[str, Attribute]]:

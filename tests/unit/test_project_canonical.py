@@ -16,7 +16,7 @@ from segengine.project.model import Attribute
 from segengine.project.model import Path as RelationshipPath
 from segengine.project.names import is_slug, is_table_name, make_output_table, make_slug
 from segengine.project.nodes import parse_documents
-from segengine.project.paths import Unresolved, attribute_hops, find_attribute, find_path
+from segengine.project.paths import Unresolved, find_attribute, find_path
 from segengine.project.problems import Problems, did_you_mean
 from segengine.project.schema_lock import load_schema
 from segengine.project.settings import load_settings
@@ -180,8 +180,8 @@ def test_paths_and_look_ups() -> None:
         assert unresolved.code == code
     found = find_attribute(settings, schema, "customers", "referred_by.churn.score")
     assert isinstance(found, Attribute)
-    assert [hop.target for hop in attribute_hops(settings, found)] == ["customers", "churn"]
-    assert [hop.reverse for hop in attribute_hops(settings, found)] == [False, True]
+    assert [hop.target for hop in found.hops] == ["customers", "churn"]
+    assert [hop.reverse for hop in found.hops] == [False, True]
 
 
 def test_paths_and_look_ups_have_at_most_twenty_hops() -> None:

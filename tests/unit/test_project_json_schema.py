@@ -89,6 +89,9 @@ WRONG_EVERYWHERE = [
     "{kind: segment, name: A, rules: [{over: purchases, rows: all, sum: {amount: 5}}]}",
     "{kind: segment, name: A, rules: [{over: purchases, sum: {}}]}",
     "{kind: segment, name: A, rules: [{rules: [{where: everyone}], where: everyone}]}",
+    "{kind: segment, name: A, rules: [{over: purchases, via: [{back: store}]}]}",
+    "{kind: segment, name: A, rules: [{over: purchases, via: [{back: customers.home_store, forth: x}]}]}",
+    "{kind: segment, name: A, rules: [{over: purchases, via: []}]}",
 ]
 WRONG_IN_THE_SHOP = [
     "{kind: segment, name: A, audience: shop, where: everyone}",
@@ -107,6 +110,7 @@ WRONG_IN_THE_SHOP = [
     "{kind: segment, name: A, rules: [{over: suppliers, where: {country: x}}]}",
     "{kind: segment, name: A, rules: [{over: purchases, where: {state: Texas}}]}",
     "{kind: segment, name: A, rules: [{over: reviews, via: [autor], where: {stars: 1}}]}",
+    "{kind: segment, name: A, rules: [{over: purchases, via: [store, {back: customers.home_shop}]}]}",
 ]
 
 
@@ -127,6 +131,20 @@ def test_a_projects_own_names_and_types_are_known(text: str, shop: jsonschema.Dr
 def test_longer_look_ups_than_are_listed_are_taken(shop: jsonschema.Draft202012Validator) -> None:
     where = {"referred_by.referred_by.home_store.city": "Berlin"}
     shop.validate({"kind": "segment", "name": "A", "where": where})
+
+
+def test_paths_from_one_to_many_are_taken(
+    shop: jsonschema.Draft202012Validator, generic: jsonschema.Draft202012Validator
+) -> None:
+    for rule in (
+        "{over: purchases, via: [store, {back: customers.home_store}], where: {store.customers.state: Texas}}",
+        "{over: stores, via: {back: customers.home_store}}",
+        "{over: customers, via: [referred_by], where: {referred_by.state: Texas}}",
+        "{over: purchases, via: [customer, churn, customer]}",
+    ):
+        document = yaml.load(f"{{kind: segment, name: A, rules: [{rule}]}}", EditorLoader)  # noqa: S506 - a safe loader
+        shop.validate(document)
+        generic.validate(document)
 
 
 def test_labels_and_operators_are_explained(shop: jsonschema.Draft202012Validator) -> None:

@@ -79,7 +79,7 @@ def read(project: Settings, column: str, wanted: Any) -> tuple[Any, Problems]:
     problems = Problems()
     schema = load_schema(project, problems)
     (node,), _ = parse_documents(json.dumps({column: wanted}), "a.yml")
-    return ExpressionReader(project, schema, "customers", False, problems).read(node, lambda *_: None), problems
+    return ExpressionReader(project, schema, "customers", problems).read(node, lambda *_: None), problems
 
 
 def judge(condition: Condition, array: pa.Array) -> list[bool]:

@@ -114,6 +114,28 @@ class ScanRows:
         bucket = (F.shiftright(F.col(KEY) - 1, _SHIFT) + 1).cast("int")
         return joined.select(KEY, bucket.alias(BUCKET), *names)
 
+    def rows_of(self, sources: Sources, profiles: DataFrame) -> DataFrame:
+        """Return the rows of some profiles alone: `profile_key` and one column per attribute.
+
+        The way to the profile is joined first, look-ups to what is left: they cost by these profiles' rows.
+
+        Args:
+            sources: Where tables are read.
+            profiles: `profile_id` (text), `profile_key`.
+        """
+        from pyspark.sql import functions as F
+
+        way = self._scan.path.hops if self._scan.path else ()
+        look_ups = [prefix for prefix in self._tree if prefix != way[: len(prefix)]]
+        rows = self._read(sources, self._tree[()], [])
+        for prefix in self._tree:
+            if prefix not in look_ups:
+                rows = self._join(rows, sources, self._tree[prefix[:-1]], self._tree[prefix])
+        rows = rows.join(profiles, F.col(self._profile_id).cast("string") == profiles["profile_id"])
+        for prefix in look_ups:
+            rows = self._join(rows, sources, self._tree[prefix[:-1]], self._tree[prefix])
+        return rows.select(KEY, *[F.col(name).alias(f"c{place}") for place, name in enumerate(self._columns)])
+
     def _read(self, sources: Sources, node: _Joined, limits: list[Column]) -> DataFrame:
         rows = sources.read(node.table.name)
         for limit in limits:

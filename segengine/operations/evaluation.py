@@ -9,13 +9,14 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from segengine.engine.attachments import attachment_scan
 from segengine.engine.evaluate import evaluate_plan
 from segengine.engine.joins import ScanRows, stored_name
 from segengine.engine.sources import Sources, check_against_lock, column, pin_versions
 from segengine.engine.uniqueness import check_unique_keys
 from segengine.operations.context import OpenProject
 from segengine.plan.refresh import AudiencePlan, plan_audience
-from segengine.plan.scans import BUCKET_SIZE, LIVE_BUCKETS
+from segengine.plan.scans import BUCKET_SIZE, LIVE_BUCKETS, Scan
 from segengine.project.catalogue import Catalogue
 from segengine.project.model import Segment
 from segengine.store.profile_keys import add_profile_keys, check_profile_ids, read_profile_keys
@@ -66,7 +67,8 @@ class Evaluation:
         """
         audiences = dict.fromkeys(segment.audience for segment in due.values())
         plans = [self._plan(audience, due) for audience in audiences]
-        self._check_sources(plans)
+        attached = [attachment_scan(segment.audience, item) for segment in due.values() for item in segment.attach]
+        self._check_sources([*(scan for plan in plans for scan in plan.scans), *attached])
         for plan in plans:
             self._run_plan(plan)
         counts, facts = read_counts(self.project.warehouse, self.run_id)
@@ -80,17 +82,16 @@ class Evaluation:
         parents = {parent for segment_id in own for parent in self.catalogue.parents(segment_id)}
         return plan_audience(audience, own, sorted(parents - set(own)), self.project.settings)
 
-    def _check_sources(self, plans: Sequence[AudiencePlan]) -> None:
+    def _check_sources(self, scans: Sequence[Scan]) -> None:
         """Pin every source and check it against the lock and its keys, before anything is written."""
         settings, schema, session = self.project.settings, self.catalogue.schema, self.project.session
         used: dict[str, set[str]] = {}
         keys: set[tuple[str, tuple[str, ...]]] = set()
-        for plan in plans:
-            for scan in plan.scans:
-                rows = ScanRows(scan, settings, schema)
-                keys |= rows.unique_keys()
-                for table, name in rows.used_columns():
-                    used.setdefault(table, set()).add(name)
+        for scan in scans:
+            rows = ScanRows(scan, settings, schema)
+            keys |= rows.unique_keys()
+            for table, name in rows.used_columns():
+                used.setdefault(table, set()).add(name)
         self.progress(f"checking {len(used)} source table(s)")
         self.versions = pin_versions(session, settings, set(used))
         check_against_lock(session, settings, schema, used, self.versions)

@@ -204,8 +204,10 @@ def read_segment_members(
     return Members(segment, run, table.key[0], batches)
 
 
-def find_snapshot(history: History, segment: Segment, number: int | None, at: datetime | None) -> SegmentRun:
-    """Return the run of a segment's snapshot: by number, the newest as of a time, or the current one.
+def find_snapshot(
+    history: History, segment: Segment, number: int | None = None, at: datetime | None = None
+) -> SegmentRun:
+    """Return a segment's snapshot: of a number, the newest as of a time, or the current one.
 
     Raises:
         ConfigError: There is none.
@@ -242,24 +244,33 @@ def _first_ids(keys: DataFrame, bitmaps: dict[int, bytes], limit: int) -> Iterat
         yield from found.sort_by("profile_key").column("profile_id").chunks
 
 
-def _all_ids(keys: DataFrame, bitmaps: dict[int, bytes]) -> Iterator[pa.Array]:
-    """Yield all ids: the bit test runs in the engine's tasks, the ids alone come back."""
-    highest = max(bitmaps, default=0)
+def _all_ids(keys: DataFrame, bitmaps: Mapping[int, bytes]) -> Iterator[pa.Array]:
+    """Yield all ids."""
+    if bitmaps:
+        with engine_errors("reading the ids of members"):
+            yield from select_members(keys, bitmaps).select("profile_id").toArrow().column("profile_id").chunks
+
+
+def select_members(keys: DataFrame, bitmaps: Mapping[int, bytes]) -> DataFrame:
+    """Return `profile_id`, `profile_key` of a snapshot's members; the bit test runs in the engine's tasks.
+
+    Args:
+        keys: `profile_id`, `profile_key` of all profiles.
+        bitmaps: The snapshot's bitmaps by bucket.
+    """
+    highest = max(bitmaps, default=1)
     bits = np.zeros(highest * BITMAP_BYTES, dtype=np.uint8)
     for bucket, bitmap in bitmaps.items():
         bits[(bucket - 1) * BITMAP_BYTES : bucket * BITMAP_BYTES] = np.frombuffer(bitmap, dtype=np.uint8)
 
-    def select_members(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    exact = pa.schema([("profile_id", pa.string()), ("profile_key", pa.int64())])
+
+    def filter_members(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for batch in batches:
             places = batch.column(1).to_numpy(zero_copy_only=False) - 1
             inside = places < highest * BUCKET_SIZE
             clipped = np.where(inside, places, 0)
             member = inside & ((bits[clipped >> 3] >> (clipped & 7).astype(np.uint8)) & 1).astype(bool)
-            chosen = batch.column(0).filter(pa.array(member)).cast(pa.string())
-            yield pa.record_batch([chosen], schema=pa.schema([("profile_id", pa.string())]))
+            yield batch.filter(pa.array(member)).cast(exact)
 
-    if not highest:
-        return
-    ids = keys.select("profile_id", "profile_key").mapInArrow(select_members, "profile_id string")
-    with engine_errors("reading the ids of members"):
-        yield from ids.toArrow().column("profile_id").chunks
+    return keys.select("profile_id", "profile_key").mapInArrow(filter_members, "profile_id string, profile_key bigint")

@@ -17,6 +17,7 @@ from segengine.project.logic import push_not_inward
 from segengine.project.model import (
     All,
     AnyOf,
+    Attachment,
     Attribute,
     Brackets,
     Condition,
@@ -69,6 +70,8 @@ def hash_segments(
             list(sorted(segment.tags)),
             segment.output_table,
             segment.type,
+            segment.attach_limit,
+            [_attachment(attachment, settings) for attachment in segment.attach],
         ]
         hashes[identity] = Hashes(data, digest(above), digest(metadata))
     return hashes
@@ -107,6 +110,14 @@ def _rows_rule(rule: RowsRule, settings: Settings) -> Json:
         "among": None if rule.among is None else _expression(rule.among, settings),
         "where": None if rule.where is None else _expression(rule.where, settings),
         "aggregates": None if rule.aggregates is None else _expression(rule.aggregates, settings),
+    }
+
+
+def _attachment(attachment: Attachment, settings: Settings) -> Json:
+    return {
+        "name": attachment.name,
+        "path": [_hop(hop, settings) for hop in attachment.path.hops],
+        "attributes": [[name, _attribute(attribute, settings)] for name, attribute in attachment.fields],
     }
 
 

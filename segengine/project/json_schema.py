@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from segengine.project.aggregates import AGGREGATE_SUMMARIES, find_aggregate
+from segengine.project.attachments import DEFAULT_ATTACH_LIMIT, MAX_ATTACH_LIMIT
 from segengine.project.canonical import Json
 from segengine.project.definitions import KINDS
 from segengine.project.model import AggregateFunction, Attribute, Schema, Settings
@@ -28,6 +29,7 @@ Object = dict[str, Json]
 
 _TEXT: Object = {"type": ["string", "number"]}
 _TRUE: Object = {"enum": [True, "true"]}
+_TABLE_NAME: Object = {"type": "string", "pattern": "^[A-Za-z][A-Za-z0-9_]*$"}
 _BOOLEAN: Object = {"enum": [True, False, "true", "false"]}
 _LITERALS: dict[Family, Object] = {
     Family.TEXT: {"type": ["string", "number", "boolean"], "minLength": 1},
@@ -61,6 +63,7 @@ def make_json_schema(settings: Settings | None, schema: Schema | None) -> Json:
             definitions[f"{function}_of_{table}"] = _aggregate(*known, table, function) if known else {}
     definitions["row_condition"] = _condition("row_condition", None)
     definitions["via"] = _via(settings)
+    definitions["attach"] = _attach(settings)
     definitions["profile_where"] = {
         "anyOf": [{"const": "everyone", "description": "Every profile"}, _reference("profile_condition")]
     }
@@ -270,6 +273,35 @@ def _rows_parts(table: str | None) -> Object:
     return {"properties": {"among": _reference(condition), "where": _reference(condition), **aggregates}}
 
 
+def _attach(settings: Settings | None) -> Object:
+    over: Object = {"enum": list(_row_tables(settings))} if settings else dict(_TEXT)
+    columns: Object = {"anyOf": [_TEXT, {"type": "array", "items": _TEXT, "minItems": 1}]}
+    named: Object = {
+        "type": "object",
+        "properties": {
+            "over": {**over, "description": "The table whose rows are attached"},
+            "via": _reference("via"),
+            "columns": {**columns, "description": "Their attributes; the rows' key stands before them"},
+            "name": {**_TABLE_NAME, "description": "The column of the output table, unless it is the table's name"},
+        },
+        "required": ["over", "columns"],
+        "additionalProperties": False,
+    }
+    item: Object = {"anyOf": [{"type": "string", "pattern": r"^[^.]+\..+$"}, named]}
+    return {
+        "anyOf": [item, {"type": "array", "items": item, "minItems": 1}],
+        "description": "Attributes of related tables in the output table: `table.attribute`",
+    }
+
+
+def _attach_limit() -> Object:
+    number: Object = {"type": "integer", "minimum": 1, "maximum": MAX_ATTACH_LIMIT}
+    return {
+        "anyOf": [number, {"type": "string", "pattern": "^[0-9]{1,9}$"}],
+        "description": f"How many rows of a table a member has at most ({DEFAULT_ATTACH_LIMIT:,} unless given)",
+    }
+
+
 def _segment(settings: Settings | None) -> Object:
     audience: Object = {"enum": list(settings.audiences)} if settings else dict(_TEXT)
     tags: list[Json] = [_TEXT, {"type": "array", "items": _TEXT, "maxItems": MAX_TAGS}]
@@ -281,14 +313,17 @@ def _segment(settings: Settings | None) -> Object:
         "tags": {"anyOf": tags},
         "audience": audience,
         "type": {"enum": ["dynamic", "static"]},
-        "output_table": {"type": "string", "pattern": "^[A-Za-z][A-Za-z0-9_]*$"},
+        "output_table": _TABLE_NAME,
         "where": _reference("profile_where"),
         "rules": _reference("rules"),
+        "attach": _reference("attach"),
+        "attach_limit": _attach_limit(),
     }
     return {
         "type": "object",
         "properties": properties,
         "required": ["kind", "name"],
         "additionalProperties": False,
+        "dependentRequired": {"attach_limit": ["attach"]},
         "oneOf": [{"required": ["where"]}, {"required": ["rules"]}],
     }

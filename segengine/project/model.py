@@ -346,6 +346,31 @@ class Definition:
         return self.fields.place
 
 
+@dataclass(frozen=True)
+class Attachment:
+    """Attributes of the rows of one path in a segment's output table: a column of structs.
+
+    `key` tells a member's rows apart and orders them; the other `attributes` follow it.
+    """
+
+    name: str
+    path: Path
+    key: tuple[Attribute, ...]
+    attributes: tuple[Attribute, ...]
+    place: Place = field(default=Place(), compare=False)
+
+    @property
+    def truncated_name(self) -> str:
+        """The column that says whether a member has more rows than the limit."""
+        return f"{self.name}_truncated"
+
+    @property
+    def fields(self) -> tuple[tuple[str, Attribute], ...]:
+        """The structs' fields, key first, each attribute once: `product.category` is field `product_category`."""
+        attributes = dict.fromkeys((*self.key, *self.attributes))
+        return tuple((attribute.name.replace(".", "_"), attribute) for attribute in attributes)
+
+
 SegmentType = Literal["dynamic", "static"]
 
 
@@ -361,4 +386,6 @@ class Segment:
     type: SegmentType
     output_table: str
     steps: tuple[Step, ...]
+    attach: tuple[Attachment, ...]
+    attach_limit: int
     place: Place = field(default=Place(), compare=False)

@@ -11,20 +11,22 @@ from segengine.project.walk import expression_leaves, segment_rules
 
 
 def find_path_issues(segment: Segment, settings: Settings, problems: Problems) -> None:
-    """Report rules whose rows multiply, and rules that profiles without rows may be lost to."""
+    """Report rows that multiply, and rules that profiles without rows may be lost to."""
     problems.subject = f'segment "{segment.name}"'
     for rule in segment_rules(segment.steps):
         if isinstance(rule, RowsRule):
-            tell_of_joined_rows(rule.path, settings, rule.place, problems)
+            _tell_of_joined_rows(rule.path, "Counts and sums are over joined rows.", settings, rule.place, problems)
             _tell_of_profiles_without_rows(rule, problems)
+    for attachment in segment.attach:
+        _tell_of_joined_rows(attachment.path, "Each is a struct of its own.", settings, attachment.place, problems)
 
 
-def tell_of_joined_rows(path: Path, settings: Settings, place: Place, problems: Problems) -> None:
+def _tell_of_joined_rows(path: Path, hint: str, settings: Settings, place: Place, problems: Problems) -> None:
     """Say what a row is where a path leads from one to many."""
     if path.multiplies:
         key = ", ".join(row_key(settings, path))
         message = f"the path {path.via} leads from one to many: a row is one joined row, its key is {key}."
-        problems.add(place, "SEG226", message, "Counts and sums are over joined rows.", Level.INFORMATION)
+        problems.add(place, "SEG226", message, hint, Level.INFORMATION)
 
 
 def _tell_of_profiles_without_rows(rule: RowsRule, problems: Problems) -> None:

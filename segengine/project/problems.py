@@ -38,6 +38,7 @@ CODES = {
     "SEG225": "aggregate",
     "SEG226": "joined-rows",
     "SEG227": "profiles-without-rows",
+    "SEG228": "attach",
     "SEG301": "empty-rule",
     "SEG302": "contradiction",
     "SEG303": "always-true",
@@ -53,7 +54,7 @@ CODES = {
 # Words of the language that later versions know; each leaves this list when its meaning arrives.
 LATER = frozenset(
     {
-        *("attach", "attach_limit", "refresh", "publish_if", "exempt_from_deactivation"),
+        *("refresh", "publish_if", "exempt_from_deactivation"),
         *("within_last", "within_next", "to_date", "anniversary_within_next", "rolling"),
         *("month_of", "weekday_of", "day_of_month", "hour_of", "year_of"),
         *("measure", "expansion", "suggestion", "insight", "export"),

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from segengine.errors import Place
 from segengine.project.aggregates import find_aggregate
+from segengine.project.attachments import read_attach_limit, read_attachments
 from segengine.project.conditions import ExpressionReader
 from segengine.project.model import (
     AggregateFunction,
@@ -44,6 +45,8 @@ SEGMENT_FIELDS = (
     "output_table",
     "where",
     "rules",
+    "attach",
+    "attach_limit",
 )
 AGGREGATES = tuple(AggregateFunction)
 RULE_FIELDS = ("over", "via", "rows", "among", "where", "rules", *AGGREGATES)
@@ -88,6 +91,9 @@ def resolve_segment(definition: Definition, context: Context, problems: Problems
     types: tuple[SegmentType, ...] = ("dynamic", "static")
     chosen = problems.choice(fields.get("type"), "type", types)
     steps = _SegmentReader(context, audience, problems).read(fields)
+    profile_table = context.settings.audiences[audience].table
+    attach = read_attachments(fields, profile_table, context.settings, context.schema, problems)
+    attach_limit = read_attach_limit(fields, problems)
     output_table = _output_table(definition, problems)
     if steps is None or problems.error_count > before:
         return None
@@ -100,6 +106,8 @@ def resolve_segment(definition: Definition, context: Context, problems: Problems
         type=next((known for known in types if known == chosen), "dynamic"),
         output_table=output_table,
         steps=steps,
+        attach=attach,
+        attach_limit=attach_limit,
         place=fields.place,
     )
 

@@ -92,6 +92,12 @@ WRONG_EVERYWHERE = [
     "{kind: segment, name: A, rules: [{over: purchases, via: [{back: store}]}]}",
     "{kind: segment, name: A, rules: [{over: purchases, via: [{back: customers.home_store, forth: x}]}]}",
     "{kind: segment, name: A, rules: [{over: purchases, via: []}]}",
+    "{kind: segment, name: A, where: everyone, attach: []}",
+    "{kind: segment, name: A, where: everyone, attach: [amount]}",
+    "{kind: segment, name: A, where: everyone, attach: {over: purchases}}",
+    "{kind: segment, name: A, where: everyone, attach: {over: purchases, columns: [amount], as: bought}}",
+    "{kind: segment, name: A, where: everyone, attach_limit: 5}",
+    "{kind: segment, name: A, where: everyone, attach: purchases.amount, attach_limit: 0}",
 ]
 WRONG_IN_THE_SHOP = [
     "{kind: segment, name: A, audience: shop, where: everyone}",
@@ -111,6 +117,7 @@ WRONG_IN_THE_SHOP = [
     "{kind: segment, name: A, rules: [{over: purchases, where: {state: Texas}}]}",
     "{kind: segment, name: A, rules: [{over: reviews, via: [autor], where: {stars: 1}}]}",
     "{kind: segment, name: A, rules: [{over: purchases, via: [store, {back: customers.home_shop}]}]}",
+    "{kind: segment, name: A, where: everyone, attach: {over: purchase, columns: amount}}",
 ]
 
 
@@ -143,6 +150,19 @@ def test_paths_from_one_to_many_are_taken(
         "{over: purchases, via: [customer, churn, customer]}",
     ):
         document = yaml.load(f"{{kind: segment, name: A, rules: [{rule}]}}", EditorLoader)  # noqa: S506 - a safe loader
+        shop.validate(document)
+        generic.validate(document)
+
+
+def test_what_can_be_attached(shop: jsonschema.Draft202012Validator, generic: jsonschema.Draft202012Validator) -> None:
+    for attach in (
+        "purchases.amount",
+        "[purchases.amount, purchases.product.category], attach_limit: 50",
+        "[{over: reviews, via: [author], columns: [stars, reader.state], name: written}], attach_limit: '50'",
+        "{over: purchases, via: [store, {back: customers.home_store}], columns: amount}",
+    ):
+        text = f"{{kind: segment, name: A, where: everyone, attach: {attach}}}"
+        document = yaml.load(text, EditorLoader)  # noqa: S506 - a safe loader
         shop.validate(document)
         generic.validate(document)
 

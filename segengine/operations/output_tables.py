@@ -26,7 +26,7 @@ from segengine.project.find import find_segment
 from segengine.project.model import Segment
 from segengine.store.profile_keys import read_profile_keys
 from segengine.store.runs import History, SegmentRun
-from segengine.store.snapshots import load_bitmaps
+from segengine.store.snapshots import read_bitmaps
 from segengine.store.warehouse import make_frame
 
 if TYPE_CHECKING:
@@ -73,7 +73,8 @@ class _OutputTable:
         snapshot = find_snapshot(self.history, self.segment)
         audience = self.project.settings.audiences[self.segment.audience]
         keys = read_profile_keys(self.project.warehouse, audience.name, self.history.run_ids)
-        members = select_members(keys, load_bitmaps(self.project.warehouse, snapshot))
+        bits = read_bitmaps(self.project.warehouse, snapshot.snapshot_run_id, self.segment.id)
+        members = select_members(keys, bits)
         pinned = self._as_in_the_run(snapshot) if self.segment.attach else None
         if pinned is None:
             self._write(members, snapshot, self._as_it_is_now() if self.segment.attach else None)

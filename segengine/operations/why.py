@@ -19,7 +19,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from segengine.engine.failures import engine_errors
-from segengine.engine.joins import BUCKET, ScanRows
+from segengine.engine.joins import ScanRows
 from segengine.engine.sources import Sources, pin_versions
 from segengine.errors import ConfigError
 from segengine.kernel.aggregates import ValueReader, make_accumulator, make_groups
@@ -51,7 +51,7 @@ from segengine.project.model import (
     Step,
 )
 from segengine.project.outline import OutlineItem, outline_segment
-from segengine.project.paths import find_attribute
+from segengine.project.paths import find_attribute, row_key
 from segengine.project.types import EPOCH, EPOCH_DAY, AttributeType, Family
 from segengine.project.values import Constant
 from segengine.project.walk import expression_leaves, rule_expressions, segment_rules
@@ -162,8 +162,9 @@ class _ProfileReader:
 
     def key_attributes(self, path: Path | None) -> list[Attribute]:
         """Return the attributes that name a row of a path."""
-        table = self.project.settings.tables[path.over if path else self._profile_table]
-        found = [find_attribute(self.project.settings, self.schema, table.name, name) for name in table.key]
+        settings, base = self.project.settings, path or self._profile_table
+        names = row_key(settings, path) if path else settings.tables[self._profile_table].key
+        found = [find_attribute(settings, self.schema, base, name) for name in names]
         return [attribute for attribute in found if isinstance(attribute, Attribute)]
 
     def _scan(self, path: Path | None) -> Scan:
@@ -181,15 +182,13 @@ class _ProfileReader:
 
     def rows(self, path: Path | None) -> pa.Table:
         """Return the profile's rows on a path (None: its own row)."""
-        from pyspark.sql import functions as F
-
         if path not in self._tables:
             key = [{"profile_id": self.profile_id, "profile_key": 1}]
             keys = make_frame(self.project.session, "profile_id string, profile_key bigint", key)
             scan = self._scan(path)
-            frame = ScanRows(scan, self.project.settings, self.schema).frame(self._sources, keys)
+            frame = ScanRows(scan, self.project.settings, self.schema).rows_of(self._sources, keys)
             with engine_errors(f"reading the rows of {scan.name} for one profile"):
-                found = frame.where(F.col(KEY).isNotNull()).drop(KEY, BUCKET).toArrow()
+                found = frame.drop(KEY).toArrow()
             self._tables[path] = found.combine_chunks()
         return self._tables[path]
 

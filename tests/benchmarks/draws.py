@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from datetime import date, timedelta
 
 from .data import CATEGORIES, CHANNELS, OCCUPATIONS, PRODUCT_COUNT, STATES
-from .segments import COMPARISONS, BenchmarkSegment, Group, Joiner, Quantifier, Rule, Spec
+from .segments import COMPARISONS, Aggregate, BenchmarkSegment, Group, Joiner, Quantifier, Rule, Spec
 
 
 def make_segments(count: int, quantified: float = 0.33, seed: int = 11) -> list[BenchmarkSegment]:
@@ -15,7 +15,7 @@ def make_segments(count: int, quantified: float = 0.33, seed: int = 11) -> list[
 
     Args:
         count: How many.
-        quantified: The share of rules on rows that are not simply "any row", in 0..1.
+        quantified: The share of rules on rows that count or aggregate instead of asking for "any row", in 0..1.
         seed: Of the draw.
     """
     return [_Draw(random.Random(f"{seed}/{place}"), quantified).segment(f"s{place:04}") for place in range(count)]
@@ -40,7 +40,15 @@ class _Draw:
         where = self._group(self._row_spec)
         if pick.random() >= self._quantified:
             return Rule(where, "any")
-        quantifiers: tuple[Quantifier, ...] = ("none", "all", "at_least", "at_most", "exactly")
+        quantifiers: tuple[Quantifier, ...] = (
+            "none",
+            "all",
+            "at_least",
+            "at_most",
+            "exactly",
+            "aggregate",
+            "aggregate",
+        )
         quantifier = pick.choice(quantifiers)
         timeless = tuple(spec for spec in where.specs if spec.column != "purchased_at")
         among = Group("all", (self._period(),)) if timeless and (quantifier == "all" or pick.random() < 0.3) else None
@@ -48,7 +56,20 @@ class _Draw:
             where = Group(where.join, timeless)
         if quantifier == "all":
             where = Group("any", (*where.specs, self._price_at_most()))
+        if quantifier == "aggregate":
+            return Rule(where, quantifier, 0, among, self._aggregate())
         return Rule(where, quantifier, pick.randint(1, 4) + (quantifier == "at_least"), among)
+
+    def _aggregate(self) -> Aggregate:
+        pick = self._random
+        return pick.choice(
+            (
+                Aggregate("sum", "total_price", pick.randint(1, 30) * 50),
+                Aggregate("average", "total_price", pick.randint(2, 40) * 10),
+                Aggregate("max", "quantity", pick.randint(2, 4)),
+                Aggregate("count_unique", "product_id", pick.randint(2, 5)),
+            )
+        )
 
     def _group(self, draw: Callable[[], Spec]) -> Group:
         pick = self._random

@@ -16,7 +16,7 @@ from typing import Literal
 import yaml
 
 Joiner = Literal["union", "intersect", "except"]
-Quantifier = Literal["any", "none", "all", "at_least", "at_most", "exactly"]
+Quantifier = Literal["any", "none", "all", "at_least", "at_most", "exactly", "aggregate"]
 Kind = Literal["text", "number", "float", "date", "timestamp", "boolean"]
 Value = str | int | float | date
 
@@ -169,20 +169,44 @@ class Group:
 
 
 @dataclass(frozen=True)
+class Aggregate:
+    """A lower bound on an aggregate over the rows a rule looks for; no rows do not reach it."""
+
+    function: Literal["sum", "average", "max", "count_unique"]
+    column: str
+    least: int
+
+    def definition(self) -> dict[str, object]:
+        """Return the aggregate as segengine reads it."""
+        return {self.function: {self.column: {"at_least": str(self.least)}}}
+
+    def sql(self, rows: str = "") -> str:
+        """Return the test as SQL; `rows`: a FILTER clause for each aggregate."""
+        if self.function == "average":  # without a division: averages of decimals are floats in some engines
+            return f"sum({self.column}){rows} >= {self.least} * count({self.column}){rows}"
+        if self.function == "count_unique":
+            return f"count(distinct nullif({self.column}, '')){rows} >= {self.least}"
+        return f"{self.function}({self.column}){rows} >= {self.least}"
+
+
+@dataclass(frozen=True)
 class Rule:
-    """A rule on the profile (`quantifier` None) or on its purchases."""
+    """A rule on the profile (`quantifier` None) or on its purchases; `aggregated`: what `aggregate` asks of them."""
 
     where: Group
     quantifier: Quantifier | None = None
     count: int = 0
     among: Group | None = None
+    aggregated: Aggregate | None = None
 
     def definition(self) -> dict[str, object]:
         """Return the rule as segengine reads it."""
         if self.quantifier is None:
             return {"where": self.where.definition()}
         written: dict[str, object] = {"over": "purchases", "where": self.where.definition()}
-        if self.quantifier in ("none", "all"):
+        if self.aggregated is not None:
+            written |= self.aggregated.definition()
+        elif self.quantifier in ("none", "all"):
             written["rows"] = self.quantifier
         elif self.quantifier != "any":
             written["rows"] = {self.quantifier: self.count}
@@ -216,6 +240,8 @@ class Rule:
             return f"select customer_id from customers where {self.where.sql()}"
         hits = f"select customer_id from {self.rows()} where {self.condition()}"
         grouped = f"{hits} group by customer_id having count(*)"
+        if self.aggregated is not None:
+            return f"{hits} group by customer_id having {self.aggregated.sql()}"
         if self.quantifier == "any":
             return hits
         if self.quantifier == "none":
@@ -232,6 +258,8 @@ class Rule:
 
     def aggregate(self) -> str:
         """Return the rule as an aggregate over all rows of a customer, for one query with all rules."""
+        if self.aggregated is not None:
+            return self.aggregated.sql(f" filter (where {self.condition()})")
         if self.quantifier in ("any", "none"):
             return f"bool_or({self.condition()})"
         if self.quantifier == "all":

@@ -272,14 +272,14 @@ class DistinctCounts:
     def add(self, values: AnyArray, groups: Groups) -> None:
         """Take in numbers of values, shape (groups.count,)."""
         lengths = np.diff(np.append(groups.starts, groups.count))
-        pairs = np.unique((np.repeat(groups.places, lengths) << _ID_BITS) | values)
+        pairs = _distinct((np.repeat(groups.places, lengths) << _ID_BITS) | values)
         self._pairs.append(pairs)
         self._loose += len(pairs)
         if self._loose > 2 * len(self._pairs[0]):
             self._compact()
 
     def _compact(self) -> None:
-        self._pairs = [np.unique(np.concatenate(self._pairs))]
+        self._pairs = [_distinct(np.concatenate(self._pairs))]
         self._loose = 0
 
     def result(self, own: slice) -> Ordinals:
@@ -290,6 +290,12 @@ class DistinctCounts:
         first, last = np.searchsorted(pairs, [own.start << _ID_BITS, own.stop << _ID_BITS])
         places = (pairs[first:last] >> _ID_BITS) - own.start
         return Ordinals(np.bincount(places, minlength=own.stop - own.start).astype(np.int64), None)
+
+
+def _distinct(pairs: Integers) -> Integers:
+    """Return the values sorted, each once; sorting whole numbers is several times faster than `np.unique`'s hashing."""
+    pairs.sort()
+    return pairs[np.concatenate([[True], pairs[1:] != pairs[:-1]])]
 
 
 Accumulator = Sums | Averages | Extremes | DistinctCounts

@@ -131,7 +131,8 @@ class ScanRows:
         for prefix in self._tree:
             if prefix not in look_ups:
                 rows = self._join(rows, sources, self._tree[prefix[:-1]], self._tree[prefix])
-        rows = rows.join(profiles, F.col(self._profile_id).cast("string") == profiles["profile_id"])
+        # Few against many, so they stand left: the embedded engine keeps that side in memory.
+        rows = profiles.join(rows, F.col(self._profile_id).cast("string") == profiles["profile_id"])
         for prefix in look_ups:
             rows = self._join(rows, sources, self._tree[prefix[:-1]], self._tree[prefix])
         return rows.select(KEY, *[F.col(name).alias(f"c{place}") for place, name in enumerate(self._columns)])

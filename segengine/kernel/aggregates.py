@@ -295,7 +295,8 @@ class DistinctCounts:
 def _distinct(pairs: Integers) -> Integers:
     """Return the values sorted, each once; sorting whole numbers is several times faster than `np.unique`'s hashing."""
     pairs.sort()
-    return pairs[np.concatenate([[True], pairs[1:] != pairs[:-1]])]
+    distinct: Integers = pairs[np.concatenate([[True], pairs[1:] != pairs[:-1]])]
+    return distinct
 
 
 Accumulator = Sums | Averages | Extremes | DistinctCounts

@@ -10,7 +10,7 @@ from segengine.errors import Place
 from segengine.project.model import Attachment, Attribute, Path, Schema, Settings
 from segengine.project.names import is_table_name
 from segengine.project.nodes import Fields, Items, Node, Scalar
-from segengine.project.paths import find_attribute, find_path, row_key
+from segengine.project.paths import Unresolved, ViaStep, find_attribute, find_path, row_key
 from segengine.project.problems import Problems, show_node
 from segengine.project.via import read_path
 
@@ -77,6 +77,9 @@ class _AttachReader:
         self._schema = schema
         self._problems = problems
 
+    def _find_path(self, over: str, via: Sequence[ViaStep]) -> Path | Unresolved:
+        return find_path(self._settings, over, self._profile_table, via)
+
     def read(self, node: Node) -> Attachment | None:
         if isinstance(node, Fields):
             item = self._named(node)
@@ -93,7 +96,7 @@ class _AttachReader:
             message = f'"{text}" is an attribute of the profile; what is attached are rows of related tables.'
             self._problems.add(place, "SEG228", message)
             return None
-        path = find_path(self._settings, table, self._profile_table)
+        path = self._find_path(table, ())
         if isinstance(path, Path):
             return _Item(path, ((column, place),), table, place)
         hint = path.hint
@@ -105,7 +108,7 @@ class _AttachReader:
     def _named(self, fields: Fields) -> _Item | None:
         before = self._problems.error_count
         self._problems.fields(fields, "`attach`", ATTACH_FIELDS)
-        path = read_path(fields, self._profile_table, self._settings, self._problems) if fields.get("over") else None
+        path = read_path(fields, self._find_path, self._problems) if fields.get("over") else None
         columns = fields.get("columns")
         for name in ("over", "columns"):
             if fields.get(name) is None:

@@ -79,14 +79,18 @@ def hash_segments(
 
 def canonical_form(segment: Segment, settings: Settings) -> Json:
     """Return what decides a segment's members as one JSON value."""
-    table = settings.audiences[segment.audience].table
-    return {
+    audience = settings.audiences[segment.audience]
+    table = settings.tables[audience.table]
+    form: dict[str, Json] = {
         "semantics": SEMANTICS_VERSION,
         "zone": settings.time_zone,
         "audience": segment.audience,
-        "profiles": [table, settings.tables[table].location, *settings.tables[table].key],
+        "profiles": [table.name, table.location, *table.key],
         "steps": [_step(step, settings) for step in segment.steps],
     }
+    if audience.account:
+        form["account"] = _hop(Hop(audience.account.relationship), settings)
+    return form
 
 
 def _step(step: Step, settings: Settings) -> Json:

@@ -64,11 +64,20 @@ class Relationship:
 
 
 @dataclass(frozen=True)
+class AccountLink:
+    """The audience a profile's account is of, and the relationship that leads from the profile to it."""
+
+    audience: str
+    relationship: Relationship
+
+
+@dataclass(frozen=True)
 class Audience:
-    """A kind of profile and its table."""
+    """A kind of profile and its table; `account` is there where its profiles belong to those of another audience."""
 
     name: str
     table: str
+    account: AccountLink | None = None
     place: Place = field(default=Place(), compare=False)
 
 
@@ -90,6 +99,11 @@ class Settings:
     def relationships_from(self, table: str) -> list[Relationship]:
         """Return the many-to-one links that start at a table."""
         return [link for link in self.relationships if link.from_table == table]
+
+    def account_of(self, audience: str) -> Audience | None:
+        """Return the audience of the accounts that an audience's profiles belong to, or None."""
+        link = self.audiences[audience].account
+        return self.audiences[link.audience] if link else None
 
     @property
     def is_catalog_warehouse(self) -> bool:
@@ -284,6 +298,11 @@ class Path:
     def multiplies(self) -> bool:
         """Whether one row of `over` may become several."""
         return any(hop.multiplies for hop in self.hops)
+
+    @property
+    def target(self) -> str:
+        """The table at its end: the profiles' own, or that of their accounts."""
+        return self.hops[-1].target
 
 
 @dataclass(frozen=True)

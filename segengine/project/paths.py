@@ -12,7 +12,7 @@ from segengine.project.problems import did_you_mean
 from segengine.project.types import Family
 
 MAX_HOPS = 20
-_MAX_LISTED = 5
+MAX_LISTED = 5
 
 
 @dataclass(frozen=True)
@@ -143,13 +143,13 @@ def find_path(
         return Unresolved("SEG103", f'there is no table "{over}".', did_you_mean(over, settings.tables))
     if via:
         return _named_path(settings, over, profile_table, via)
-    paths = list(islice(find_paths(settings, over, profile_table), _MAX_LISTED + 1))
+    paths = list(islice(find_paths(settings, over, profile_table), MAX_LISTED + 1))
     if not paths:
         message = f'no chain of many-to-one relationships leads from "{over}" to "{profile_table}".'
         return Unresolved("SEG221", message, _way_hint(settings, over, profile_table))
     if len(paths) > 1:
-        ways = "; ".join(path.via for path in paths[:_MAX_LISTED])
-        count = f"more than {_MAX_LISTED}" if len(paths) > _MAX_LISTED else str(len(paths))
+        ways = "; ".join(path.via for path in paths[:MAX_LISTED])
+        count = f"more than {MAX_LISTED}" if len(paths) > MAX_LISTED else str(len(paths))
         message = f'{count} paths lead from "{over}" to "{profile_table}".'
         return Unresolved("SEG222", message, f"Name one with `via`: {ways}.")
     return paths[0]

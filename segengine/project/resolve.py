@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 
 from segengine.errors import Place
 from segengine.project.aggregates import find_aggregate
 from segengine.project.attachments import read_attach_limit, read_attachments
+from segengine.project.audiences import find_rows_path
 from segengine.project.conditions import ExpressionReader
 from segengine.project.model import (
     AggregateFunction,
@@ -204,7 +206,8 @@ class _SegmentReader:
 
     def _rows_rule(self, fields: Fields) -> Rule | None:
         quantifier, count = self._quantifier(fields.get("rows"))
-        path = read_path(fields, self._profile_table, self._context.settings, self._problems)
+        find = partial(find_rows_path, self._context.settings, self._audience)
+        path = read_path(fields, find, self._problems)
         if path is None:
             return None
         before = self._problems.error_count
@@ -277,18 +280,23 @@ class _SegmentReader:
         return reader.read(node, self._segment_id, top=True)
 
     def _segment_id(self, name: str, place: Place) -> str | None:
-        """Return the id of the segment a name or an id means, reporting unknown ones and other audiences."""
+        """Return the id of the segment a name or an id means; it may be one of the profile's account."""
         identity = self._context.segment_ids.get(name)
         if identity is None:
             hint = did_you_mean(name, self._context.segment_ids)
             self._problems.add(place, "SEG403", f'there is no segment "{name}".', hint)
             return None
-        audience = self._context.segment_audiences.get(identity, "")
-        if audience in self._context.settings.audiences and audience != self._audience:
-            message = f'segment "{name}" is of audience "{audience}", this one of "{self._audience}".'
-            self._problems.add(place, "SEG405", message)
-            return None
-        return identity
+        settings, audience = self._context.settings, self._context.segment_audiences.get(identity, "")
+        accounts = settings.account_of(self._audience)
+        if audience in (self._audience, accounts.name if accounts else "") or audience not in settings.audiences:
+            return identity
+        message = f'segment "{name}" is of audience "{audience}", this one of "{self._audience}".'
+        above = settings.account_of(audience)
+        hint = ""
+        if above is not None and above.name == self._audience:
+            hint = f"Judge its rows instead: `over: {settings.audiences[audience].table}`."
+        self._problems.add(place, "SEG405", message, hint)
+        return None
 
 
 def _keys(node: Node) -> list[str]:

@@ -6,7 +6,8 @@ import re
 from pathlib import Path
 
 from segengine.errors import ConfigError, DefinitionError, Place
-from segengine.project.model import Audience, ColumnSetting, Relationship, Settings, Table, TableFormat
+from segengine.project.audiences import read_audiences
+from segengine.project.model import ColumnSetting, Relationship, Settings, Table, TableFormat
 from segengine.project.nodes import Fields, Items, Node, Scalar, read_documents
 from segengine.project.operators import BY_NAME, MODIFIERS
 from segengine.project.problems import Problems, did_you_mean
@@ -100,6 +101,7 @@ def _read_settings(root: Fields, folder: Path, environment: str, problems: Probl
         place = root.key_place("engine")
         problems.add(place, "SEG102", f"engine {engine!r} is none of embedded, spark, sc://host:port.")
     tables = _read_tables(root.get("tables"), problems)
+    relationships = _read_relationships(root.get("relationships"), tables, problems)
     return Settings(
         project=problems.text(root.get("project"), "project") or "",
         root=folder,
@@ -108,8 +110,8 @@ def _read_settings(root: Fields, folder: Path, environment: str, problems: Probl
         definitions=problems.text(root.get("definitions"), "definitions") or "definitions/",
         engine=engine,
         tables=tables,
-        relationships=_read_relationships(root.get("relationships"), tables, problems),
-        audiences=_read_audiences(root.get("audiences"), tables, problems),
+        relationships=relationships,
+        audiences=read_audiences(root.get("audiences"), tables, relationships, problems),
         environment=environment,
     )
 
@@ -282,22 +284,3 @@ def _make_relationship(
     if name in RESERVED:
         problems.add(place, "SEG105", f'a relationship cannot be named "{name}": it is a keyword.', "Give it a `name`.")
     return Relationship(name, table, columns, target, one_to_one, place)
-
-
-def _read_audiences(node: Node | None, tables: dict[str, Table], problems: Problems) -> dict[str, Audience]:
-    audiences: dict[str, Audience] = {}
-    if node is not None and not isinstance(node, Fields):
-        problems.wrong_form(node, "audiences", "a mapping of names to tables")
-        return audiences
-    for key, value in node.entries if node else ():
-        fields = problems.fields(value, f'audience "{key.text}"', ("table",), "SEG101")
-        table = problems.text(fields.get("table"), "table") if fields else None
-        if table is None:
-            problems.add(key.place, "SEG101", f'audience "{key.text}" names no table.')
-        elif table not in tables:
-            problems.add(key.place, "SEG103", f'there is no table "{table}".', did_you_mean(table, tables))
-        elif len(tables[table].key) != 1:
-            problems.add(key.place, "SEG102", f'profile table "{table}" needs a key of one column.')
-        else:
-            audiences[key.text or ""] = Audience(key.text or "", table, key.place)
-    return audiences

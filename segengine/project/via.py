@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from segengine.project.model import Path, Settings
+from collections.abc import Callable, Sequence
+
+from segengine.project.model import Path
 from segengine.project.nodes import Fields, Items, Node, Scalar
-from segengine.project.paths import Unresolved, ViaStep, find_path
+from segengine.project.paths import Unresolved, ViaStep
 from segengine.project.problems import Problems
 
+FindPath = Callable[[str, Sequence[ViaStep]], Path | Unresolved]
 
-def read_path(fields: Fields, profile_table: str, settings: Settings, problems: Problems) -> Path | None:
+
+def read_path(fields: Fields, find_path: FindPath, problems: Problems) -> Path | None:
     """Return the path that `over` and `via` name, or None where they have errors (which are reported)."""
     over = problems.text(fields.get("over"), "over")
     via = _read_via(fields.get("via"), problems)
     if over is None or via is None:
         return None
-    path = find_path(settings, over, profile_table, via)
+    path = find_path(over, via)
     if isinstance(path, Unresolved):
         problems.add(path.place or fields.key_place("over"), path.code, path.message, path.hint)
         return None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -139,8 +139,8 @@ class Published:
                 members += [ids[int(key)] for key in places]
         return sorted(members)
 
-    def members(self, audience: str = "customer") -> dict[str, list[str]]:
-        """Return the members of every segment's current snapshot, sorted."""
+    def members(self, audience: str = "customer", only: Collection[str] | None = None) -> dict[str, list[str]]:
+        """Return the members of the current snapshots of all segments, or of some, sorted; all of one audience."""
         current: dict[str, dict[str, Any]] = {}
         for row in self.segment_runs:
             before = current.get(row["segment_id"])
@@ -149,6 +149,7 @@ class Published:
         return {
             segment_id: self.members_of_run(segment_id, row["snapshot_run_id"], audience)
             for segment_id, row in current.items()
+            if only is None or segment_id in only
         }
 
 

@@ -232,6 +232,11 @@ def _show_explanation(explanation: AudienceExplanation) -> None:
         click.echo(f"\n{scan.name}:")
         for answer in scan.answers:
             click.echo(f"  {answer}")
-    click.echo(f"\norder: {', '.join(explanation.order)}")
+    carried = {"judged here for other audiences": explanation.questions, "carried over": explanation.carried}
+    for title, lines in carried.items():
+        if lines:
+            click.echo("\n".join((f"\n{title}:", *(f"  {line}" for line in lines))))
+    if explanation.order:
+        click.echo(f"\norder: {', '.join(explanation.order)}")
     if explanation.stored_parents:
         click.echo(f"parents read from their current snapshots: {', '.join(explanation.stored_parents)}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,9 +11,11 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from segengine.engine.joins import BUCKET, ScanRows
+from segengine.engine.parts import CARRIED, FACTS_BUCKET, PARTS, BatchFunction, bits_part, facts_part
 from segengine.engine.sources import Sources
 from segengine.errors import DATA_CONTRACT, coded_failure
 from segengine.kernel.bitmaps import BITMAP_BYTES, Words, count_bits
+from segengine.kernel.carry import join_carried
 from segengine.kernel.formulas import evaluate_formulas
 from segengine.kernel.program import compile_scan
 from segengine.kernel.scan import BadColumnError, ScanKernel
@@ -24,14 +26,6 @@ from segengine.project.model import Schema
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
-BatchFunction = Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]
-
-# What travels to the formulas: the bitmaps of a scan (`source` its number), members of stored snapshots (`source`
-# their key), or the facts of a scan's task (JSON).
-_PARTS = "bucket int, source string, bits binary, facts string"
-_PARTS_ARROW = pa.schema(
-    [("bucket", pa.int32()), ("source", pa.string()), ("bits", pa.binary()), ("facts", pa.string())]
-)
 RESULTS = (
     "segment_id string, bucket int, members binary, member_count int, entered_count int, left_count int, facts string"
 )
@@ -46,7 +40,6 @@ _RESULTS_ARROW = pa.schema(
         ("facts", pa.string()),
     ]
 )
-FACTS_BUCKET = 0  # buckets of profiles count from 1
 _ROWS_A_BATCH = 2_048  # of 4 KiB each
 _NODES_AT_ONCE = 256
 
@@ -60,6 +53,7 @@ def evaluate_plan(
     parents: Sequence[str],
     previous: Mapping[str, str],
     partitions: int,
+    carried: DataFrame | None = None,
 ) -> DataFrame:
     """Return the members of every segment by bucket.
 
@@ -72,6 +66,7 @@ def evaluate_plan(
         parents: The `source` of each stored parent, in the order of `plan.stored`.
         previous: The `source` of each segment's preceding snapshot, by segment id.
         partitions: Number of tasks after each exchange by bucket.
+        carried: The parts of `carry_over` for `plan.carried`, where there is any.
 
     Returns:
         One row per segment and bucket that has members now or had some before, and rows with `segment_id` ''
@@ -80,12 +75,14 @@ def evaluate_plan(
     parts = None
     for number, scan in enumerate(plan.scans):
         rows = ScanRows(scan, sources.settings, schema).frame(sources, keys)
-        part = rows.repartition(partitions, BUCKET).mapInArrow(make_scan_function(scan, number), _PARTS)
+        part = rows.repartition(partitions, BUCKET).mapInArrow(make_scan_function(scan, number), PARTS)
         parts = part if parts is None else parts.unionByName(part)
     if parts is None:
         raise ValueError("a plan has at least the profile scan")
     if snapshots is not None:
         parts = parts.unionByName(snapshots.selectExpr("bucket", "source", "bits", "cast(null as string) as facts"))
+    if carried is not None:
+        parts = parts.unionByName(carried)
     counted = sorted({node for lines in plan.outlines.values() for line in lines for node in line if node is not None})
     function = make_formula_function(plan, list(parents), dict(previous), counted)
     return parts.repartition(partitions, BUCKET).mapInArrow(function, RESULTS)
@@ -110,20 +107,11 @@ def make_scan_function(scan: Scan, number: int) -> BatchFunction:
         if not kernel.row_count:
             return
         for bucket, blob in kernel.bitmaps():
-            yield _parts(bucket, str(number), blob, None)
-        facts = {
-            "scan": scan.name,
-            "rows": kernel.row_count if scan.is_first_pass else 0,
-            "orphans": kernel.orphan_count if scan.is_first_pass else 0,
-            "invalid": kernel.invalid_counts(),
-        }
-        yield _parts(FACTS_BUCKET, str(number), None, json.dumps(facts))
+            yield bits_part(bucket, str(number), blob)
+        counts = (kernel.row_count, kernel.orphan_count) if scan.is_first_pass else (0, 0)
+        yield facts_part(scan.name, *counts, kernel.invalid_counts())
 
     return accumulate
-
-
-def _parts(bucket: int, source: str, bits: bytes | None, facts: str | None) -> pa.RecordBatch:
-    return pa.record_batch([[bucket], [source], [bits], [facts]], schema=_PARTS_ARROW)
 
 
 def make_formula_function(
@@ -134,15 +122,19 @@ def make_formula_function(
     It also counts the profiles of the nodes in `counted`, over all of its buckets.
     """
     audience, nodes, members = plan.audience, plan.nodes, dict(plan.members)
+    first_carried, carried_count = len(plan.stored), len(plan.carried)
     parent_places = {source: place for place, source in enumerate(parents)}
 
     def evaluate(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         buckets: dict[int, dict[str, pa.Buffer]] = {}
+        carried: dict[int, list[pa.Buffer]] = {}
         for batch in batches:
             numbers, sources, bits, facts = batch.columns
             for row, (bucket, source) in enumerate(zip(numbers.to_pylist(), sources.to_pylist(), strict=True)):
                 if bucket == FACTS_BUCKET:
                     yield _facts(facts[row].as_py())
+                elif source == CARRIED:
+                    carried.setdefault(bucket, []).append(bits[row].as_buffer())
                 else:
                     buckets.setdefault(bucket, {})[source] = bits[row].as_buffer()
         results = _Results()
@@ -150,6 +142,8 @@ def make_formula_function(
         for bucket, found in sorted(buckets.items()):
             scans = {int(source): blob for source, blob in found.items() if source.isdecimal()}
             stored = {place: found[source] for source, place in parent_places.items() if source in found}
+            if bucket in carried:
+                stored |= dict(enumerate(join_carried(carried[bucket], carried_count), start=first_carried))
             bitmaps = evaluate_formulas(nodes, scans, stored)
             for segment_id, node in members.items():
                 results.add(segment_id, bucket, bitmaps[node], found.get(previous.get(segment_id, "")))

@@ -111,8 +111,7 @@ class ScanRows:
         how = "left" if self._scan.path else "inner"
         joined = rows.join(keys, rows["row_profile_id"] == keys["profile_id"], how)
         names = [f"c{place}" for place in range(len(attributes))]
-        bucket = (F.shiftright(F.col(KEY) - 1, _SHIFT) + 1).cast("int")
-        return joined.select(KEY, bucket.alias(BUCKET), *names)
+        return joined.select(KEY, bucket_of(KEY).alias(BUCKET), *names)
 
     def rows_of(self, sources: Sources, profiles: DataFrame) -> DataFrame:
         """Return the rows of some profiles alone: `profile_key` and one column per attribute.
@@ -184,6 +183,13 @@ class ScanRows:
                 if literal is not None:
                     filters.append(column(name) >= F.lit(literal) if is_low else column(name) < F.lit(literal))
         return filters
+
+
+def bucket_of(key: str) -> Column:
+    """Return the bucket of a column of profile keys; NULL where the key is."""
+    from pyspark.sql import functions as F
+
+    return (F.shiftright(F.col(key) - 1, _SHIFT) + 1).cast("int")
 
 
 def _time_literal(bound: Ordinal | None, stored: str) -> object | None:

@@ -7,21 +7,33 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from segengine.engine.accounts import account_columns, carry_over
 from segengine.engine.attachments import attachment_scan
 from segengine.engine.evaluate import evaluate_plan
 from segengine.engine.joins import ScanRows, stored_name
 from segengine.engine.sources import Sources, check_against_lock, column, pin_versions
 from segengine.engine.uniqueness import check_unique_keys
 from segengine.operations.context import OpenProject
-from segengine.plan.refresh import AudiencePlan, plan_audience
+from segengine.plan.audiences import is_hidden, plan_run
+from segengine.plan.refresh import AudiencePlan
 from segengine.plan.scans import BUCKET_SIZE, LIVE_BUCKETS, Scan
 from segengine.project.catalogue import Catalogue
 from segengine.project.model import Segment
 from segengine.store.profile_keys import add_profile_keys, check_profile_ids, read_profile_keys
 from segengine.store.runs import History
-from segengine.store.snapshots import SegmentCounts, read_counts, read_members, snapshot_source, write_snapshots
+from segengine.store.snapshots import (
+    SegmentCounts,
+    SnapshotKey,
+    read_counts,
+    read_members,
+    snapshot_of,
+    write_snapshots,
+)
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
 
 Progress = Callable[[str], None]
 OutlineCounts = list[list[int | None]]  # for each line of an outline: its profiles, and the running total's
@@ -57,6 +69,8 @@ class Evaluation:
     profile_counts: dict[str, int] = field(default_factory=dict)
     scans: list[ScanFacts] = field(default_factory=list)
     outline_counts: dict[str, OutlineCounts] = field(default_factory=dict)
+    _keys: dict[str, DataFrame] = field(default_factory=dict)
+    _written: set[str] = field(default_factory=set)
 
     def evaluate(self, due: Mapping[str, Segment]) -> dict[str, SegmentCounts]:
         """Write the snapshots of segments under the run's id and return their counts.
@@ -65,10 +79,9 @@ class Evaluation:
             DataContractError: A source is not as the project says.
             RunError: The engine failed.
         """
-        audiences = dict.fromkeys(segment.audience for segment in due.values())
-        plans = [self._plan(audience, due) for audience in audiences]
+        plans = plan_run(due, self.catalogue.segments, self.project.settings)
         attached = [attachment_scan(segment.audience, item) for segment in due.values() for item in segment.attach]
-        self._check_sources([*(scan for plan in plans for scan in plan.scans), *attached])
+        self._check_sources(plans, [*(scan for plan in plans for scan in plan.scans), *attached])
         for plan in plans:
             self._run_plan(plan)
         counts, facts = read_counts(self.project.warehouse, self.run_id)
@@ -77,12 +90,7 @@ class Evaluation:
         self.outline_counts = _sum_outlines(plans, [task for task in tasks if "nodes" in task])
         return {segment_id: counts.get(segment_id, SegmentCounts()) for segment_id in due}
 
-    def _plan(self, audience: str, due: Mapping[str, Segment]) -> AudiencePlan:
-        own = {segment_id: segment for segment_id, segment in due.items() if segment.audience == audience}
-        parents = {parent for segment_id in own for parent in self.catalogue.parents(segment_id)}
-        return plan_audience(audience, own, sorted(parents - set(own)), self.project.settings)
-
-    def _check_sources(self, scans: Sequence[Scan]) -> None:
+    def _check_sources(self, plans: Sequence[AudiencePlan], scans: Sequence[Scan]) -> None:
         """Pin every source and check it against the lock and its keys, before anything is written."""
         settings, schema, session = self.project.settings, self.catalogue.schema, self.project.session
         used: dict[str, set[str]] = {}
@@ -92,6 +100,14 @@ class Evaluation:
             keys |= rows.unique_keys()
             for table, name in rows.used_columns():
                 used.setdefault(table, set()).add(name)
+        for plan in plans:
+            contacts, accounts = settings.audiences[plan.audience], settings.account_of(plan.audience)
+            if plan.carried and accounts:
+                account_table = settings.tables[accounts.table]
+                account_key = stored_name(account_table, account_table.key[0])
+                used.setdefault(contacts.table, set()).update(account_columns(settings, contacts))
+                used.setdefault(accounts.table, set()).add(account_key)
+                keys.add((accounts.table, (account_key,)))
         self.progress(f"checking {len(used)} source table(s)")
         self.versions = pin_versions(session, settings, set(used))
         check_against_lock(session, settings, schema, used, self.versions)
@@ -101,42 +117,81 @@ class Evaluation:
         return Sources(self.project.session, self.project.settings, self.versions, self.cut_off)
 
     def _run_plan(self, plan: AudiencePlan) -> None:
-        from pyspark.sql import functions as F
-
-        warehouse, settings, sources = self.project.warehouse, self.project.settings, self._sources()
-        table = settings.tables[settings.audiences[plan.audience].table]
-        key = stored_name(table, table.key[0])
-        ids = sources.read(table.name).select(column(key).cast("string").alias("profile_id"))
-        profile_count = check_profile_ids(ids, table.name, key)
-        last_key = self.last_keys.get(plan.audience, 0)
-        known = read_profile_keys(warehouse, plan.audience, self.history.run_ids) if last_key else None
-        new_last_key = add_profile_keys(warehouse, plan.audience, ids, known, self.run_id, last_key)
-        self.last_keys[plan.audience] = new_last_key
-        self.profile_counts[plan.audience] = profile_count
-        run_ids = [*self.history.run_ids, self.run_id]
-        keys = read_profile_keys(warehouse, plan.audience, run_ids)
-        if new_last_key != profile_count:  # some profiles are gone: their rows must not count as reaching a profile
-            keys = keys.join(ids.where(F.col("profile_id") != ""), "profile_id", "left_semi")
-        new_count = new_last_key - last_key
-        row_scans = len(plan.scans) - 1
+        warehouse = self.project.warehouse
+        before = self.last_keys.get(plan.audience, 0)
+        keys = self._give_keys(plan.audience)
+        profile_count, last_key = self.profile_counts[plan.audience], self.last_keys[plan.audience]
+        hidden_count = sum(map(is_hidden, plan.members))
+        asked = f" and {hidden_count} rule(s) for other audiences" if hidden_count else ""
         self.progress(
-            f"evaluating {len(plan.members)} segment(s) on {profile_count:,} profiles ({new_count:,} new), "
-            f"{row_scans} table(s) of rows"
+            f"evaluating {len(plan.members) - hidden_count} segment(s){asked} on {profile_count:,} profiles "
+            f"({last_key - before:,} new), {len(plan.scans) - 1} table(s) of rows"
         )
-        parents = [self.history.current(parent) for parent in plan.stored]
-        before = {segment_id: self.history.preceding(segment_id, self.as_of) for segment_id in plan.members}
-        stored = [run for run in (*parents, *before.values()) if run is not None]
+        parents = [self._snapshot(parent) for parent in plan.stored]
+        preceding = {segment_id: self.history.preceding(segment_id, self.as_of) for segment_id in plan.members}
+        previous = {segment_id: snapshot_of(run) for segment_id, run in preceding.items() if run is not None}
         results = evaluate_plan(
             plan,
-            sources,
+            self._sources(),
             self.catalogue.schema,
             keys,
-            read_members(warehouse, stored),
-            [snapshot_source(run) for run in parents if run is not None],
-            {segment_id: snapshot_source(run) for segment_id, run in before.items() if run is not None},
-            self._partitions(new_last_key),
+            read_members(warehouse, [*parents, *previous.values()]),
+            [parent.source for parent in parents],
+            {segment_id: snapshot.source for segment_id, snapshot in previous.items()},
+            self._partitions(last_key),
+            self._carry(plan, keys),
         )
         write_snapshots(warehouse, self.run_id, results)
+        self._written |= set(plan.members)
+
+    def _give_keys(self, audience: str) -> DataFrame:
+        """Return `profile_id`, `profile_key` of the audience's profiles, after giving keys to new ones."""
+        if audience in self._keys:
+            return self._keys[audience]
+        from pyspark.sql import functions as F
+
+        warehouse, settings = self.project.warehouse, self.project.settings
+        table = settings.tables[settings.audiences[audience].table]
+        key = stored_name(table, table.key[0])
+        ids = self._sources().read(table.name).select(column(key).cast("string").alias("profile_id"))
+        profile_count = check_profile_ids(ids, table.name, key)
+        last_key = self.last_keys.get(audience, 0)
+        known = read_profile_keys(warehouse, audience, self.history.run_ids) if last_key else None
+        new_last_key = add_profile_keys(warehouse, audience, ids, known, self.run_id, last_key)
+        keys = read_profile_keys(warehouse, audience, [*self.history.run_ids, self.run_id])
+        if new_last_key != profile_count:  # some profiles are gone: their rows must not count as reaching a profile
+            keys = keys.join(ids.where(F.col("profile_id") != ""), "profile_id", "left_semi")
+        self.profile_counts[audience] = profile_count
+        self.last_keys[audience] = new_last_key
+        self._keys[audience] = keys
+        return keys
+
+    def _carry(self, plan: AudiencePlan, keys: DataFrame) -> DataFrame | None:
+        """Return what the plan's segments ask of their profiles' accounts, as parts for the profiles' buckets."""
+        settings = self.project.settings
+        accounts = settings.account_of(plan.audience)
+        carried = [self._snapshot(segment_id) for segment_id in plan.carried]
+        members = read_members(self.project.warehouse, carried)
+        if accounts is None or members is None:
+            return None
+        return carry_over(
+            self._sources(),
+            settings.audiences[plan.audience],
+            keys,
+            self._give_keys(accounts.name),
+            members,
+            [snapshot.source for snapshot in carried],
+            self._partitions(self.last_keys[accounts.name]),
+        )
+
+    def _snapshot(self, segment_id: str) -> SnapshotKey:
+        """Return the snapshot with which a parent feeds: of this run where it is in it, else the current one."""
+        if segment_id in self._written:
+            return SnapshotKey(self.run_id, segment_id)
+        current = self.history.current(segment_id)
+        if current is None:
+            raise LookupError(f"{segment_id} has no snapshot to feed others")
+        return snapshot_of(current)
 
     def _partitions(self, last_key: int) -> int:
         """Return how many tasks share the buckets.

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from segengine.errors import ConfigError
+from segengine.plan.audiences import plan_run
 from segengine.plan.explain import AudienceExplanation, explain_audience
-from segengine.plan.refresh import plan_audience
 from segengine.project.catalogue import load_catalogue
 from segengine.project.find import find_segment
-from segengine.project.model import Settings
+from segengine.project.model import Segment, Settings
 
 
 def explain_refresh(settings: Settings, names: Sequence[str] = ()) -> list[AudienceExplanation]:
@@ -23,11 +23,10 @@ def explain_refresh(settings: Settings, names: Sequence[str] = ()) -> list[Audie
     wanted = {find_segment(catalogue, name).id for name in names} or set(catalogue.segments)
     if not wanted:
         raise ConfigError("There are no definitions to explain.", "Write one, or run `segengine demo` for examples.")
-    explanations = []
-    for audience in settings.audiences:
-        own = {i: s for i, s in catalogue.segments.items() if s.audience == audience and i in wanted}
-        if own:
-            parents = {parent for segment_id in own for parent in catalogue.parents(segment_id)}
-            plan = plan_audience(audience, own, sorted(parents - set(own)), settings)
-            explanations.append(explain_audience(plan, catalogue.segments))
-    return explanations
+    due = {segment_id: segment for segment_id, segment in catalogue.segments.items() if segment_id in wanted}
+    plans = plan_run(due, catalogue.segments, settings)
+    known: dict[str, Segment] = {}
+    for plan in plans:
+        known |= plan.segments
+    known |= catalogue.segments  # as written: in a plan, rules over rows of the account are taken out
+    return [explain_audience(plan, known) for plan in plans]

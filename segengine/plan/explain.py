@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 
+from segengine.plan.audiences import is_hidden
 from segengine.plan.refresh import AudiencePlan
 from segengine.plan.rows import Clause
 from segengine.plan.scans import Output, RowCount, Scan, SomeRow, ValueTest, output_row_sets
@@ -33,7 +34,10 @@ class ScanExplanation:
 
 @dataclass(frozen=True)
 class AudienceExplanation:
-    """The plan of one audience for people: its scans, what is shared, and the order of evaluation."""
+    """The plan of one audience for people: its scans, what is shared, and the order of evaluation.
+
+    `carried` is what is asked of the profiles' accounts, `questions` what other audiences ask of this one.
+    """
 
     audience: str
     scans: tuple[ScanExplanation, ...]
@@ -43,22 +47,31 @@ class AudienceExplanation:
     formula_count: int
     order: tuple[str, ...]
     stored_parents: tuple[str, ...]
+    carried: tuple[str, ...]
+    questions: tuple[str, ...]
 
 
 def explain_audience(plan: AudiencePlan, segments: Mapping[str, Segment]) -> AudienceExplanation:
-    """Return what a plan does, in words; `segments` are all segments of the project by id."""
+    """Return what a plan does, in words; `segments` are all there are by id, hidden ones included."""
     own = {segment_id: segments[segment_id] for segment_id in plan.members}
-    conditions = [leaf for s in own.values() for leaf in segment_leaves(s.steps) if isinstance(leaf, Condition)]
+    judged = [leaf for segment in plan.segments.values() for leaf in segment_leaves(segment.steps)]
+    conditions = [leaf for leaf in judged if isinstance(leaf, Condition)]
     return AudienceExplanation(
         audience=plan.audience,
         scans=tuple(_explain_scan(scan, own) for scan in plan.scans),
-        segment_count=len(own),
+        segment_count=sum(not is_hidden(segment_id) for segment_id in own),
         condition_count=len(conditions),
         distinct_condition_count=len(set(conditions)),
         formula_count=len(plan.nodes),
-        order=tuple(segment.name for segment in own.values()),
+        order=tuple(segment.name for segment_id, segment in own.items() if not is_hidden(segment_id)),
         stored_parents=tuple(segments[parent].name for parent in plan.stored),
+        carried=tuple(_show_carried(segments[parent]) for parent in plan.carried),
+        questions=tuple(_show_carried(segment) for segment_id, segment in own.items() if is_hidden(segment_id)),
     )
+
+
+def _show_carried(segment: Segment) -> str:
+    return f"{segment.name}, for {segment.description}" if is_hidden(segment.id) else segment.name
 
 
 def _explain_scan(scan: Scan, segments: Mapping[str, Segment]) -> ScanExplanation:

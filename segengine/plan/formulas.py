@@ -13,7 +13,8 @@ NodeKind = Literal["nobody", "bit", "stored", "all", "any", "without"]
 class FormulaNode:
     """One step of the program; operands are earlier nodes, except where the kind says so.
 
-    `bit`: (scan, output); `stored`: (place of the parent in the plan's stored parents,); `without`: (of, what).
+    `bit`: (scan, output); `stored`: (place of the parent among the plan's stored, then carried ones,); `without`:
+    (of, what).
     """
 
     kind: NodeKind

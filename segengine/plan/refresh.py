@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 from segengine.plan.formulas import FormulaBuilder, FormulaNode
 from segengine.plan.rows import EVERY_ROW, NO_ROWS, Clauses, RowSet, make_row_set
@@ -38,23 +39,32 @@ PROFILES = 0  # the profile scan is always the first
 
 @dataclass(frozen=True)
 class AudiencePlan:
-    """How the due segments of one audience are evaluated.
+    """How the segments of one audience are evaluated.
 
-    `nodes` is a program over bitmaps; `members` names the node of each segment, parents before children;
-    `stored` are parents outside of the run, whose current snapshots are read. `outlines` names, for each line of each
-    segment's outline, the nodes of the line and of the running total up to it; None where there is no such node.
+    `nodes` is a program over bitmaps; `members` names the node of each of the `segments`, parents before children;
+    `stored` are parents outside of the run, whose current snapshots are read; `carried` are segments of the profiles'
+    accounts, whose members are carried over to them. A `stored` node counts through `stored`, then `carried`.
+    `outlines` names, for each line of each segment's outline, the nodes of the line and of the running total up to
+    it; None where there is none.
     """
 
     audience: str
+    segments: Mapping[str, Segment]
     scans: tuple[Scan, ...]
     nodes: tuple[FormulaNode, ...]
     members: Mapping[str, int]
     stored: tuple[str, ...]
+    carried: tuple[str, ...]
     outlines: Mapping[str, tuple[OutlineNodes, ...]]
 
 
 def plan_audience(
-    audience: str, segments: Mapping[str, Segment], stored_parents: Iterable[str], settings: Settings
+    audience: str,
+    segments: Mapping[str, Segment],
+    stored_parents: Iterable[str],
+    settings: Settings,
+    carried_parents: Iterable[str] = (),
+    carried_rules: Mapping[RowsRule, str] = MappingProxyType({}),
 ) -> AudiencePlan:
     """Return the plan for segments of one audience.
 
@@ -63,24 +73,32 @@ def plan_audience(
         segments: The segments to evaluate by id, parents before children.
         stored_parents: Ids of parents that are not evaluated in this run.
         settings: The project.
+        carried_parents: Ids of parents that are segments of the profiles' accounts.
+        carried_rules: Rules over rows of the accounts, and the carried parents that stand for them.
     """
-    planner = _Planner(audience, tuple(stored_parents), settings)
+    stored, carried = tuple(stored_parents), tuple(carried_parents)
+    planner = _Planner(audience, (*stored, *carried), carried_rules, settings)
     members = {segment.id: planner.add_segment(segment) for segment in segments.values()}
     outlines = {segment.id: planner.outline(segment) for segment in segments.values()}
     return AudiencePlan(
         audience=audience,
+        segments=dict(segments),
         scans=planner.scans(),
         nodes=planner.formulas.nodes(),
         members=members,
-        stored=planner.stored,
+        stored=stored,
+        carried=carried,
         outlines=outlines,
     )
 
 
 class _Planner:
-    def __init__(self, audience: str, stored: tuple[str, ...], settings: Settings) -> None:
+    def __init__(
+        self, audience: str, stored: tuple[str, ...], carried_rules: Mapping[RowsRule, str], settings: Settings
+    ) -> None:
         self._audience = audience
-        self.stored = stored
+        self._stored = stored
+        self._carried_rules = carried_rules
         self._table = settings.audiences[audience].table
         self._builders = [ScanBuilder(audience, self._table, None)]
         self._passes: dict[Path | None, list[int]] = {None: [PROFILES]}  # builders of the passes over a path
@@ -105,6 +123,8 @@ class _Planner:
         if not is_counted(item):
             return None, total
         if isinstance(item.rule, RowsRule) and item.expression is not None:
+            if item.rule in self._carried_rules:
+                return None, total
             rule, _ = _split_rule(item.rule)
             rows = make_row_set(rule.among, rule.where)
             return self._aggregates(rule.path, rows, item.expression), total
@@ -129,7 +149,7 @@ class _Planner:
             return self._steps(rule.steps)
         if isinstance(rule, ProfileRule):
             return self._profile(push_not_inward(rule.where))
-        return self._rows(rule)
+        return self._member(self._carried_rules[rule]) if rule in self._carried_rules else self._rows(rule)
 
     def _profile(self, expression: Expression) -> int:
         """Return the node of a condition on the profile: one bit per condition, joined on bitmaps."""
@@ -148,7 +168,7 @@ class _Planner:
     def _member(self, segment_id: str) -> int:
         if segment_id in self._members:
             return self._members[segment_id]
-        return self.formulas.add("stored", self.stored.index(segment_id))
+        return self.formulas.add("stored", self._stored.index(segment_id))
 
     def _output(self, path: Path | None, output: Output) -> int:
         """Return the node of an output, in the first pass over the path that has room for it."""

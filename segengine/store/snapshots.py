@@ -25,6 +25,24 @@ class SegmentCounts:
     left_count: int = 0
 
 
+@dataclass(frozen=True)
+class SnapshotKey:
+    """Which snapshot: the run that wrote it, and the segment."""
+
+    run_id: str
+    segment_id: str
+
+    @property
+    def source(self) -> str:
+        """The name under which a stored snapshot travels to the formulas."""
+        return f"{self.run_id}/{self.segment_id}"
+
+
+def snapshot_of(run: SegmentRun) -> SnapshotKey:
+    """Return the snapshot a segment run uses."""
+    return SnapshotKey(run.snapshot_run_id, run.segment_id)
+
+
 def write_snapshots(warehouse: Warehouse, run_id: str, results: DataFrame) -> None:
     """Write evaluated members under a run's id; nobody reads them before the run is published."""
     from pyspark.sql import functions as F
@@ -45,19 +63,14 @@ def read_counts(warehouse: Warehouse, run_id: str) -> tuple[dict[str, SegmentCou
     return {segment_id: count for segment_id, count in counts.items() if segment_id}, facts
 
 
-def snapshot_source(run: SegmentRun) -> str:
-    """Return the name under which a stored snapshot travels to the formulas."""
-    return f"{run.snapshot_run_id}/{run.segment_id}"
-
-
-def read_members(warehouse: Warehouse, runs: Sequence[SegmentRun]) -> DataFrame | None:
-    """Return `bucket`, `source`, `bits` of the snapshots that runs use; None where there are none."""
+def read_members(warehouse: Warehouse, keys: Sequence[SnapshotKey]) -> DataFrame | None:
+    """Return `bucket`, `source`, `bits` of snapshots, others among them; None where there are none to read."""
     from pyspark.sql import functions as F
 
-    if not runs:
+    if not keys:
         return None
-    wanted = sorted({run.snapshot_run_id for run in runs})
-    segments = sorted({run.segment_id for run in runs})
+    wanted = sorted({key.run_id for key in keys})
+    segments = sorted({key.segment_id for key in keys})
     rows = warehouse.read("segment_snapshots").where(F.col("run_id").isin(wanted) & (F.col("member_count") > 0))
     if len(segments) <= _FEW_SEGMENTS:
         rows = rows.where(F.col("segment_id").isin(segments))

@@ -1,0 +1,30 @@
+"""What travels to the formulas by bucket, from scans, from stored snapshots and from accounts.
+
+`source` says what the bits are: the number of a scan whose outputs they are, the name of a stored snapshot, or
+`CARRIED` for the bits of contacts that `kernel.carry` packs. Facts are JSON, in a bucket of their own.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+
+import pyarrow as pa
+
+BatchFunction = Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]
+
+PARTS = "bucket int, source string, bits binary, facts string"
+FACTS_BUCKET = 0  # buckets of profiles count from 1
+CARRIED = "carried"
+_ARROW = pa.schema([("bucket", pa.int32()), ("source", pa.string()), ("bits", pa.binary()), ("facts", pa.string())])
+
+
+def bits_part(bucket: int, source: str, bits: bytes) -> pa.RecordBatch:
+    """Return bits of one bucket."""
+    return pa.record_batch([[bucket], [source], [bits], [None]], schema=_ARROW)
+
+
+def facts_part(scan: str, rows: int, orphans: int, invalid: Mapping[str, int]) -> pa.RecordBatch:
+    """Return what one task of a scan read: rows, those that reach no profile, values that are errors by column."""
+    facts = json.dumps({"scan": scan, "rows": rows, "orphans": orphans, "invalid": dict(invalid)})
+    return pa.record_batch([[FACTS_BUCKET], [""], [None], [facts]], schema=_ARROW)

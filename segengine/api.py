@@ -188,6 +188,25 @@ class Project:
             members = read_segment_members(project, name, limit=limit, snapshot=snapshot, at=at)
             return [str(profile_id) for batch in members.batches for profile_id in batch.to_pylist()]
 
+    def members_with_accounts(
+        self,
+        name: str,
+        *,
+        limit: int | None = PREVIEW_MEMBERS,
+        snapshot: int | None = None,
+        at: datetime | None = None,
+    ) -> list[tuple[str, str | None]]:
+        """Return the ids of a segment's members as `members` does, each with its account's id.
+
+        That is the id the source has, whether or not there is such an account; None where it has none.
+        """
+        with self._session() as project:
+            members = read_segment_members(project, name, limit=limit, snapshot=snapshot, at=at)
+            if not members.account_name:
+                message = f'Segment "{members.segment.name}" is of audience "{members.segment.audience}"'
+                raise ConfigError(f"{message}, which has no account.", "Use `members` for the ids alone.")
+            return [(row["profile_id"], row["account_id"]) for rows in members.rows for row in rows.to_pylist()]
+
     def write_output_tables(self, names: Sequence[str]) -> list[str]:
         """Write the output tables of segments and return the tables' names."""
         with self._session() as project:

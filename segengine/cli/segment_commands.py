@@ -52,6 +52,7 @@ def list_command(conf: Path, environment: str, engine: str, output: str) -> None
     rows = [_summary_row(summary) for summary in project.segments()]
     columns = [
         Column("name", "segment"),
+        *([Column("audience", "audience")] if len(project.settings.audiences) > 1 else []),
         Column("tags", "tags", lambda tags: ", ".join(tags)),
         Column("type", "type"),
         Column("status", "status"),
@@ -147,7 +148,7 @@ def _show_details(details: SegmentDetails, zone: str) -> None:
         )
     click.echo(
         f"version {row['definition_version']} by {row['author']}, {show_time(row['recorded_at'])}; "
-        f"output table {row['output_table']}"
+        f"audience {row['audience']}, output table {row['output_table']}"
     )
     click.echo(f"used by: {', '.join(details.used_by) or 'no other segment'}")
     click.echo("\n" + dump_documents([details.fields]).rstrip())
@@ -228,7 +229,10 @@ def _show_why(why: Why, zone: str) -> None:
 def members_command(
     name: str, snapshot: int | None, at: str | None, conf: Path, environment: str, engine: str, output: str
 ) -> None:
-    """Print the ids of a segment's members: the first 100, or all with `-o csv`."""
+    """Print the ids of a segment's members: the first 100, or all with `-o csv`.
+
+    Beside the ids of profiles that belong to accounts (of contacts) stand those of their accounts.
+    """
     from segengine.operations.context import open_project, open_settings, parse_as_of
     from segengine.operations.segments import PREVIEW_MEMBERS, read_segment_members
 
@@ -239,18 +243,23 @@ def members_command(
         members = read_segment_members(project, name, limit=limit, snapshot=snapshot, at=moment)
         if output == "csv":
             writer = csv.writer(sys.stdout, lineterminator="\n")
-            writer.writerow([members.id_name])
-            for batch in members.batches:
-                writer.writerows([profile_id] for profile_id in batch.to_pylist())
+            writer.writerow([name for name in (members.id_name, members.account_name) if name])
+            for batch in members.rows:
+                writer.writerows(zip(*(column.to_pylist() for column in batch.columns), strict=True))
             return
-        ids = [profile_id for batch in members.batches for profile_id in batch.to_pylist()]
+        rows = [row for batch in members.rows for row in batch.to_pylist()]
     run = members.snapshot
     if output == "json":
-        shown = {**_snapshot_row(run), "name": members.segment.name, "members": ids}
+        shown = {**_snapshot_row(run), "name": members.segment.name, "members": [row["profile_id"] for row in rows]}
+        if members.account_name:
+            shown["accounts"] = [row["account_id"] for row in rows]
         emit_document(output, {"members": shown})
         return
-    print_table([{"id": profile_id} for profile_id in ids], [Column("id", members.id_name)])
+    columns = [Column("profile_id", members.id_name)]
+    if members.account_name:
+        columns.append(Column("account_id", members.account_name))
+    print_table(rows, columns)
     when = show_time_in(settings.time_zone)(run.as_of)
-    shown_of = f'{len(ids):,} of {run.member_count or 0:,} members of "{members.segment.name}"'
-    rest = "; all with -o csv" if len(ids) < (run.member_count or 0) else ""
+    shown_of = f'{len(rows):,} of {run.member_count or 0:,} members of "{members.segment.name}"'
+    rest = "; all with -o csv" if len(rows) < (run.member_count or 0) else ""
     click.echo(f"{shown_of}, snapshot {run.snapshot_version} as of {when}{rest}")

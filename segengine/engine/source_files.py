@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 from pathlib import Path
+from urllib.parse import unquote
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -81,6 +82,18 @@ def delta_version(table: str, location: str) -> int:
     except (DeltaError, OSError, ValueError) as error:
         reason = str(error).splitlines()[0]
         raise DataContractError(f'Table "{table}": the Delta log at {location} cannot be read: {reason}.') from error
+
+
+def has_delta_version(location: str, version: int) -> bool:
+    """Return whether a version of a Delta table on this machine is there with all of its files."""
+    from deltalake import DeltaTable
+    from deltalake.exceptions import DeltaError
+
+    try:
+        files = DeltaTable(location, version=version).file_uris()
+    except (DeltaError, OSError, ValueError):
+        return False
+    return all(Path(unquote(file)).is_file() for file in files)
 
 
 def parquet_columns(table: str, files: list[str]) -> dict[str, str]:

@@ -15,11 +15,12 @@ from segengine.engine.source_files import (
     csv_columns,
     delta_version,
     engine_type_name,
+    has_delta_version,
     is_local,
     list_files,
     parquet_columns,
 )
-from segengine.errors import DataContractError
+from segengine.errors import DataContractError, SegEngineError
 from segengine.project.model import Schema, Settings, Table
 from segengine.project.types import EPOCH
 
@@ -98,6 +99,20 @@ def _pin(session: EngineSession, settings: Settings, table: Table) -> int | None
     with engine_errors(f'reading the history of table "{table.name}"'):
         history = session.spark.sql(f"describe history {target} limit 1").collect()
         return int(history[0]["version"])
+
+
+def can_be_read(session: EngineSession, settings: Settings, name: str, version: int) -> bool:
+    """Return whether a version of a Delta table is still there: its log, and the files it names."""
+    table = settings.tables[name]
+    location = settings.table_location(table)
+    if is_local(location) and not table.is_catalog:
+        return has_delta_version(location, version)
+    try:
+        with engine_errors(f'reading version {version} of table "{name}"'):
+            _read(session, settings, table, version).limit(1).collect()
+    except SegEngineError:
+        return False
+    return True
 
 
 def quoted(name: str) -> str:

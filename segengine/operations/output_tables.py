@@ -20,11 +20,10 @@ from segengine.engine.uniqueness import check_unique_keys
 from segengine.errors import RunError
 from segengine.kernel.scan import KEY
 from segengine.operations.context import OpenProject, load_registered, read_state
-from segengine.operations.segments import find_snapshot, select_members
+from segengine.operations.segments import find_snapshot, member_columns, read_member_keys, select_members
 from segengine.project.catalogue import Catalogue
 from segengine.project.find import find_segment
 from segengine.project.model import Segment
-from segengine.store.profile_keys import read_profile_keys
 from segengine.store.runs import History, SegmentRun
 from segengine.store.snapshots import read_bitmaps
 from segengine.store.warehouse import make_frame
@@ -38,7 +37,8 @@ logger = logging.getLogger(__name__)
 def write_output_tables(project: OpenProject, names: Sequence[str]) -> list[str]:
     """Write the output table of each named segment and return their names.
 
-    Rows: the members of the current snapshot. Columns: the profile's key as text, `segment_id`, `snapshot_version`;
+    Rows: the members of the current snapshot. Columns: the profile's key as text, that of its account where
+    the audience has one, `segment_id`, `snapshot_version`;
     for each attachment an array of structs under its name (its rows' key, then the attached attributes, as stored) and
     `NAME_truncated`; with attachments also `attributes_as_of` (UTC): the as_of of the run whose source versions they
     were read at, or the time of writing where one of these sources cannot be read at that version any more.
@@ -72,7 +72,7 @@ class _OutputTable:
     def write(self) -> str:
         snapshot = find_snapshot(self.history, self.segment)
         audience = self.project.settings.audiences[self.segment.audience]
-        keys = read_profile_keys(self.project.warehouse, audience.name, self.history.run_ids)
+        keys = read_member_keys(self.project, self.history, snapshot, audience)
         bits = read_bitmaps(self.project.warehouse, snapshot.snapshot_run_id, self.segment.id)
         members = select_members(keys, bits)
         pinned = self._as_in_the_run(snapshot) if self.segment.attach else None
@@ -118,12 +118,8 @@ class _OutputTable:
                 rows = rows.join(found, KEY)
                 names += [attachment.name, attachment.truncated_name]
             names.append("attributes_as_of")
-        return rows.select(F.col("profile_id").alias(self._id_name), *names)
-
-    @property
-    def _id_name(self) -> str:
-        settings = self.project.settings
-        return settings.tables[settings.audiences[self.segment.audience].table].key[0]
+        ids = member_columns(self.project.settings, self.segment.audience)
+        return rows.select(*[F.col(column).alias(name) for column, name in ids.items()], *names)
 
     def _scan_rows(self) -> list[ScanRows]:
         scans = [attachment_scan(self.segment.audience, attachment) for attachment in self.segment.attach]

@@ -10,16 +10,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
+from segengine.engine.accounts import read_account_ids
 from segengine.engine.failures import engine_errors
 from segengine.errors import ConfigError
 from segengine.kernel.bitmaps import BITMAP_BYTES, bitmap_keys
 from segengine.operations.apply import replace_references
 from segengine.operations.context import OpenProject, load_registered, read_state
 from segengine.operations.evaluation import OutlineCounts
+from segengine.operations.past_sources import sources_of_run
 from segengine.plan.scans import BUCKET_SIZE
 from segengine.project.catalogue import Catalogue, resolve_version
 from segengine.project.find import find_segment
-from segengine.project.model import Segment
+from segengine.project.model import Audience, Segment, Settings
 from segengine.project.nodes import Plain
 from segengine.project.outline import outline_segment
 from segengine.store.control import ControlRow
@@ -165,12 +167,23 @@ def make_outline(segment: Segment, names: Mapping[str, str], counts: OutlineCoun
 
 @dataclass(frozen=True)
 class Members:
-    """The members of one snapshot. `batches` yields the ids, in the order of their profile keys where limited."""
+    """The members of one snapshot.
+
+    `rows` yields `profile_id` and, where the audience has an account, `account_id` (NULL where the source has none or
+    the profile is gone from it), in the order of the profile keys where limited. Their names for people: `id_name`,
+    `account_name` ('' without an account).
+    """
 
     segment: Segment
     snapshot: SegmentRun
     id_name: str
-    batches: Iterator[pa.Array]
+    account_name: str
+    rows: Iterator[pa.RecordBatch]
+
+    @property
+    def batches(self) -> Iterator[pa.Array]:
+        """The ids alone, once: `rows` is used up by it."""
+        return (rows.column("profile_id") for rows in self.rows)
 
 
 def read_segment_members(
@@ -181,7 +194,7 @@ def read_segment_members(
     snapshot: int | None = None,
     at: datetime | None = None,
 ) -> Members:
-    """Return the ids of a segment's members.
+    """Return the ids of a segment's members, with those of their accounts where they belong to any.
 
     Args:
         project: The project.
@@ -197,11 +210,32 @@ def read_segment_members(
     segment = find_segment(catalogue, name)
     _, history = read_state(project)
     run = find_snapshot(history, segment, snapshot, at)
-    table = project.settings.tables[project.settings.audiences[segment.audience].table]
+    audience = project.settings.audiences[segment.audience]
     bitmaps = read_bitmaps(project.warehouse, run.snapshot_run_id, run.segment_id)
-    keys = read_profile_keys(project.warehouse, segment.audience, history.run_ids)
-    batches = _all_ids(keys, dict(bitmaps)) if limit is None else _first_ids(keys, dict(bitmaps), limit)
-    return Members(segment, run, table.key[0], batches)
+    keys = read_member_keys(project, history, run, audience)
+    rows = _all_rows(keys, bitmaps) if limit is None else _first_rows(keys, bitmaps, limit)
+    id_name, *account_names = member_columns(project.settings, audience.name).values()
+    return Members(segment, run, id_name, "".join(account_names), rows)
+
+
+def read_member_keys(project: OpenProject, history: History, run: SegmentRun, audience: Audience) -> DataFrame:
+    """Return `profile_key`, `profile_id` of all profiles, and `account_id` where they belong to accounts."""
+    keys = read_profile_keys(project.warehouse, audience.name, history.run_ids)
+    if audience.account:
+        sources = sources_of_run(project, history, run.run_id, [audience.table])
+        keys = keys.join(read_account_ids(sources, audience), "profile_id", "left")
+    return keys.select("profile_key", *member_columns(project.settings, audience.name))
+
+
+def member_columns(settings: Settings, audience_name: str) -> dict[str, str]:
+    """Return what the ids of a member, and of its account where it has one, are called for people."""
+    audience = settings.audiences[audience_name]
+    id_name = settings.tables[audience.table].key[0]
+    if audience.account is None:
+        return {"profile_id": id_name}
+    column = audience.account.relationship.from_columns[0]
+    account_name = column if column != id_name else f"{audience.account.audience}_id"
+    return {"profile_id": id_name, "account_id": account_name}
 
 
 def find_snapshot(
@@ -230,7 +264,7 @@ def find_snapshot(
     return chosen[-1]
 
 
-def _first_ids(keys: DataFrame, bitmaps: dict[int, bytes], limit: int) -> Iterator[pa.Array]:
+def _first_rows(keys: DataFrame, bitmaps: Mapping[int, bytes], limit: int) -> Iterator[pa.RecordBatch]:
     from pyspark.sql import functions as F
 
     wanted: list[int] = []
@@ -241,36 +275,38 @@ def _first_ids(keys: DataFrame, bitmaps: dict[int, bytes], limit: int) -> Iterat
     with engine_errors("reading the ids of members"):
         found = keys.where(F.col("profile_key").isin(wanted)).toArrow() if wanted else None
     if found is not None:
-        yield from found.sort_by("profile_key").column("profile_id").chunks
+        yield from found.sort_by("profile_key").drop_columns("profile_key").to_batches()
 
 
-def _all_ids(keys: DataFrame, bitmaps: Mapping[int, bytes]) -> Iterator[pa.Array]:
-    """Yield all ids."""
+def _all_rows(keys: DataFrame, bitmaps: Mapping[int, bytes]) -> Iterator[pa.RecordBatch]:
     if bitmaps:
         with engine_errors("reading the ids of members"):
-            yield from select_members(keys, bitmaps).select("profile_id").toArrow().column("profile_id").chunks
+            yield from select_members(keys, bitmaps).drop("profile_key").toArrow().to_batches()
 
 
 def select_members(keys: DataFrame, bitmaps: Mapping[int, bytes]) -> DataFrame:
-    """Return `profile_id`, `profile_key` of a snapshot's members; the bit test runs in the engine's tasks.
+    """Return the rows of `keys` that are a snapshot's members; the bit test runs in the engine's tasks.
 
     Args:
-        keys: `profile_id`, `profile_key` of all profiles.
+        keys: `profile_key` and ids as text of all profiles.
         bitmaps: The snapshot's bitmaps by bucket.
     """
     highest = max(bitmaps, default=1)
     bits = np.zeros(highest * BITMAP_BYTES, dtype=np.uint8)
     for bucket, bitmap in bitmaps.items():
         bits[(bucket - 1) * BITMAP_BYTES : bucket * BITMAP_BYTES] = np.frombuffer(bitmap, dtype=np.uint8)
-
-    exact = pa.schema([("profile_id", pa.string()), ("profile_key", pa.int64())])
+    names = keys.columns
+    place = names.index("profile_key")
+    schema = pa.schema([(name, pa.int64() if name == "profile_key" else pa.string()) for name in names])
 
     def filter_members(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for batch in batches:
-            places = batch.column(1).to_numpy(zero_copy_only=False) - 1
+            places = batch.column(place).to_numpy(zero_copy_only=False) - 1
             inside = places < highest * BUCKET_SIZE
             clipped = np.where(inside, places, 0)
             member = inside & ((bits[clipped >> 3] >> (clipped & 7).astype(np.uint8)) & 1).astype(bool)
-            yield batch.filter(pa.array(member)).cast(exact)
+            yield batch.filter(pa.array(member)).cast(schema)
 
-    return keys.select("profile_id", "profile_key").mapInArrow(filter_members, "profile_id string, profile_key bigint")
+    types = ("bigint" if name == "profile_key" else "string" for name in names)
+    declared = ", ".join(f"{name} {type_}" for name, type_ in zip(names, types, strict=True))
+    return keys.select(*names).mapInArrow(filter_members, declared)

@@ -20,13 +20,13 @@ import pyarrow as pa
 
 from segengine.engine.failures import engine_errors
 from segengine.engine.joins import ScanRows
-from segengine.engine.sources import Sources, pin_versions
 from segengine.errors import ConfigError
 from segengine.kernel.aggregates import ValueReader, make_accumulator, make_groups
 from segengine.kernel.columns import OrderedIndex, make_index
 from segengine.kernel.ordinals import Ordinals
 from segengine.kernel.scan import KEY
 from segengine.operations.context import OpenProject, load_registered, read_state
+from segengine.operations.past_sources import sources_of_run
 from segengine.operations.segments import find_snapshot, find_version
 from segengine.plan.scans import BUCKET_SIZE, Scan
 from segengine.project.find import find_segment
@@ -143,7 +143,8 @@ class _ProfileReader:
         self._wanted = self._wanted_attributes()
         scans = [self._scan(path) for path in self._wanted]
         tables = {table for scan in scans for table, _ in ScanRows(scan, settings, self.schema).used_columns()}
-        self._sources = self._open_sources(tables)
+        run_id = self.run.run_id if self.run else ""
+        self._sources = sources_of_run(self.project, self.history, run_id, sorted(tables))
         self._tables: dict[Path | None, pa.Table] = {}
         if not self.rows(None).num_rows:
             known = f'in table "{self._profile_table}"'
@@ -170,15 +171,6 @@ class _ProfileReader:
     def _scan(self, path: Path | None) -> Scan:
         columns = tuple(sorted(self._wanted[path], key=lambda attribute: attribute.name))
         return Scan(self.segment.audience, path.over if path else self._profile_table, path, columns, ())
-
-    def _open_sources(self, tables: set[str]) -> Sources:
-        """Return the sources as the snapshot's run read them; without one, as they are."""
-        session, settings = self.project.session, self.project.settings
-        if self.run is None:
-            return Sources(session, settings, pin_versions(session, settings, tables))
-        own = next(run for run in self.history.runs if run.run_id == self.run.run_id)
-        versions = {table: json.loads(own.source_versions).get(table) for table in tables}
-        return Sources(session, settings, versions, own.as_of if own.as_of < own.started_at else None)
 
     def rows(self, path: Path | None) -> pa.Table:
         """Return the profile's rows on a path (None: its own row)."""

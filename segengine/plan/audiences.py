@@ -63,8 +63,8 @@ class _Questions:
     def ask(self, segment: Segment) -> None:
         """Note the rules of a segment that are over rows of its account."""
         accounts = self.settings.account_of(segment.audience)
-        for rule in segment_rules(segment.steps) if accounts else ():
-            if isinstance(rule, RowsRule) and rule.path.target == accounts.table:
+        for rule in segment_rules(segment.steps):
+            if accounts and isinstance(rule, RowsRule) and rule.path.target == accounts.table:
                 hidden = self._found.setdefault((segment.audience, rule), f"{_HIDDEN}{len(self._found) + 1}")
                 self._asked_by.setdefault(hidden, []).append(segment.name)
 

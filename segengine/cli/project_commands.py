@@ -38,10 +38,11 @@ def init(folder: Path) -> None:
 @click.option(
     "--project",
     "name",
-    type=click.Choice(["contoso", "complete_journey"]),
+    type=click.Choice(["contoso", "harbor_supply", "complete_journey"]),
     default="contoso",
     show_default=True,
-    help="contoso: a made-up coffee company. complete_journey: real grocery data (needs the extra `examples`).",
+    help="contoso: a made-up coffee company. harbor_supply: a made-up wholesaler with accounts and contacts. "
+    "complete_journey: real grocery data (needs the extra `examples`).",
 )
 @click.option("--engine", default="", metavar="ENGINE", help="embedded (default), spark or sc://host:port.")
 def demo(folder: Path | None, name: str, engine: str) -> None:
@@ -61,13 +62,17 @@ def demo(folder: Path | None, name: str, engine: str) -> None:
 def _example(name: str) -> tuple[Callable[[Path], None], tuple[str, ...], str]:
     """Return what writes an example, the days to refresh it as of, and the segment to draw."""
     from segengine.demo.projects import copy_project
-    from segengine.operations.starting import COMPLETE_JOURNEY_DAYS, CONTOSO_DAYS
+    from segengine.operations.starting import COMPLETE_JOURNEY_DAYS, CONTOSO_DAYS, HARBOR_SUPPLY_DAYS
 
     days: tuple[str, ...]
     if name == "contoso":
         from segengine.demo.contoso import write_contoso as write_data
 
         days, chart = CONTOSO_DAYS, "web_only"
+    elif name == "harbor_supply":
+        from segengine.demo.harbor_supply import write_harbor_supply as write_data
+
+        days, chart = HARBOR_SUPPLY_DAYS, "decision_makers_in_big_accounts"
     else:
         from segengine.demo.complete_journey import write_complete_journey as write_data
 

@@ -26,6 +26,7 @@ CONTOSO_DAYS = (
     "2026-05-31",
     "2026-06-30",
 )
+HARBOR_SUPPLY_DAYS = ("2025-09-30", "2025-12-31", "2026-03-31", "2026-04-30", "2026-05-31", "2026-06-30")
 COMPLETE_JOURNEY_DAYS = ("2017-04-30", "2017-06-30", "2017-08-31", "2017-10-31", "2017-12-31")
 
 _PROJECT = """\
@@ -49,6 +50,8 @@ relationships: []
 
 audiences:
   customer: {{table: customers}}
+#  account: {{table: accounts}}                          # companies, and the people there
+#  contact: {{table: contacts, account: account}}
 """
 _DEFINITIONS = """\
 kind: segment

@@ -55,6 +55,17 @@ def test_the_demo_refuses_a_folder_that_is_not_empty(
     assert "not empty" in err
 
 
+def test_the_demo_with_accounts_and_contacts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "harbor"
+    code, out, err = run(capsys, "demo", "--project", "harbor_supply", str(folder))
+    assert code == 0, err
+    assert "All accounts                          400   100.0 %" in out
+    assert "21 segments from one scan of each" in out
+    _, out, _ = run(capsys, "segments", "list", "--conf", str(folder), "-o", "json")
+    audiences = {segment["name"]: segment["audience"] for segment in json.loads(out)["segments"]}
+    assert (audiences["Key accounts"], audiences["Led a won deal"]) == ("account", "contact")
+
+
 def test_list_show_and_status(demo: tuple[Path, str], capsys: pytest.CaptureFixture[str]) -> None:
     conf = str(demo[0])
     code, out, _ = run(capsys, "segments", "list", "--conf", conf, "-o", "json")

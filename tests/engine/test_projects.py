@@ -13,7 +13,8 @@ from workspace import Workspace
 
 from segengine.demo.complete_journey import write_complete_journey
 from segengine.demo.contoso import write_contoso
-from segengine.demo.projects import copy_project
+from segengine.demo.harbor_supply import write_harbor_supply
+from segengine.demo.projects import copy_project, project_files
 from segengine.engine.session import EngineSession
 
 GOLDEN = Path(__file__).parents[1] / "golden"
@@ -24,6 +25,14 @@ def contoso(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("contoso")
     copy_project("contoso", folder)
     write_contoso(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def harbor(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("harbor")
+    copy_project("harbor_supply", folder)
+    write_harbor_supply(folder)
     return folder
 
 
@@ -52,6 +61,11 @@ def contoso_by_hand(contoso: Path) -> dict[str, list[str]]:
 
 
 @pytest.fixture(scope="module")
+def harbor_by_hand(harbor: Path) -> dict[str, list[str]]:
+    return find_by_hand("harbor_supply", harbor / "data")
+
+
+@pytest.fixture(scope="module")
 def journey_by_hand(journey: Path) -> dict[str, list[str]]:
     return find_by_hand("complete_journey", journey / "data")
 
@@ -68,9 +82,12 @@ def refresh_anew(source: Path, folder: Path, session: EngineSession) -> Workspac
     return workspace
 
 
-def compare(workspace: Workspace, audience: str, by_hand: dict[str, list[str]]) -> None:
+def compare(workspace: Workspace, by_hand: dict[str, list[str]], audiences: dict[str, list[str]]) -> None:
+    """Compare all segments; `audiences` names the segments of each audience."""
     published = workspace.published()
-    members = published.members(audience)
+    members = {
+        name: ids for audience, own in audiences.items() for name, ids in published.members(audience, own).items()
+    }
     assert set(members) == set(by_hand)
     wrong: dict[str, Any] = {
         name: sorted({*ids} ^ {*by_hand[name]})[:10] for name, ids in members.items() if ids != by_hand[name]
@@ -86,8 +103,20 @@ def test_contoso_has_the_members_of_the_sql(
 ) -> None:
     workspace = refresh_anew(contoso, tmp_path, engine)
 
-    compare(workspace, "customer", contoso_by_hand)
+    compare(workspace, contoso_by_hand, {"customer": [*contoso_by_hand]})
     assert sorted(workspace.members("Web only", limit=None)) == contoso_by_hand["web_only"]
+
+
+def test_harbor_supply_has_the_members_of_the_sql(
+    engine: EngineSession, harbor: Path, harbor_by_hand: dict[str, list[str]], tmp_path: Path
+) -> None:
+    workspace = refresh_anew(harbor, tmp_path, engine)
+
+    of_accounts = [*runpy.run_path(str(GOLDEN / "harbor_supply_sql.py"))["ACCOUNTS"]]
+    of_contacts = [name for name in harbor_by_hand if name not in of_accounts]
+    compare(workspace, harbor_by_hand, {"account": of_accounts, "contact": of_contacts})
+    lock = (tmp_path / "schema.lock.yml").read_text(encoding="utf-8")
+    assert lock == (project_files("harbor_supply") / "schema.lock.yml").read_text(encoding="utf-8")
 
 
 def test_complete_journey_has_the_members_of_the_sql(
@@ -95,5 +124,5 @@ def test_complete_journey_has_the_members_of_the_sql(
 ) -> None:
     workspace = refresh_anew(journey, tmp_path, engine)
 
-    compare(workspace, "household", journey_by_hand)
+    compare(workspace, journey_by_hand, {"household": [*journey_by_hand]})
     assert sorted(workspace.members("Discount seekers", limit=None)) == journey_by_hand["discount_seekers"]

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from segengine.operations.explain import explain_refresh
 from segengine.plan.audiences import is_hidden, plan_run
 from segengine.plan.refresh import AudiencePlan
 from segengine.project.audiences import find_rows_path
@@ -186,6 +187,22 @@ def test_the_definition_itself_keeps_its_rules() -> None:
     segment = catalogue_of().segments["buyers"]
     assert [isinstance(rule, RowsRule) for rule in segment_rules(segment.steps)] == [True, True, False]
     assert find_parents(segment.steps) == ("key_people",)
+
+
+def test_explain_names_what_is_carried_over() -> None:
+    account, contact = explain_refresh(load_settings(HARBOR))
+    assert (account.audience, contact.audience) == ("account", "contact")
+    assert (account.segment_count, contact.segment_count) == (8, 13)
+    assert "a rule over orders > account, for Never bought electronics" in account.questions
+    assert "Key accounts" in contact.carried
+    assert "a rule over tickets > contact > account, for Colleagues of complainers" in contact.carried
+    assert next(scan for scan in contact.scans if scan.table == "contacts").rule_count == 11
+    orders = next(scan for scan in account.scans if scan.table == "orders")
+    assert orders.rule_count == 7
+    assert "orders" not in {scan.table for scan in contact.scans}
+
+
+HARBOR = Path(__file__).parents[2] / "conf" / "harbor_supply"
 
 
 # ---- hashes

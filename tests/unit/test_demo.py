@@ -18,6 +18,7 @@ import yaml
 from segengine.demo import complete_journey, projects
 from segengine.demo.complete_journey import complete_journey_tables
 from segengine.demo.contoso import contoso_tables, write_contoso
+from segengine.demo.harbor_supply import harbor_supply_tables
 from segengine.errors import ConfigError
 
 GOLDEN = Path(__file__).parents[1] / "golden"
@@ -39,6 +40,14 @@ def contoso(tmp_path_factory: pytest.TempPathFactory) -> Iterator[duckdb.DuckDBP
     folder = tmp_path_factory.mktemp("contoso")
     write_contoso(folder)
     with runpy.run_path(str(GOLDEN / "contoso_sql.py"))["connect"](folder / "data") as connection:
+        yield connection
+
+
+@pytest.fixture(scope="module")
+def harbor() -> Iterator[duckdb.DuckDBPyConnection]:
+    with duckdb.connect() as connection:
+        for name, table in harbor_supply_tables().items():
+            connection.register(name, table)
         yield connection
 
 
@@ -184,6 +193,75 @@ def test_contoso_planted_seasons(contoso: duckdb.DuckDBPyConnection) -> None:
     assert one(contoso, f"SELECT sum(n) FROM {days} WHERE day >= DATE '2025-07-01'") > 1.15 * first
 
 
+# ---- Harbor Supply's data
+
+
+def test_harbor_supply_is_the_same_every_time() -> None:
+    first, second = harbor_supply_tables(), harbor_supply_tables()
+    assert list(first) == list(second)
+    assert all(same_bytes(table, second[name]) for name, table in first.items())
+
+
+@pytest.mark.parametrize(
+    ("table", "key", "rows"),
+    [
+        ("accounts", "account_id", 400),
+        ("contacts", "contact_id", 3_000),
+        ("products", "product_id", 21),
+        ("orders", "order_id", 12_000),
+        ("opportunities", "opportunity_id", 1_500),
+        ("tickets", "ticket_id", 4_000),
+        ("mailings", "mailing_id", 15_000),
+    ],
+)
+def test_harbor_supply_sizes_and_keys(harbor: duckdb.DuckDBPyConnection, table: str, key: str, rows: int) -> None:
+    assert one(harbor, f"SELECT count(DISTINCT {key}) FROM {table}") == rows
+    assert one(harbor, f"SELECT count(*) FROM {table}") == rows
+
+
+def test_harbor_supply_has_the_gaps_of_real_data(harbor: duckdb.DuckDBPyConnection) -> None:
+    assert one(harbor, "SELECT count(*) FROM contacts WHERE account_id IS NULL") > 100
+    unknown = "FROM {} ANTI JOIN accounts USING (account_id) WHERE account_id IS NOT NULL"
+    assert one(harbor, f"SELECT count(*) {unknown.format('contacts')}") > 15
+    assert one(harbor, f"SELECT count(*) {unknown.format('orders')}") == 25
+    assert one(harbor, "SELECT count(*) FROM accounts ANTI JOIN contacts USING (account_id)") > 10
+    assert one(harbor, "SELECT count(*) FROM accounts ANTI JOIN orders USING (account_id)") > 10
+    for table, column in (("accounts", "tier"), ("contacts", "role")):
+        assert one(harbor, f"SELECT count(*) FROM {table} WHERE {column} = ''") > 20
+        assert one(harbor, f"SELECT count(*) FROM {table} WHERE {column} IS NULL") > 10
+    for table, column in (("accounts", "employees"), ("tickets", "rating"), ("contacts", "newsletter")):
+        assert one(harbor, f"SELECT count(*) FROM {table} WHERE {column} IS NULL") > 15
+
+
+def test_harbor_supply_nothing_happens_before_a_profile_is_known(harbor: duckdb.DuckDBPyConnection) -> None:
+    orders = "SELECT count(*) FROM orders JOIN accounts USING (account_id) WHERE ordered_at::DATE < customer_since"
+    assert one(harbor, orders) == 0
+    for table, day in (("tickets", "opened_at::DATE"), ("mailings", "sent_on"), ("opportunities", "created_on")):
+        assert (
+            one(harbor, f"SELECT count(*) FROM {table} JOIN contacts USING (contact_id) WHERE {day} < known_since") == 0
+        )
+    assert (
+        one(harbor, "SELECT count(*) FROM contacts JOIN accounts USING (account_id) WHERE known_since < customer_since")
+        == 0
+    )
+    assert one(harbor, "SELECT max(ordered_at)::DATE::TEXT FROM orders") == "2026-06-30"
+
+
+def test_harbor_supply_planted(harbor: duckdb.DuckDBPyConnection) -> None:
+    bought = "orders JOIN accounts USING (account_id) JOIN products USING (product_id)"
+    tools = "category = 'Tools'"
+    makers = share(harbor, tools, "industry = 'Manufacturing'", bought)
+    assert makers > 1.5 * share(harbor, tools, "industry = 'Software'", bought)
+    per_account = "SELECT count(*) / (SELECT count(*) FROM accounts WHERE tier = '{0}') FROM orders "
+    per_account += "JOIN accounts USING (account_id) WHERE tier = '{0}'"
+    assert one(harbor, per_account.format("Gold")) > 2 * one(harbor, per_account.format("Bronze"))
+    people = "contacts JOIN accounts USING (account_id)"
+    large = one(harbor, f"SELECT count(*) FROM {people} WHERE employees >= 500")
+    assert large / one(harbor, "SELECT count(*) FROM accounts WHERE employees >= 500") > 10
+    led = "opportunities JOIN contacts USING (contact_id)"
+    assert share(harbor, "role = 'Decision maker'", "true", led) > 0.3
+
+
 # ---- Complete Journey's data
 
 
@@ -260,7 +338,7 @@ def test_unknown_project_names_the_known_ones() -> None:
         projects.project_files("conttoso")
 
 
-@pytest.mark.parametrize("name", ["contoso", "complete_journey"])
+@pytest.mark.parametrize("name", ["contoso", "harbor_supply", "complete_journey"])
 def test_every_segment_has_its_sql(name: str) -> None:
     ids = [slug(definition) for definition in definitions(name)]
     assert len(ids) == len(set(ids))
@@ -281,3 +359,14 @@ def test_contoso_segments_are_neither_empty_nor_full(contoso: duckdb.DuckDBPyCon
         members = [row[0] for row in contoso.execute(query).fetchall()]
         assert len(members) == len(set(members)), segment
         assert segment == "everyone" or 10 < len(members) < 4_000, segment
+
+
+def test_harbor_supply_segments_are_neither_empty_nor_full(harbor: duckdb.DuckDBPyConnection) -> None:
+    known = runpy.run_path(str(GOLDEN / "harbor_supply_sql.py"))
+    for segment, query in known["SQL"].items():
+        members = [row[0] for row in harbor.execute(query).fetchall()]
+        assert len(members) == len(set(members)), segment
+        full = 350 if segment in known["ACCOUNTS"] else 2_500
+        assert segment.startswith("all_") or 10 < len(members) < full, segment
+    audiences = {slug(definition): definition["audience"] for definition in definitions("harbor_supply")}
+    assert {name for name, audience in audiences.items() if audience == "account"} == set(known["ACCOUNTS"])

@@ -7,8 +7,10 @@ import shlex
 from pathlib import Path
 
 import pytest
+import yaml
 
 from segengine.cli.main import main
+from segengine.demo.projects import copy_project
 
 README = (Path(__file__).parents[2] / "README.md").read_text()
 
@@ -58,7 +60,21 @@ def test_the_tour(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytes
     run(mistake, capsys)
 
 
+def test_accounts_and_contacts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    copy_project("harbor_supply", tmp_path)
+    shown, project = yaml.safe_load(example("accounts")), yaml.safe_load((tmp_path / "segengine.yml").read_text())
+    assert shown["audiences"] == project["audiences"]
+    assert all(link in project["relationships"] for link in shown["relationships"])
+    (tmp_path / "definitions" / "new.yml").write_text(example("contacts"))
+    assert main(["validate", "--conf", str(tmp_path)]) == 0, capsys.readouterr().out
+    assert main(["explain", "Content buyers of regulars", "--conf", str(tmp_path)]) == 0
+    account, contact = capsys.readouterr().out.split("audience contact")
+    assert "orders > account" in account
+    assert "tickets > contact > account" in account
+    assert "tickets > contact " in contact
+
+
 def test_every_block_is_an_example_that_runs() -> None:
     assert len(blocks("console")) == 3
-    assert len(blocks("yaml")) == 2
+    assert len(blocks("yaml")) == 4
     assert len(blocks("python")) == 1

@@ -59,18 +59,20 @@ class _Questions:
     settings: Settings
     _found: dict[tuple[str, RowsRule], str] = field(default_factory=dict)
     _asked_by: dict[str, list[str]] = field(default_factory=dict)
+    _rules: dict[str, dict[RowsRule, str]] = field(default_factory=dict)
 
     def ask(self, segment: Segment) -> None:
         """Note the rules of a segment that are over rows of its account."""
         accounts = self.settings.account_of(segment.audience)
         for rule in segment_rules(segment.steps):
             if accounts and isinstance(rule, RowsRule) and rule.path.target == accounts.table:
-                hidden = self._found.setdefault((segment.audience, rule), f"{_HIDDEN}{len(self._found) + 1}")
+                hidden = self._found.setdefault((accounts.name, rule), f"{_HIDDEN}{len(self._found) + 1}")
+                self._rules.setdefault(segment.audience, {})[rule] = hidden
                 self._asked_by.setdefault(hidden, []).append(segment.name)
 
     def of(self, audience: str) -> dict[RowsRule, str]:
         """Return the hidden segments that stand for rules of an audience's segments."""
-        return {rule: hidden for (asking, rule), hidden in self._found.items() if asking == audience}
+        return self._rules.get(audience, {})
 
     def hidden(self) -> list[Segment]:
         """Return the hidden segments; the description says whose question it is."""
@@ -80,7 +82,7 @@ class _Questions:
                 name=f"a rule over {rule.path.name}",
                 description=", ".join(dict.fromkeys(self._asked_by[hidden])),
                 tags=(),
-                audience=accounts.name,
+                audience=account,
                 type="dynamic",
                 output_table="",
                 steps=(Step("union", rule),),
@@ -88,6 +90,5 @@ class _Questions:
                 attach_limit=0,
                 place=rule.place,
             )
-            for (audience, rule), hidden in self._found.items()
-            if (accounts := self.settings.account_of(audience))
+            for (account, rule), hidden in self._found.items()
         ]

@@ -162,11 +162,14 @@ class TextIndex(ColumnIndex):
         found = {condition.test for requirement in self._requirements for condition in requirement}
         self._tests = sorted((test for test in found if isinstance(test, TextTest) and not _is_exact(test)), key=repr)
         exact = [test for test in found if isinstance(test, TextTest) and _is_exact(test)]
-        self._words_known = pa.array(sorted({word for test in exact for word in test.operands}), pa.string())
-        self._exact = {
-            test: np.array([word in test.operands for word in self._words_known.to_pylist()] + [False]) != test.negated
-            for test in exact
-        }
+        words = sorted({word for test in exact for word in test.operands})
+        self._words_known = pa.array(words, pa.string())
+        place_of = {word: place for place, word in enumerate(words)}
+        self._word_passes = np.zeros((len(words) + 1, len(exact)), dtype=bool)  # the last row: any other word
+        for column, test in enumerate(exact):
+            self._word_passes[[place_of[word] for word in test.operands], column] = True
+            self._word_passes[:, column] ^= test.negated
+        self._needs = self._needed([*exact, *self._tests, Constant(True), Constant(False)])
         self._codes_by_signature: dict[bytes, int] = {}
         self.table = self._words(np.array([self._missing_row()]))  # code 0: missing
 
@@ -174,6 +177,14 @@ class TextIndex(ColumnIndex):
         twin = copy(self)
         twin._codes_by_signature = dict(self._codes_by_signature)
         return twin
+
+    def _needed(self, tests: Sequence[Test]) -> npt.NDArray[np.float32]:
+        """Return which tests each requirement needs, shape (tests, requirements)."""
+        place_of = {test: place for place, test in enumerate(tests)}
+        needs = np.zeros((len(tests), len(self._requirements)), dtype=np.float32)
+        for column, requirement in enumerate(self._requirements):
+            needs[[place_of[condition.test] for condition in requirement], column] = 1
+        return needs
 
     def codes(self, array: pa.Array) -> Codes:  # noqa: D102 - as in the base
         encoded = text_values(array).dictionary_encode()
@@ -185,6 +196,9 @@ class TextIndex(ColumnIndex):
 
     def _distinct_codes(self, distinct: pa.Array) -> Codes:
         """Return the code of each distinct value, and 0 behind them for NULL; new signatures extend the table."""
+        code_of = np.zeros(len(distinct) + 1, dtype=np.intp)
+        if not len(distinct):
+            return code_of
         known = pc.index_in(distinct, value_set=self._words_known).fill_null(len(self._words_known))
         outcomes = np.empty((len(distinct), 1 + len(self._tests)), dtype=np.int32)
         outcomes[:, 0] = known.to_numpy(zero_copy_only=False)
@@ -194,24 +208,23 @@ class TextIndex(ColumnIndex):
                 folded = pa.array([text.casefold() for text in distinct.to_pylist()], pa.string())
             subject = folded if folded is not None and test.ignore_case and test.operation != "matches" else distinct
             outcomes[:, column] = judge_text(subject, test)
-        signatures, inverse = np.unique(outcomes, axis=0, return_inverse=True) if len(distinct) else (outcomes, [])
-        codes = np.array([self._code(signature) for signature in signatures], dtype=np.intp)
-        code_of = np.zeros(len(distinct) + 1, dtype=np.intp)
-        if len(distinct):
-            code_of[:-1] = codes[np.asarray(inverse).reshape(-1)]
-            code_of[:-1][pc.equal(distinct, "").to_numpy(zero_copy_only=False)] = 0
+        signatures, inverse = np.unique(outcomes, axis=0, return_inverse=True)
+        code_of[:-1] = self._signature_codes(signatures)[np.asarray(inverse).reshape(-1)]
+        code_of[:-1][pc.equal(distinct, "").to_numpy(zero_copy_only=False)] = 0
         return code_of
 
-    def _code(self, signature: npt.NDArray[np.int32]) -> int:
-        key = signature.tobytes()
-        if key not in self._codes_by_signature:
-            accepted: dict[Test, bool] = {test: bool(row[signature[0]]) for test, row in self._exact.items()}
-            accepted |= {test: bool(signature[place]) for place, test in enumerate(self._tests, start=1)}
-            accepted |= {Constant(True): True, Constant(False): False}
-            row = [all(accepted[condition.test] for condition in requirement) for requirement in self._requirements]
-            self.table = np.concatenate([self.table, self._words(np.array([row]))])
-            self._codes_by_signature[key] = len(self.table) - 1
-        return self._codes_by_signature[key]
+    def _signature_codes(self, signatures: npt.NDArray[np.int32]) -> Codes:
+        """Return the codes of outcomes: which known word, then whether each of the other tests passes."""
+        keys = [signature.tobytes() for signature in signatures]
+        new = [place for place, key in enumerate(keys) if key not in self._codes_by_signature]
+        if new:
+            words, others = self._word_passes[signatures[new, 0]], signatures[new, 1:].astype(bool)
+            constants = np.tile([True, False], (len(new), 1))
+            failed = ~np.hstack([words, others, constants])
+            satisfied = failed.astype(np.float32) @ self._needs == 0
+            self._codes_by_signature |= {keys[place]: len(self.table) + row for row, place in enumerate(new)}
+            self.table = np.concatenate([self.table, self._words(satisfied)])
+        return np.array([self._codes_by_signature[key] for key in keys], dtype=np.intp)
 
 
 def _is_exact(test: TextTest) -> bool:

@@ -111,12 +111,11 @@ def find_rows_path(settings: Settings, audience: str, over: str, via: Sequence[V
     if via:
         return _named_path(settings, over, accounts, via, direct)
     own = list(islice(find_paths(settings, over, profiles.table), MAX_LISTED + 1))
-    to_accounts = list(islice(find_paths(settings, over, accounts.table), MAX_LISTED + 1))
-    carried = [path for path in to_accounts if profiles.table not in _tables_on(path)]
+    carried = list(islice(find_paths(settings, over, accounts.table, avoiding=profiles.table), MAX_LISTED + 1))
     if len(own) + len(carried) == 1:
         return [*own, *carried][0]
     if not own and not carried:
-        return _no_path(over, profiles, accounts, to_accounts)
+        return _no_path(over, profiles, accounts, list(islice(find_paths(settings, over, accounts.table), MAX_LISTED)))
     ways = [f"{path.via} for rows of the {audience}" for path in own]
     ways += [f"{path.via} for rows of the {accounts.name}" for path in carried]
     message = f'{len(ways)} paths lead from "{over}" to "{profiles.table}" or "{accounts.table}".'
@@ -129,7 +128,7 @@ def _no_path(over: str, profiles: Audience, accounts: Audience, through_profiles
         look_up = profiles.account.relationship.name
         hint = f"Attributes of the {accounts.name} are look-ups: `where: {{{look_up}.COLUMN: ...}}`."
     elif through_profiles:
-        ways = "; ".join(f"`via: {path.via}`" for path in through_profiles[:MAX_LISTED])
+        ways = "; ".join(f"`via: {path.via}`" for path in through_profiles)
         hint = f"For all rows of the {accounts.name} name the way: {ways}."
     else:
         hint = "Add a relationship to the project file, or judge another table."
@@ -148,7 +147,3 @@ def _named_path(
     ends_elsewhere = path.message != direct.message
     hint = f'It may also end at table "{accounts.table}", for rows of the {accounts.name}.'
     return replace(direct, hint=hint) if ends_elsewhere else direct
-
-
-def _tables_on(path: Path) -> set[str]:
-    return {path.over, *(hop.target for hop in path.hops)}

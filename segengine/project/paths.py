@@ -155,8 +155,8 @@ def find_path(
     return paths[0]
 
 
-def find_paths(settings: Settings, over: str, profile_table: str) -> Iterator[Path]:
-    """Yield every chain of many-to-one hops from a table to the profile that visits no table twice."""
+def find_paths(settings: Settings, over: str, profile_table: str, avoiding: str = "") -> Iterator[Path]:
+    """Yield every chain of many-to-one hops from a table to the profile that visits no table twice, and one never."""
     reaching = _tables_reaching(settings, profile_table)
 
     def extend(hops: tuple[Hop, ...], seen: frozenset[str]) -> Iterator[Path]:
@@ -168,7 +168,7 @@ def find_paths(settings: Settings, over: str, profile_table: str) -> Iterator[Pa
             if link.to_table in reaching and link.to_table not in seen:
                 yield from extend((*hops, Hop(link)), seen | {link.to_table})
 
-    return extend((), frozenset({over}))
+    return iter(()) if over == avoiding else extend((), frozenset({over, avoiding}))
 
 
 def _tables_reaching(settings: Settings, target: str) -> set[str]:

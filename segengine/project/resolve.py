@@ -277,23 +277,28 @@ class _SegmentReader:
             return None
         base = path or self._profile_table
         reader = ExpressionReader(self._context.settings, self._context.schema, base, self._problems)
-        return reader.read(node, self._segment_id, top=True)
+        accounts = self._context.settings.account_of(self._audience)
+        judged = accounts.name if accounts and path and path.target == accounts.table else self._audience
+        return reader.read(node, partial(self._segment_id, judged), top=True)
 
-    def _segment_id(self, name: str, place: Place) -> str | None:
-        """Return the id of the segment a name or an id means; it may be one of the profile's account."""
+    def _segment_id(self, judged: str, name: str, place: Place) -> str | None:
+        """Return the id of the segment a name or an id means; it may be one of the account of the audience judged."""
         identity = self._context.segment_ids.get(name)
         if identity is None:
             hint = did_you_mean(name, self._context.segment_ids)
             self._problems.add(place, "SEG403", f'there is no segment "{name}".', hint)
             return None
         settings, audience = self._context.settings, self._context.segment_audiences.get(identity, "")
-        accounts = settings.account_of(self._audience)
-        if audience in (self._audience, accounts.name if accounts else "") or audience not in settings.audiences:
+        accounts = settings.account_of(judged)
+        if audience in (judged, accounts.name if accounts else "") or audience not in settings.audiences:
             return identity
-        message = f'segment "{name}" is of audience "{audience}", this one of "{self._audience}".'
+        this = "this one" if judged == self._audience else "this rule"
+        message = f'segment "{name}" is of audience "{audience}", {this} of "{judged}".'
         above = settings.account_of(audience)
         hint = ""
-        if above is not None and above.name == self._audience:
+        if judged != self._audience:
+            hint = "Make it a rule of its own: `- intersect: {where: {in_segment: ...}}`."
+        elif above is not None and above.name == judged:
             hint = f"Judge its rows instead: `over: {settings.audiences[audience].table}`."
         self._problems.add(place, "SEG405", message, hint)
         return None

@@ -84,4 +84,4 @@ def used_attributes(steps: tuple[Step, ...], profile_table: str) -> Iterator[tup
                 if leaf.attribute.aggregate:
                     yield rule.path.name, leaf.attribute.aggregate.of
                 if on_profile := profile_attribute(leaf.attribute, rule.path):
-                    yield profile_table, on_profile
+                    yield rule.path.target, on_profile

@@ -1,7 +1,7 @@
 """`segments why`: which condition, rule and rows made one profile a member, or kept it out.
 
-The rows of that one profile are read as the snapshot's run read them, and judged by the kernel's own column indexes and
-aggregates; only the quantifiers are worked out here.
+The rows of that one profile, or of its account, are read as the snapshot's run read them, and judged by the kernel's
+own column indexes and aggregates; only the quantifiers are worked out here.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from segengine.operations.context import OpenProject, load_registered, read_stat
 from segengine.operations.past_sources import sources_of_run
 from segengine.operations.segments import find_snapshot, find_version
 from segengine.plan.scans import BUCKET_SIZE, Scan
+from segengine.project.catalogue import Catalogue
 from segengine.project.find import find_segment
 from segengine.project.logic import push_not_inward
 from segengine.project.model import (
@@ -46,7 +47,6 @@ from segengine.project.model import (
     Quantifier,
     RowsRule,
     Rule,
-    Schema,
     Segment,
     Step,
 )
@@ -117,7 +117,7 @@ def explain_membership(
     if history.snapshots(segment.id) or snapshot is not None or at is not None:
         run = find_snapshot(history, segment, snapshot, at)
         segment = find_version(catalogue, registry, run)
-    reader = _ProfileReader(project, catalogue.schema, history, segment, run, profile_id)
+    reader = _ProfileReader(project, catalogue, history, segment, run, profile_id)
     judge = _Judge(reader)
     lines_of = _Lines(reader, judge, project.settings.time_zone)
     names = {identity: record.name for identity, record in registry.newest.items()}
@@ -128,18 +128,22 @@ def explain_membership(
 
 @dataclass
 class _ProfileReader:
-    """Reads what a segment asks of one profile: its own row, its rows on each path, the segments it is in."""
+    """Reads what a segment asks of one profile: its own row, its rows on each path, the segments it is in.
+
+    Rows that lead to its account are those of the account, and so are the account's segments.
+    """
 
     project: OpenProject
-    schema: Schema
+    catalogue: Catalogue
     history: History
     segment: Segment
     run: SegmentRun | None
     profile_id: str
 
     def __post_init__(self) -> None:
-        settings = self.project.settings
+        settings, self.schema = self.project.settings, self.catalogue.schema
         self._profile_table = settings.audiences[self.segment.audience].table
+        self._accounts = settings.account_of(self.segment.audience)
         self._wanted = self._wanted_attributes()
         scans = [self._scan(path) for path in self._wanted]
         tables = {table for scan in scans for table, _ in ScanRows(scan, settings, self.schema).used_columns()}
@@ -151,7 +155,7 @@ class _ProfileReader:
             raise ConfigError(f'There is no profile "{self.profile_id}" {known}.', "Ids are compared as exact text.")
 
     def _wanted_attributes(self) -> dict[Path | None, set[Attribute]]:
-        wanted: dict[Path | None, set[Attribute]] = {None: set(self.key_attributes(None))}
+        wanted: dict[Path | None, set[Attribute]] = {None: {*self.key_attributes(None), *self._account_key()}}
         for rule in segment_rules(self.segment.steps):
             path = rule.path if isinstance(rule, RowsRule) else None
             attributes = wanted.setdefault(path, set(self.key_attributes(path)))
@@ -168,14 +172,36 @@ class _ProfileReader:
         found = [find_attribute(settings, self.schema, base, name) for name in names]
         return [attribute for attribute in found if isinstance(attribute, Attribute)]
 
+    def _account_key(self) -> list[Attribute]:
+        """Return the id of the profile's account as a look-up: missing where there is no such account."""
+        link = self.project.settings.audiences[self.segment.audience].account
+        if link is None or self._accounts is None:
+            return []
+        name = f"{link.relationship.name}.{self.project.settings.tables[self._accounts.table].key[0]}"
+        found = find_attribute(self.project.settings, self.schema, self._profile_table, name)
+        return [found] if isinstance(found, Attribute) else []
+
+    def owner(self, audience: str) -> str | None:
+        """Return the id of the profile, or of its account where that is the audience; None where it has none."""
+        if self._accounts is None or audience != self._accounts.name:
+            return self.profile_id
+        ids = [self.column(None, attribute)[0].as_py() for attribute in self._account_key()]
+        return str(ids[0]) if ids and ids[0] not in (None, "") else None
+
+    def judged(self, path: Path | None) -> str:
+        """Return the audience on which the rows of a path are judged."""
+        is_account = self._accounts is not None and path is not None and path.target == self._accounts.table
+        return self._accounts.name if self._accounts and is_account else self.segment.audience
+
     def _scan(self, path: Path | None) -> Scan:
         columns = tuple(sorted(self._wanted[path], key=lambda attribute: attribute.name))
         return Scan(self.segment.audience, path.over if path else self._profile_table, path, columns, ())
 
     def rows(self, path: Path | None) -> pa.Table:
-        """Return the profile's rows on a path (None: its own row)."""
+        """Return the profile's rows on a path (None: its own row), or its account's."""
         if path not in self._tables:
-            key = [{"profile_id": self.profile_id, "profile_key": 1}]
+            owner = self.owner(self.judged(path))
+            key = [{"profile_id": owner, "profile_key": 1}] if owner is not None else []
             keys = make_frame(self.project.session, "profile_id string, profile_key bigint", key)
             scan = self._scan(path)
             frame = ScanRows(scan, self.project.settings, self.schema).rows_of(self._sources, keys)
@@ -190,25 +216,29 @@ class _ProfileReader:
         return column.chunk(0) if column.num_chunks else pa.array([], column.type)
 
     def is_member(self, segment_id: str) -> bool:
-        """Return whether the profile is in the snapshot of another segment that the run used."""
+        """Return whether the profile, or its account, is in the snapshot of another segment that the run used."""
         snapshots = self.history.snapshots(segment_id)
         same_run = [run for run in snapshots if self.run and run.run_id == self.run.run_id]
         numbers = json.loads(self.run.parents) if self.run else {}
         stored = [run for run in snapshots if run.snapshot_version == numbers.get(segment_id)]
         used = (same_run or stored or snapshots[-1:])[:1]
-        key = self._profile_key()
+        other = self.catalogue.segments.get(segment_id)
+        key = self._profile_key(other.audience if other else self.segment.audience)
         if not used or key is None:
             return False
         bucket, place = divmod(key - 1, BUCKET_SIZE)
         bits = read_bitmaps(self.project.warehouse, used[0].snapshot_run_id, segment_id).get(bucket + 1)
         return bits is not None and bool(bits[place >> 3] >> (place & 7) & 1)
 
-    def _profile_key(self) -> int | None:
+    def _profile_key(self, audience: str) -> int | None:
         from pyspark.sql import functions as F
 
-        keys = read_profile_keys(self.project.warehouse, self.segment.audience, self.history.run_ids)
+        owner = self.owner(audience)
+        if owner is None:
+            return None
+        keys = read_profile_keys(self.project.warehouse, audience, self.history.run_ids)
         with engine_errors("reading the key of a profile"):
-            row = keys.where(F.col("profile_id") == self.profile_id).first()
+            row = keys.where(F.col("profile_id") == owner).first()
         return None if row is None else int(row["profile_key"])
 
 
@@ -241,6 +271,8 @@ class _Judge:
             return self.steps(rule.steps)
         if isinstance(rule, ProfileRule):
             return bool(self.mask(push_not_inward(rule.where), None).all())
+        if self._reader.owner(self._reader.judged(rule.path)) is None:
+            return False
         if rule.aggregates is not None:
             return self.aggregates(push_not_inward(rule.aggregates), rule)
         looked_at, satisfied = self.row_masks(rule)
@@ -342,6 +374,9 @@ class _Lines:
         return replace(line, truth=truth, saw="missing" if missing else self._show(value[0]))
 
     def _rows_line(self, line: WhyLine, rule: RowsRule, expression: Expression | None) -> WhyLine:
+        judged = self._reader.judged(rule.path)
+        if self._reader.owner(judged) is None:
+            return replace(line, truth=None if expression else "false", saw=f"no {judged}")
         if expression is None:
             return self._rule_line(line, rule)
         leaves = list(expression_leaves(expression))

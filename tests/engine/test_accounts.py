@@ -19,6 +19,7 @@ from segengine.engine.session import EngineSession, activate, open_session
 from segengine.errors import ConfigError, DataContractError
 from segengine.operations.output_tables import write_output_tables
 from segengine.operations.segments import read_segment_members
+from segengine.operations.why import explain_membership
 
 PROJECT = """
 project: trade
@@ -156,6 +157,43 @@ rules:
           where: {amount: {at_least: 20}}
         - intersect: {where: {not: {in_segment: At large}}}
 """
+# What is judged on the account, with aggregates and conditions on the account inside.
+SEGMENTS += """---
+kind: segment
+name: Spent much
+audience: contact
+rules: [{over: orders, sum: {amount: {at_least: 30}}}]
+---
+kind: segment
+name: Spent little
+audience: contact
+rules: [{over: orders, sum: {amount: {less_than: 30}}}]
+---
+kind: segment
+name: Large with orders
+audience: contact
+rules: [{over: orders, where: {all: [{account.employees: {at_least: 100}}, {amount: {at_least: 15}}]}}]
+---
+kind: segment
+name: In large and ordered
+audience: contact
+rules: [{over: orders, where: {all: [{in_segment: Large}, {amount: {at_least: 5}}]}}]
+---
+kind: segment
+name: No order while large
+audience: contact
+rules: [{over: orders, rows: none, where: {in_segment: Large}}]
+---
+kind: segment
+name: Mailed at large
+audience: contact
+rules: [{over: mails, where: {any: [{in_segment: At large}, {contact.company.employees: {at_least: 500}}]}}]
+---
+kind: segment
+name: Mailed and of a large account
+audience: contact
+rules: [{over: mails, where: {in_segment: Large}}]
+"""
 EVERYBODY = ["ann", "bob", "cid", "dan", "eve", "fay"]
 OF_ACCOUNTS = {"large": ["1", "4"], "mailed_accounts": ["1", "2"]}
 OF_CONTACTS = {
@@ -175,6 +213,13 @@ OF_CONTACTS = {
     "deal_of_the_account": ["ann", "bob", "dan"],
     "several_colleagues": ["ann", "bob"],
     "in_brackets": ["ann", "bob", "cid"],
+    "spent_much": ["ann", "bob"],
+    "spent_little": ["cid", "dan"],
+    "large_with_orders": ["ann", "bob"],
+    "in_large_and_ordered": ["ann", "bob"],
+    "no_order_while_large": ["cid", "dan"],
+    "mailed_at_large": ["ann"],
+    "mailed_and_of_a_large_account": ["ann"],
 }
 
 
@@ -328,7 +373,10 @@ def test_a_bad_value_fails_what_uses_it_on_either_side(trade: Workspace) -> None
     report = trade.refresh()
 
     failed = {run.segment_id for run in report.segments if run.status != "Successful"}
-    assert failed == {"bosses_at_buyers", "two_orders", "only_large_orders", "all_cheap_but_one", "in_brackets"}
+    assert failed == {
+        *("bosses_at_buyers", "two_orders", "only_large_orders", "all_cheap_but_one", "in_brackets"),
+        *("spent_much", "spent_little", "large_with_orders", "in_large_and_ordered"),
+    }
     assert {run.error for run in report.segments if run.error} == {
         '1 value(s) of "amount" are infinite or out of range'
     }
@@ -378,7 +426,35 @@ def test_accounts_and_contacts_of_several_buckets(
     assert found["no_order"] == sorted(f"c{n}" for n in range(contacts) if company[n] < accounts and company[n] % 2)
 
 
+def test_a_bad_value_of_the_account_fails_the_rules_that_ask_for_it(trade: Workspace) -> None:
+    bad = {"account_id": [1, 2, 3, 4], "employees": [float("inf"), 9.0, 7.0, 700.0]}
+    trade.write_table("accounts", bad)
+    trade.pull()
+
+    report = trade.refresh("Large with orders", "Spent much")
+
+    ended = {run.segment_id: (str(run.status), run.error) for run in report.segments}
+    cause = '1 value(s) of "employees" are infinite or out of range'
+    assert ended == {"spent_much": ("Successful", ""), "large_with_orders": ("Failed", cause)}
+
+
 # ---- looking at results
+
+
+def test_why_agrees_with_the_members_of_every_segment(trade: Workspace) -> None:
+    with trade.opened() as project:
+        for segment_id, ids in OF_CONTACTS.items():
+            found = [name for name in EVERYBODY if explain_membership(project, segment_id, name).is_member]
+            assert found == ids, segment_id
+
+
+def test_why_shows_rows_of_the_account(trade: Workspace) -> None:
+    with trade.opened() as project:
+        bob = explain_membership(project, "Two orders", "bob")
+        eve = explain_membership(project, "Spent little", "eve")
+    assert (bob.lines[0].truth, bob.lines[0].saw) == ("true", "2 of 3 rows")
+    assert [row["order_id"] for row in bob.lines[0].rows] == ["2", "3"]
+    assert [(line.truth, line.saw) for line in eve.lines] == [("false", "no account"), (None, "no account")]
 
 
 def test_contacts_show_their_account(trade: Workspace) -> None:

@@ -110,14 +110,10 @@ class Groups:
     starts: AnyArray
     count: int
 
-    def longest(self) -> int:
-        """Return the number of rows of the largest group."""
-        return int(np.diff(np.append(self.starts, self.count)).max())
-
 
 def make_groups(places: AnyArray) -> Groups:
     """Return the groups of rows whose places are sorted."""
-    starts = np.flatnonzero(np.concatenate([[True], places[1:] != places[:-1]]))
+    starts = np.concatenate([[0], np.flatnonzero(places[1:] != places[:-1]) + 1])
     return Groups(places[starts], starts, len(places))
 
 
@@ -135,7 +131,7 @@ class Sums:
 
     def add(self, values: AnyArray, groups: Groups) -> None:
         """Take in values, shape (groups.count,)."""
-        bound = max(abs(int(values.max())), abs(int(values.min()))) * groups.longest()
+        bound = max(abs(int(values.max())), abs(int(values.min()))) * groups.count
         if values.dtype == object or bound > _INT64.max:
             sums = np.add.reduceat(values.astype(object), groups.starts)
             self._add_exactly(groups.places, sums)

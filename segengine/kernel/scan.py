@@ -264,7 +264,8 @@ class _States:
         self._noted = []
         lanes = transpose_words(noted)
         for lane, row_set in enumerate(self._layout.aggregated):
-            rows = np.flatnonzero(np.unpackbits(lanes[lane], count=len(places), bitorder="little"))
+            chosen = np.unpackbits(lanes[lane], count=len(places), bitorder="little").view(np.bool_)
+            rows = np.flatnonzero(chosen)
             whole = make_groups(places[rows]) if len(rows) else None
             for judge, accumulator in zip(self._judges, self._accumulators, strict=True):
                 if judge.rows != row_set or whole is None:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from reference import Reference, World
+from reference import Joined, Reference
+from worlds import World
 
-from segengine.errors import Level
+from segengine.errors import Issue, Level
 from segengine.kernel.bitmaps import BITMAP_BYTES, bitmap_keys
 from segengine.kernel.formulas import evaluate_formulas
 from segengine.kernel.scan import KEY, ScanKernel
@@ -28,6 +29,8 @@ from segengine.project.settings import PROJECT_FILE, load_settings
 
 # Keys around the edges of buckets and words, so that few profiles meet many bits.
 EDGES = (1, 2, 63, 64, 65, 32_767, 32_768, 32_769, 65_536, 65_537, 98_304, 98_305, 5 * BUCKET_SIZE + 7)
+LANGUAGE: frozenset[str] = frozenset()  # what the kernel knows beyond plain conditions and quantifiers
+EXPECTED_ERRORS = frozenset({"SEG302", "SEG207"})  # random conditions contradict themselves, random values do not fit
 ARROW = {
     "text": pa.string(),
     "integer": pa.int64(),
@@ -47,11 +50,23 @@ def arrow_type(type_: str) -> pa.DataType:
     return ARROW[type_.split()[0]]
 
 
-def read_segments(folder: Path, project: str, world: World, segments: Sequence[Any]) -> tuple[Catalogue, Problems]:
+@dataclass(frozen=True)
+class KernelResult:
+    """Members by segment name, and what validation said; segments with errors have no members."""
+
+    members: Mapping[str, set[str]]
+    issues: Sequence[Issue]
+
+    def refused(self, allowed: Collection[str]) -> list[str]:
+        """Return the errors other than those allowed, as text."""
+        return [str(i) for i in self.issues if i.level is Level.ERROR and i.code not in allowed]
+
+
+def read_segments(folder: Path, world: World, segments: Sequence[Any]) -> tuple[Catalogue, Problems]:
     """Return the definitions resolved; those with errors other than a contradiction are left out."""
-    (folder / PROJECT_FILE).write_text(project.format(zone=world.zone))
+    (folder / PROJECT_FILE).write_text(dump_documents([dict(world.project)]), encoding="utf-8")
     stored = {table: {name: type_.split()[0] for name, type_ in types.items()} for table, types in world.types.items()}
-    (folder / LOCK_FILE).write_text(dump_lock(stored))
+    (folder / LOCK_FILE).write_text(dump_lock(stored), encoding="utf-8")
     settings, problems = load_settings(folder), Problems()
     documents, issues = parse_documents(dump_documents(segments), "segments.yml")
     problems.issues += issues
@@ -69,26 +84,38 @@ class KernelRun:
     batch_size: int
 
     def __post_init__(self) -> None:
-        ids = [str(row[self.world.profile_key]) for row in self.world.rows[self.world.profile_table]]
+        self._reference = Reference(self.world, {}, {})
+        ids = list(self._reference.profiles)
         edges = [*EDGES, *(self.choose.randrange(1, 3 * BUCKET_SIZE) for _ in ids)]
         self.key_of = dict(zip(ids, self.choose.sample(sorted(set(edges)), len(ids)), strict=True))
-        self._reference = Reference(self.world, {}, {})
 
     def batches(self, scan: Scan) -> list[pa.RecordBatch]:
         """Return a scan's rows as an engine hands them on: in any order, in batches of any size."""
-        rows = list(self.world.rows[scan.table])
+        rows = self._rows(scan)
         self.choose.shuffle(rows)
-        via = [hop.relationship.name for hop in scan.path.hops] if scan.path else []
-        profiles = [self._reference.profile_of(scan.table, row, via) for row in rows]
-        arrays = [pa.array([None if name is None else self.key_of[name] for name in profiles], pa.int64())]
+        arrays = [pa.array([key for key, _ in rows], pa.int64())]
+        hops = rows[0][1].hops if rows else ()
         for attribute in scan.columns:
-            found = [self._reference.attribute(attribute.name, row, scan.table) for row in rows]
-            type_ = random_type(self.world, scan.table, attribute.name)
-            arrays.append(pa.array([value for value, _ in found], arrow_type(type_)))
+            type_ = self._reference.attribute_type(attribute.name, scan.table, hops)
+            values = [self._reference.attribute(attribute.name, row) for _, row in rows]
+            arrays.append(pa.array(values, arrow_type(type_)))
         names = [KEY, *(f"c{place}" for place in range(len(scan.columns)))]
         whole = pa.record_batch(arrays, names=names)
         size = self.batch_size or max(1, whole.num_rows)
         return [whole.slice(start, size) for start in range(0, whole.num_rows, size)]
+
+    def _rows(self, scan: Scan) -> list[tuple[int | None, Joined]]:
+        """Return a scan's rows with their profiles' keys, those that reach no profile among them."""
+        reference, table = self._reference, scan.table
+        if scan.path is None:
+            alone = [Joined(table, (), (row,)) for row in self.world.rows[table]]
+            return [(self.key_of[reference.profile_of(row)], row) for row in alone]
+        via = [hop.relationship.name for hop in scan.path.hops]
+        joined = reference.joined_rows(table, via)
+        reaching = [row.rows[0] for row in joined]
+        lost = [row for row in self.world.rows[table] if not any(row is other for other in reaching)]
+        nobody: list[tuple[int | None, Joined]] = [(None, Joined(table, (), (row,))) for row in lost]
+        return nobody + [(self.key_of[reference.profile_of(row)], row) for row in joined]
 
     def members(self, plan: AudiencePlan, stored: Mapping[str, set[str]]) -> dict[str, set[str]]:
         """Return the member ids of every segment of a plan."""
@@ -117,37 +144,19 @@ class KernelRun:
         return {bucket: np.packbits(flags, bitorder="little").tobytes() for bucket, flags in bits.items()}
 
 
-def random_type(world: World, table: str, name: str) -> str:
-    *steps, column = name.split(".")
-    for step in steps:
-        table = world.links[table][step].table
-    return world.types[table][column]
-
-
-def differences(
-    folder: Path, project: str, run: KernelRun, segments: Sequence[Any], stored: Mapping[str, set[str]]
-) -> tuple[int, list[str]]:
-    """Return how many segments were compared, and those whose members differ from the reference's.
+def run_kernel(folder: Path, run: KernelRun, segments: Sequence[Any], stored: Mapping[str, set[str]]) -> KernelResult:
+    """Return the members of segments that validation lets through, a contradiction or a lonely value aside.
 
     `stored`: members of parents outside of the run, by name; each is defined as `where: everyone` in the project.
     """
     outside = [{"kind": "segment", "name": name, "where": "everyone"} for name in stored]
-    catalogue, problems = read_segments(folder, project, run.world, [*outside, *segments])
-    unexpected = [i for i in problems.issues if i.level is Level.ERROR and i.code not in ("SEG302", "SEG207")]
-    assert not unexpected, "\n".join(map(str, unexpected))
-    own = {key: segment for key, segment in catalogue.segments.items() if segment.name not in stored}
+    catalogue, problems = read_segments(folder, run.world, [*outside, *segments])
     usable: dict[str, Segment] = {}
-    for key, segment in own.items():  # a segment with an error takes those below it along
-        if all(parent in usable or parent in stored for parent in catalogue.parents(key)):
+    for key, segment in catalogue.segments.items():  # a segment with an error takes those below it along
+        if segment.name not in stored and all(
+            parent in usable or parent in stored for parent in catalogue.parents(key)
+        ):
             usable[key] = segment
     plan = plan_audience("customer", usable, sorted(stored), catalogue.settings)
-    reference = Reference(run.world, {segment["name"]: segment for segment in segments}, stored)
-    actual = run.members(plan, stored)
-    wrong = []
-    for segment in segments:
-        name = segment["name"]
-        if name in usable and actual[name] != reference.members(name):
-            expected = reference.members(name)
-            more, less = sorted(actual[name] - expected), sorted(expected - actual[name])
-            wrong.append(f"# too many: {more}, missing: {less}, zone {run.world.zone}\n{dump_documents([segment])}")
-    return len(usable), wrong
+    members = run.members(plan, stored)
+    return KernelResult({usable[key].name: found for key, found in members.items()}, problems.issues)

@@ -1,22 +1,39 @@
-"""How single values stand to literals, for the reference evaluator: exact, slow and obvious."""
+"""How single values stand to literals, and what many come to, for the reference evaluator: exact, slow, obvious."""
 
 from __future__ import annotations
 
+import math
 import re
-from datetime import UTC, date, datetime, time, timedelta
+from collections.abc import Sequence
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import numpy as np
+from reference_times import start_of_day, to_instant
+
+DIGITS = 38
+EXACT = "exact"  # the type of sums, averages and counts: a fraction, compared exactly
+
+
+class FailedError(Exception):
+    """A segment has no result: a value is infinite or out of range."""
+
+
+def is_missing(value: Any) -> bool:
+    return value is None or value == "" or (isinstance(value, float) and math.isnan(value))
+
+
+def is_time(type_: str) -> bool:
+    return type_.startswith(("date", "timestamp"))
 
 
 def bare_operator(type_: str, wanted: Any) -> tuple[str, Any]:
     if type_ == "boolean":
         return ("is_true" if wanted == "true" else "is_false"), "true"
-    if type_.startswith(("date", "timestamp")):
-        return "on_day", wanted
-    return "any_of", wanted
+    return ("on_day" if is_time(type_) else "any_of"), wanted
 
 
 def text_holds(found: str, operator: str, literal: str, ignore_case: bool) -> bool:
@@ -76,26 +93,73 @@ def _nearest_single(exact: Fraction) -> Fraction:
 
 
 def _compare_time(found: datetime, literal: str, type_: str, zone: str) -> int:
-    if type_.startswith("timestamp_ntz"):  # a wall clock: twice -> the earlier; never -> moved forward by the gap
-        own = type_.partition(" ")[2] or zone
-        found = found.replace(tzinfo=ZoneInfo(own), fold=0)
-    instant = found.astimezone(UTC)
+    instant = to_instant(found, type_, zone)
     if len(literal) == 10:
         day = date.fromisoformat(literal)
-        if instant < _start_of_day(day, zone):
+        if instant < start_of_day(day, zone):
             return -1
-        return 0 if instant < _start_of_day(day + timedelta(days=1), zone) else 1
+        return 0 if instant < start_of_day(day + timedelta(days=1), zone) else 1
     moment = datetime.fromisoformat(literal)
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=ZoneInfo(zone), fold=0)
     return _order(instant, moment.astimezone(UTC))
 
 
-def _start_of_day(day: date, zone: str) -> datetime:
-    """Return a local day's first instant, found second by second around midnight."""
-    here = ZoneInfo(zone)
-    moment = datetime.combine(day, time(), UTC) - timedelta(hours=16)
-    for step in (3600, 60, 1):
-        while (moment + timedelta(seconds=step)).astimezone(here).date() < day:
-            moment += timedelta(seconds=step)
-    return moment + timedelta(seconds=1)
+def aggregate(function: str, values: Sequence[Any], type_: str, zone: str) -> tuple[Any, str]:
+    """Return what the values of some rows come to, and its type; missing ones are skipped.
+
+    Raises:
+        FailedError: The result, or a float in it, has more than 38 digits.
+    """
+    there = [value for value in values if not is_missing(value)]
+    if type_.startswith("timestamp"):
+        there, type_ = [to_instant(value, type_, zone) for value in there], "timestamp"
+    if function == "count_unique":
+        return len(set(there)), EXACT
+    if function in ("min", "max"):
+        return ((min if function == "min" else max)(there) if there else None), type_
+    scale = _scale(type_)
+    total = sum((_exact(value) for value in there), Fraction(0))
+    if function == "sum":
+        return _checked(total, scale), EXACT
+    if not there:
+        return None, EXACT
+    return _checked(_half_even(total / len(there), scale + 6), scale + 6), EXACT
+
+
+def _exact(value: Any) -> Fraction:
+    """Return a number as it enters a sum: a float as the nearest decimal with 9 digits after the point."""
+    return _checked(_half_even(Fraction(value), 9), 9) if isinstance(value, float) else Fraction(value)
+
+
+def _half_even(value: Fraction, scale: int) -> Fraction:
+    return Fraction(round(value * 10**scale), 10**scale)
+
+
+def _checked(value: Fraction, scale: int) -> Fraction:
+    if abs(value) * 10**scale >= 10**DIGITS:
+        raise FailedError(f"more than {DIGITS} digits")
+    return value
+
+
+def _scale(type_: str) -> int:
+    if type_ in ("double", "float"):
+        return 9
+    return int(type_.rstrip(")").partition(",")[2]) if type_.startswith("decimal") else 0
+
+
+def check_finite(value: Any) -> None:
+    """Refuse an infinite value.
+
+    Raises:
+        FailedError: It is one.
+    """
+    if isinstance(value, float) and math.isinf(value):
+        raise FailedError("an infinite value")
+
+
+def id_text(value: Any) -> str | None:
+    """Return a key's value as exact text, plain digits for numbers, or None where it is missing."""
+    if is_missing(value):
+        return None
+    return format(value, "f") if isinstance(value, Decimal) else str(value)

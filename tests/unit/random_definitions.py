@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
 from typing import Any, Literal
 
 from random_paths import Subject, Surroundings, Way
@@ -12,7 +11,7 @@ from random_worlds import random_world
 from reference import AGGREGATES, Reference
 from reference_times import PARTS, WEEKDAYS, part_of
 from reference_values import is_time
-from worlds import World
+from worlds import Case, World
 
 LANGUAGE = frozenset({"relative", "parts", "aggregates", "profile_conditions", "back"})
 Segments = Literal["anywhere", "top", "nowhere"]  # where `in_segment` may stand
@@ -224,16 +223,7 @@ def _fits(function: str, type_: str) -> bool:
     return function == "count_unique" or is_number or (function in ("min", "max") and is_time(type_))
 
 
-@dataclass(frozen=True)
-class Drawn:
-    """A world, segments of it in order of dependency, and members of parents that are no part of the run."""
-
-    world: World
-    segments: tuple[dict[str, Any], ...]
-    stored: dict[str, set[str]]
-
-
-def draw_project(seed: int, segment_count: int, language: frozenset[str] = LANGUAGE) -> Drawn:
+def draw_project(seed: int, segment_count: int, language: frozenset[str] = LANGUAGE) -> Case:
     """Return a random project; the same for the same arguments."""
     choose = random.Random(f"{seed} {segment_count} {sorted(language)}")
     world = random_world(choose)
@@ -245,4 +235,4 @@ def draw_project(seed: int, segment_count: int, language: frozenset[str] = LANGU
         segments.append(drawing.draw(f"s{number}"))
         if number < 10:
             drawing.parents.append(f"s{number}")
-    return Drawn(world, tuple(segments), stored)
+    return Case(world, segments, stored)

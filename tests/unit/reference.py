@@ -146,7 +146,7 @@ class Reference:
         for function in AGGREGATES:
             for name, wanted in rule.get(function, {}).items():
                 type_ = self.attribute_type(name, rule["over"], hops)
-                values = [self.attribute(name, row) for row in satisfied]
+                values = [check_finite(self.attribute(name, row)) for row in satisfied]
                 truths.append(self.holds(*aggregate(function, values, type_, self.world.zone), wanted))
         return all_of(truths) is True
 
@@ -224,9 +224,6 @@ class Reference:
         """Return the value of an attribute seen from a row.
 
         Its steps follow the row's own path as long as they are the same; from there on they are look-ups.
-
-        Raises:
-            FailedError: The value is infinite.
         """
         *steps, column = name.split(".")
         table, row, on_path = joined.start, joined.rows[0], True
@@ -241,7 +238,6 @@ class Reference:
             if not targets:
                 return None
             table, row = link.table, targets[0]
-        check_finite(row[column])
         return row[column]
 
     # Conditions
@@ -258,7 +254,7 @@ class Reference:
         if key == "in_segment":
             return self.profile_of(row) in self.members(value)
         type_ = self.attribute_type(key, row.start, row.hops)
-        return self.holds(self.attribute(key, row), type_, value)
+        return self.holds(check_finite(self.attribute(key, row)), type_, value)
 
     def holds(self, found: Any, type_: str, wanted: Any, ignore_case: bool = False) -> Truth:
         """Return the truth of what is wanted of one value."""

@@ -27,10 +27,13 @@ def local_instant(wall: datetime, zone: str) -> datetime:
 
 @lru_cache(maxsize=4096)
 def start_of_day(day: date, zone: str) -> datetime:
-    """Return a local day's first instant, found hour by hour, minute by minute, second by second around midnight."""
+    """Return a local day's first instant, searched by quarters of an hour, then by minutes, then by seconds.
+
+    By quarters, because a date can begin, last a minute, and begin again after the clocks went back.
+    """
     here = ZoneInfo(zone)
     moment = datetime.combine(day, time(), UTC) - timedelta(hours=16)
-    for step in (3600, 60, 1):
+    for step in (900, 60, 1):
         while (moment + timedelta(seconds=step)).astimezone(here).date() < day:
             moment += timedelta(seconds=step)
     return moment + timedelta(seconds=1)

@@ -148,14 +148,15 @@ def _scale(type_: str) -> int:
     return int(type_.rstrip(")").partition(",")[2]) if type_.startswith("decimal") else 0
 
 
-def check_finite(value: Any) -> None:
-    """Refuse an infinite value.
+def check_finite(value: Any) -> Any:
+    """Return a value that is not infinite.
 
     Raises:
-        FailedError: It is one.
+        FailedError: It is.
     """
     if isinstance(value, float) and math.isinf(value):
         raise FailedError("an infinite value")
+    return value
 
 
 def id_text(value: Any) -> str | None:

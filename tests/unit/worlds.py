@@ -41,6 +41,15 @@ class World:
     rows: Mapping[str, Sequence[Row]]
 
 
+@dataclass(frozen=True)
+class Case:
+    """Segments of a world as plain values, in order of dependency, and members of parents that are not among them."""
+
+    world: World
+    segments: Sequence[dict[str, Any]]
+    stored: Mapping[str, set[str]]
+
+
 def make_world(
     project: Mapping[str, Any],
     columns: Mapping[str, Mapping[str, str]],

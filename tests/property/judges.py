@@ -1,0 +1,120 @@
+"""Who says who the members are: the reference, DuckDB, the kernel in this process, or a refresh on an engine."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+from kernel_runs import KernelResult, KernelRun, arrow_type, read_segments, run_kernel
+from reference import Reference
+from reference_values import FailedError
+from workspace import Workspace
+from worlds import Case, World
+
+from segengine.errors import Level
+from segengine.project.nodes import dump_documents
+
+from .duckdb_oracle import DuckdbOracle
+from .sql_values import NotExpressibleError
+
+Members = dict[str, set[str]]
+
+
+@dataclass(frozen=True)
+class Disagreement:
+    """A segment that a judge and the reference see differently."""
+
+    judge: str
+    name: str
+    too_many: list[str]
+    missing: list[str]
+
+    def __str__(self) -> str:
+        return f"{self.judge} on {self.name}: too many {self.too_many}, missing {self.missing}"
+
+
+def judge_by_reference(case: Case) -> dict[str, set[str] | None]:
+    """Return the members of every segment; None where it has no result."""
+    reference = Reference(case.world, {segment["name"]: segment for segment in case.segments}, case.stored)
+    found: dict[str, set[str] | None] = {}
+    for segment in case.segments:
+        try:
+            found[segment["name"]] = reference.members(segment["name"])
+        except FailedError:
+            found[segment["name"]] = None
+    return found
+
+
+def judge_by_duckdb(case: Case) -> Members:
+    """Return the members of the segments that SQL can express."""
+    oracle = DuckdbOracle(case)
+    found = {}
+    for segment in case.segments:
+        try:
+            found[segment["name"]] = oracle.members(segment["name"])
+        except NotExpressibleError:
+            continue
+    oracle.close()
+    return found
+
+
+def judge_by_kernel(case: Case, folder: Path, seed: int = 0) -> KernelResult:
+    """Return what the kernel says, its rows mixed and cut into batches by the seed."""
+    choose = random.Random(seed)
+    run = KernelRun(case.world, choose, batch_size=choose.choice((0, 1, 7)))
+    return run_kernel(folder, run, case.segments, case.stored)
+
+
+def judge_by_engine(case: Case, workspace: Workspace) -> Members:
+    """Return the current members after one refresh of all segments that validation lets through."""
+    write_sources(case.world, workspace)
+    parents = [_stored_definition(name, ids, case.world) for name, ids in case.stored.items()]
+    segments = _sound([*parents, *case.segments], case.world, workspace.folder)
+    if not segments:
+        return {}
+    workspace.define(dump_documents(segments))
+    workspace.pull()
+    workspace.apply()
+    workspace.refresh(as_of=case.world.as_of)
+    published = workspace.published().members()
+    names = {summary.segment.id: summary.segment.name for summary in workspace.listed().values()}
+    return {names[key]: set(ids) for key, ids in published.items() if names[key] not in case.stored}
+
+
+def write_sources(world: World, workspace: Workspace) -> None:
+    """Write a world's project file and its tables."""
+    workspace.write_project(dump_documents([dict(world.project)]))
+    for table, rows in world.rows.items():
+        types = world.types[table]
+        arrays = [pa.array([row[column] for row in rows], arrow_type(type_)) for column, type_ in types.items()]
+        workspace.write_table(table, pa.table(arrays, names=list(types)))
+
+
+def _stored_definition(name: str, ids: set[str], world: World) -> dict[str, Any]:
+    """Return a definition with certain members; with none, it names an id that nobody has."""
+    return {"kind": "segment", "name": name, "where": {world.profile_key: sorted(ids) or ["-987654321"]}}
+
+
+def _sound(segments: list[dict[str, Any]], world: World, folder: Path) -> list[dict[str, Any]]:
+    """Return the segments without an error, and without a parent that has one."""
+    catalogue, problems = read_segments(folder, world, segments)
+    wrong = {issue.message.split('"')[1] for issue in problems.issues if issue.level is Level.ERROR}
+    wrong |= {segment["name"] for segment in segments} - {found.name for found in catalogue.segments.values()}
+    for key, segment in catalogue.segments.items():
+        parents = [catalogue.segments.get(parent) for parent in catalogue.parents(key)]
+        if any(parent is None or parent.name in wrong for parent in parents):
+            wrong.add(segment.name)
+    return [segment for segment in segments if segment["name"] not in wrong]
+
+
+def find_disagreements(judge: str, found: Mapping[str, set[str]], expected: Mapping[str, Any]) -> list[Disagreement]:
+    """Return the segments whose members a judge sees differently from what is expected."""
+    return [
+        Disagreement(judge, name, sorted(members - expected[name]), sorted(expected[name] - members))
+        for name, members in found.items()
+        if expected[name] is not None and members != expected[name]
+    ]

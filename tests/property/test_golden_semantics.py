@@ -1,0 +1,44 @@
+"""Cases with answers written by hand, or found by chance and kept: every judge has to give the same."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from kernel_runs import EXPECTED_ERRORS, LANGUAGE
+from random_definitions import LANGUAGE as WHOLE_LANGUAGE
+from workspace import Workspace
+
+from segengine.engine.session import EngineSession
+
+from .cases import GOLDEN, GoldenCase, read_case
+from .judges import find_disagreements, judge_by_duckdb, judge_by_engine, judge_by_kernel, judge_by_reference
+
+CASES = sorted(GOLDEN.glob("*.yml"))
+
+
+@pytest.fixture(params=CASES, ids=lambda path: path.stem)
+def golden(request: pytest.FixtureRequest) -> GoldenCase:
+    return read_case(request.param)
+
+
+def test_reference_gives_the_answers(golden: GoldenCase) -> None:
+    assert judge_by_reference(golden.case) == golden.members
+
+
+def test_duckdb_gives_the_answers(golden: GoldenCase) -> None:
+    assert find_disagreements("duckdb", judge_by_duckdb(golden.case), golden.members) == []
+
+
+def test_kernel_gives_the_answers(golden: GoldenCase, tmp_path: Path) -> None:
+    result = judge_by_kernel(golden.case, tmp_path)
+    assert find_disagreements("kernel", result.members, golden.members) == []
+    if LANGUAGE == WHOLE_LANGUAGE:
+        assert not result.refused(EXPECTED_ERRORS)
+
+
+@pytest.mark.parametrize("path", CASES, ids=lambda path: path.stem)
+def test_engines_give_the_answers(engine: EngineSession, path: Path, tmp_path: Path) -> None:
+    golden = read_case(path)
+    found = judge_by_engine(golden.case, Workspace(tmp_path, engine))
+    assert find_disagreements(engine.kind, found, golden.members) == []

@@ -3,6 +3,5 @@
 import sys
 from pathlib import Path
 
-_ORACLES = str(Path(__file__).parents[1] / "unit")
-if _ORACLES not in sys.path:
-    sys.path.append(_ORACLES)
+_TESTS = Path(__file__).parents[1]
+sys.path += [str(folder) for folder in (_TESTS, _TESTS / "unit") if str(folder) not in sys.path]

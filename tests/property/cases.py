@@ -10,6 +10,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import yaml
 from worlds import AS_OF, Case, Row, make_world
 
@@ -104,7 +105,7 @@ def _read(text: str | None, type_: str) -> Any:
     if type_.startswith("decimal"):
         return Decimal(text)
     if type_ in ("double", "float"):
-        return float(text)
+        return float(np.float32(text)) if type_ == "float" else float(text)
     return date.fromisoformat(text) if type_ == "date" else datetime.fromisoformat(text)
 
 

@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-from kernel_runs import KernelResult, KernelRun, arrow_type, read_segments, run_kernel
+from kernel_runs import EXPECTED_ERRORS, KernelResult, KernelRun, arrow_type, read_segments, run_kernel
 from reference import Reference
-from reference_values import FailedError
+from reference_values import FailedError, is_missing
 from workspace import Workspace
 from worlds import Case, World
 
-from segengine.errors import Level
+from segengine.engine.session import EngineSession
+from segengine.errors import DefinitionError, Level
 from segengine.project.nodes import dump_documents
 
 from .duckdb_oracle import DuckdbOracle
@@ -69,9 +70,18 @@ def judge_by_kernel(case: Case, folder: Path, seed: int = 0) -> KernelResult:
     return run_kernel(folder, run, case.segments, case.stored)
 
 
-def judge_by_engine(case: Case, workspace: Workspace) -> Members:
-    """Return the current members after one refresh of all segments that validation lets through."""
-    write_sources(case.world, workspace)
+def judge_by_engine(
+    case: Case, workspace: Workspace, engine: EngineSession, *, spare_nan: bool | None = None
+) -> Members:
+    """Return the current members after one refresh of all segments that validation lets through.
+
+    Args:
+        case: The segments and their world.
+        workspace: An empty folder, and the engine that applies the definitions.
+        engine: The engine that refreshes.
+        spare_nan: See `write_sources`; on the embedded engine unless given.
+    """
+    write_sources(case.world, workspace, spare_nan=engine.kind == "embedded" if spare_nan is None else spare_nan)
     parents = [_stored_definition(name, ids, case.world) for name, ids in case.stored.items()]
     segments = _sound([*parents, *case.segments], case.world, workspace.folder)
     if not segments:
@@ -79,18 +89,26 @@ def judge_by_engine(case: Case, workspace: Workspace) -> Members:
     workspace.define(dump_documents(segments))
     workspace.pull()
     workspace.apply()
-    workspace.refresh(as_of=case.world.as_of)
+    workspace.on(engine).refresh(as_of=case.world.as_of)
     published = workspace.published().members()
     names = {summary.segment.id: summary.segment.name for summary in workspace.listed().values()}
     return {names[key]: set(ids) for key, ids in published.items() if names[key] not in case.stored}
 
 
-def write_sources(world: World, workspace: Workspace) -> None:
-    """Write a world's project file and its tables."""
+def write_sources(world: World, workspace: Workspace, *, spare_nan: bool) -> None:
+    """Write a world's project file and its tables.
+
+    spare_nan: Write NULL for NaN, both missing, where a column has one value beside it: Sail 0.7 takes that value
+    from the file's statistics, which leave NaN out, for the whole column (apache/datafusion#24804).
+    """
     workspace.write_project(dump_documents([dict(world.project)]))
     for table, rows in world.rows.items():
         types = world.types[table]
-        arrays = [pa.array([row[column] for row in rows], arrow_type(type_)) for column, type_ in types.items()]
+        columns = {column: [row[column] for row in rows] for column in types}
+        for column, values in columns.items():
+            if spare_nan and len({value for value in values if not is_missing(value)}) == 1:
+                columns[column] = [None if is_missing(value) else value for value in values]
+        arrays = [pa.array(columns[column], arrow_type(type_)) for column, type_ in types.items()]
         workspace.write_table(table, pa.table(arrays, names=list(types)))
 
 
@@ -109,6 +127,17 @@ def _sound(segments: list[dict[str, Any]], world: World, folder: Path) -> list[d
         if any(parent is None or parent.name in wrong for parent in parents):
             wrong.add(segment.name)
     return [segment for segment in segments if segment["name"] not in wrong]
+
+
+def find_refusals(case: Case, folder: Path) -> list[str]:
+    """Return the errors of a case's project and segments, other than that a random condition cannot hold."""
+    parents = [_stored_definition(name, ids, case.world) for name, ids in case.stored.items()]
+    try:
+        _, problems = read_segments(folder, case.world, [*parents, *case.segments])
+    except DefinitionError as error:
+        return [str(issue) for issue in error.issues]
+    allowed = EXPECTED_ERRORS | {"SEG211"}  # not supported yet
+    return [str(issue) for issue in problems.issues if issue.level is Level.ERROR and issue.code not in allowed]
 
 
 def find_disagreements(judge: str, found: Mapping[str, set[str]], expected: Mapping[str, Any]) -> list[Disagreement]:

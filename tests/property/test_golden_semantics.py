@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -37,8 +38,11 @@ def test_kernel_gives_the_answers(golden: GoldenCase, tmp_path: Path) -> None:
         assert not result.refused(EXPECTED_ERRORS)
 
 
+@pytest.mark.before_the_engine
 @pytest.mark.parametrize("path", CASES, ids=lambda path: path.stem)
-def test_engines_give_the_answers(engine: EngineSession, path: Path, tmp_path: Path) -> None:
+def test_engines_give_the_answers(
+    engine: EngineSession, open_once: Callable[[str], EngineSession], path: Path, tmp_path: Path
+) -> None:
     golden = read_case(path)
-    found = judge_by_engine(golden.case, Workspace(tmp_path, engine))
+    found = judge_by_engine(golden.case, Workspace(tmp_path, open_once("embedded")), engine)
     assert find_disagreements(engine.kind, found, golden.members) == []

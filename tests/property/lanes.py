@@ -1,0 +1,119 @@
+"""One random project, judged by all: how many segments tell profiles apart, and where the judges disagree."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from kernel_runs import EXPECTED_ERRORS
+from random_definitions import draw_project
+from workspace import Workspace
+from worlds import Case
+
+from segengine.engine.session import EngineSession
+
+from .judges import Disagreement, find_disagreements, judge_by_engine, judge_by_kernel, judge_by_reference
+
+Judge = Callable[[Case], Mapping[str, set[str]]]
+
+
+@dataclass
+class Tally:
+    """What came of some segments.
+
+    `telling`: members by the reference that are neither nobody nor everyone. `judged`: by judge, how many of the
+    segments it judged; the others it could not express or refused.
+    """
+
+    segments: int = 0
+    telling: int = 0
+    failed: int = 0
+    judged: dict[str, int] = field(default_factory=dict)
+    disagreements: list[Disagreement] = field(default_factory=list)
+    seconds: float = 0.0
+
+    def add(self, other: Tally) -> None:
+        """Count what came of others too."""
+        self.segments += other.segments
+        self.telling += other.telling
+        self.failed += other.failed
+        self.seconds += other.seconds
+        self.disagreements += other.disagreements
+        for judge, count in other.judged.items():
+            self.judged[judge] = self.judged.get(judge, 0) + count
+
+    def __str__(self) -> str:
+        judged = ", ".join(f"{judge} {count}" for judge, count in self.judged.items())
+        share = self.telling / max(1, self.segments)
+        return (
+            f"{self.segments} segments, {share:.0%} telling, {self.failed} failed, judged by {judged}, "
+            f"{len(self.disagreements)} disagreements, {self.seconds:.1f} s"
+        )
+
+
+def compare_project(seed: int, segment_count: int, language: frozenset[str], judges: Mapping[str, Judge]) -> Tally:
+    """Return how judges see the segments of one random project, against the reference."""
+    return compare_case(draw_project(seed, segment_count, language), judges)
+
+
+def compare_case(case: Case, judges: Mapping[str, Judge]) -> Tally:
+    """Return how judges see the segments of a case, against the reference."""
+    started = time.monotonic()
+    expected = judge_by_reference(case)
+    everyone = len(case.world.rows[case.world.profile_table])
+    tally = Tally(
+        segments=len(case.segments),
+        telling=sum(members is not None and 0 < len(members) < everyone for members in expected.values()),
+        failed=sum(members is None for members in expected.values()),
+    )
+    for name, judge in judges.items():
+        found = judge(case)
+        tally.judged[name] = len(found)
+        tally.disagreements += find_disagreements(name, found, expected)
+    tally.seconds = time.monotonic() - started
+    return tally
+
+
+def kernel_judge(folder: Path, seed: int) -> Judge:
+    """Return the kernel as a judge; a definition refused for another reason than a contradiction is an error."""
+
+    def judge(case: Case) -> Mapping[str, set[str]]:
+        result = judge_by_kernel(case, folder, seed)
+        refused = result.refused(EXPECTED_ERRORS)
+        assert not refused, "\n".join(refused)
+        return result.members
+
+    return judge
+
+
+def engine_judge(folder: Path, preparing: EngineSession, engine: EngineSession) -> Judge:
+    """Return an engine as a judge: one refresh of a project written to an empty folder."""
+    return lambda case: judge_by_engine(case, Workspace(folder, preparing), engine)
+
+
+def only(case: Case, names: Iterable[str]) -> Case:
+    """Return a case with some of its segments and all their parents."""
+    by_name = {segment["name"]: segment for segment in case.segments}
+    needed: set[str] = set()
+    waiting = [name for name in names if name in by_name]
+    while waiting:
+        name = waiting.pop()
+        if name not in needed:
+            needed.add(name)
+            waiting += [parent for parent in parents_of(by_name[name]) if parent in by_name]
+    kept = [segment for segment in case.segments if segment["name"] in needed]
+    used = {parent for segment in kept for parent in parents_of(segment)}
+    return replace(case, segments=kept, stored={name: ids for name, ids in case.stored.items() if name in used})
+
+
+def parents_of(part: Any) -> Sequence[str]:
+    """Return the segments a definition, or a part of it, refers to."""
+    if isinstance(part, list):
+        return [name for item in part for name in parents_of(item)]
+    if isinstance(part, dict):
+        own = [part["in_segment"]] if isinstance(part.get("in_segment"), str) else []
+        return own + [name for value in part.values() for name in parents_of(value)]
+    return []

@@ -15,7 +15,7 @@ from typing import Literal
 
 from segengine.errors import ConfigError, Issue
 from segengine.operations.context import OpenProject, find_author
-from segengine.operations.validate import find_pattern_issues
+from segengine.operations.patterns import find_pattern_issues
 from segengine.project.canonical import hash_segments
 from segengine.project.catalogue import Catalogue, check_definitions, raise_on_errors
 from segengine.project.definitions import load_definitions, load_files

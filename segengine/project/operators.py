@@ -18,7 +18,6 @@ from segengine.project.values import (
     Test,
     TextOperation,
     TextTest,
-    is_pattern,
     make_ranges,
     wall_clock_ranges,
 )
@@ -152,8 +151,6 @@ def _text_test(operator: Operator, literals: Sequence[str], ignore_case: bool) -
     for literal in literals:
         if literal == "":
             raise LiteralError("expected text; a missing value is found with `empty: true`")
-        if operator.text == "matches" and (wrong := is_pattern(literal)):
-            raise LiteralError(f"expected a RE2 pattern: {wrong}")
     folds = ignore_case and operator.text != "matches"
     operands = {literal.casefold() if folds else literal for literal in literals}
     return TextTest(operator.text, tuple(sorted(operands)), ignore_case)

@@ -6,7 +6,6 @@ and `Constant` accepts every value or none. Each is closed under complement, so 
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
@@ -175,19 +174,6 @@ def _next_change(start: int, end: int, here: ZoneInfo, offset: int) -> int:
         middle = (low + high) // 2
         low, high = (middle, high) if _offset(middle, here) == offset else (low, middle)
     return min(high, end)
-
-
-def is_pattern(text: str) -> str | None:
-    """Return what is wrong with a regular expression as far as Python can tell, or None.
-
-    The kernel judges with RE2, which knows neither look-around nor back references.
-    """
-    text = re.sub(r"\\[^1-9]", "", text)  # what is escaped means itself
-    if re.search(r"\(\?(=|!|<=|<!)", text):
-        return "look-around is not supported (RE2)"
-    if re.search(r"\\[1-9]", text) or "(?P=" in text:
-        return "back references are not supported (RE2)"
-    return None
 
 
 def epoch_text(microseconds: int) -> str:

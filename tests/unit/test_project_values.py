@@ -15,7 +15,6 @@ from segengine.project.values import (
     Ranges,
     TextTest,
     epoch_text,
-    is_pattern,
     make_ranges,
     wall_clock_ranges,
 )
@@ -136,16 +135,6 @@ def test_text_tests_and_their_complements(test: TextTest, accepted: list[str], r
     assert test.complement().complement() == test
     assert TextTest("matches", ("a",)).accepts("a") is None
     assert Constant(True).complement() == Constant(False)
-
-
-@pytest.mark.parametrize("text", ["(?=a)", "(?!a)", "(?<=a)", "(?<!a)", r"(a)\1", "(?P<n>a)(?P=n)", r"\\(?=a)"])
-def test_patterns_re2_does_not_know(text: str) -> None:
-    assert is_pattern(text)
-
-
-@pytest.mark.parametrize("text", ["a|b", r"\(?=", r"\\1", r"\bx\b", "(?i)a", "(?P<n>a)", r"\d{3}"])
-def test_patterns_re2_knows(text: str) -> None:
-    assert is_pattern(text) is None
 
 
 def test_instants_are_shown_in_utc() -> None:

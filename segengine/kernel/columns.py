@@ -12,6 +12,7 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from copy import copy
 from functools import reduce
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +20,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from segengine.kernel.bitmaps import Words, pack_booleans
+from segengine.kernel.date_parts import take_part
 from segengine.kernel.ordinals import Ordinals, read_ordinals, text_values
 from segengine.plan.rows import Clause
 from segengine.project.model import Attribute, Condition
@@ -51,7 +53,7 @@ class ColumnIndex(ABC):
         self._requirements = list(wanted)
         self.invalid_count = 0
 
-    def fresh(self) -> ColumnIndex:
+    def fresh(self) -> Self:
         """Return an index with the same tables for another task."""
         twin = copy(self)
         twin.invalid_count = 0
@@ -119,10 +121,12 @@ class OrderedIndex(ColumnIndex):
         return start, np.searchsorted(self._searched, values, side="right").astype(np.intp)
 
     def codes(self, array: pa.Array) -> Codes:  # noqa: D102 - as in the base
-        return self.ordinal_codes(read_ordinals(array, self.attribute.type))
+        return self.ordinal_codes(read_ordinals(array, self.attribute.whole.type))
 
     def ordinal_codes(self, ordinals: Ordinals) -> Codes:
-        """Return the code of each ordinal, shape (n,)."""
+        """Return the code of each ordinal of the column, shape (n,); of a part's column, of its part."""
+        if self.attribute.part is not None:
+            ordinals = take_part(ordinals, self.attribute.part)
         codes = self._search(ordinals) + self._below if self._below else self._search(ordinals)
         for place, value in ordinals.large.items():
             codes[place] = bisect_right(self._cuts, value)
@@ -173,7 +177,7 @@ class TextIndex(ColumnIndex):
         self._codes_by_signature: dict[bytes, int] = {}
         self.table = self._words(np.array([self._missing_row()]))  # code 0: missing
 
-    def fresh(self) -> TextIndex:  # noqa: D102 - as in the base
+    def fresh(self) -> Self:  # noqa: D102 - as in the base
         twin = copy(self)
         twin._codes_by_signature = dict(self._codes_by_signature)
         return twin

@@ -7,12 +7,14 @@ embedded engine tasks are threads of one process.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import reduce
 
 import numpy as np
 
 from segengine.kernel.bitmaps import Words, pack_booleans
 from segengine.kernel.columns import ColumnIndex, OrderedIndex, make_index
+from segengine.kernel.ordinals import Ordinals
 from segengine.plan.rows import Clause, Clauses, RowSet
 from segengine.plan.scans import RowCount, Scan, SomeRow, SomeRowOf, ValueTest, aggregated
 from segengine.project.model import Aggregate
@@ -160,15 +162,41 @@ class ScanProgram:
         """Return indexes that share the tables and nothing that changes."""
         return [index.fresh() for index in self.indexes]
 
+    def fresh_judges(self) -> list[Judge]:
+        """Return judges that share the tables and nothing that changes."""
+        return [judge.fresh() for judge in self.judges]
+
 
 @dataclass(frozen=True)
 class Judge:
-    """Judges an aggregate over a row set: `index` codes its values, bit i of a code is `outputs[i]` of the scan."""
+    """Judges an aggregate over a row set; bit i of its words is `outputs[i]` of the scan.
+
+    `indexes` code its values, and the parts of dates and times that are asked for.
+    """
 
     rows: RowSet
     aggregate: Aggregate
-    index: OrderedIndex
+    indexes: tuple[OrderedIndex, ...]
     outputs: tuple[int, ...]
+
+    @property
+    def name(self) -> str:
+        """The aggregate for people."""
+        return self.indexes[0].attribute.whole.name
+
+    @property
+    def invalid_count(self) -> int:
+        """How many values had no part: their year is in no calendar."""
+        return max(index.invalid_count for index in self.indexes)
+
+    def fresh(self) -> Judge:
+        """Return a judge for another task."""
+        return replace(self, indexes=tuple(index.fresh() for index in self.indexes))
+
+    def words(self, values: Ordinals) -> Words:
+        """Return which conditions each value passes, shape (n, words)."""
+        words: Words = reduce(np.bitwise_and, [index.table[index.ordinal_codes(values)] for index in self.indexes])
+        return words
 
 
 def _make_judge(scan: Scan, rows: RowSet, aggregate: Aggregate) -> Judge:
@@ -178,15 +206,15 @@ def _make_judge(scan: Scan, rows: RowSet, aggregate: Aggregate) -> Judge:
         if isinstance(output, ValueTest) and aggregated(output) == (rows, aggregate)
     ]
     conditions = [frozenset((condition,)) for _, condition in own]
-    index = OrderedIndex(own[0][1].attribute, conditions)
-    return Judge(rows, aggregate, index, tuple(place for place, _ in own))
+    attributes = sorted({condition.attribute for _, condition in own}, key=lambda attribute: attribute.name)
+    indexes = tuple(OrderedIndex(attribute, conditions) for attribute in attributes)
+    return Judge(rows, aggregate, indexes, tuple(place for place, _ in own))
 
 
 def compile_scan(scan: Scan) -> ScanProgram:
     """Return a scan ready to run."""
     layout = make_layout(scan)
     there = np.array([[clause is not None for clause in layout.positions]], dtype=bool)
-    mentioned = {condition.attribute for clause in layout.positions for condition in clause or ()}
-    indexes = tuple(make_index(column, layout.positions) for column in scan.columns if column in mentioned)
+    indexes = tuple(make_index(attribute, layout.positions) for attribute in scan.judged)
     judges = tuple(_make_judge(scan, rows, aggregate) for rows, aggregate in scan.aggregates)
     return ScanProgram(scan, layout, pack_booleans(there, layout.width), indexes, judges)

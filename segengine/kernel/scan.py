@@ -107,11 +107,12 @@ class ScanKernel:
         return _Coded(keys.to_numpy(zero_copy_only=False), codes, values)
 
     def _read(self, read: Callable[[pa.Array], _Read], attribute: Attribute, rows: pa.RecordBatch) -> _Read:
-        column = rows.column(rows.schema.get_field_index(self._scan.column_name(attribute)))
+        values = rows.column(rows.schema.get_field_index(self._scan.column_name(attribute)))
         try:
-            return read(column)
+            return read(values)
         except BadValueError as error:
-            raise BadColumnError(attribute.name, str(attribute.type), error.count) from None
+            column = attribute.whole
+            raise BadColumnError(column.name, str(column.type), error.count) from None
 
     def _accumulate(self, rows: _Coded) -> None:
         places = self._state.places(rows.keys)
@@ -133,11 +134,13 @@ class ScanKernel:
             self._state.aggregate(places, values)
 
     def invalid_counts(self) -> dict[str, int]:
-        """Return how many values of each column or aggregate were errors (infinities, overflow)."""
-        readers = {reader.attribute.name: reader.invalid_count for reader in self._readers.values()}
-        columns = {index.attribute.name: index.invalid_count for index in self._indexes}
-        found = readers | columns | self._state.overflow
-        return {name: count for name, count in found.items() if count}
+        """Return how many values of each column or aggregate were errors: infinities, overflow, impossible years."""
+        found = [(reader.attribute.name, reader.invalid_count) for reader in self._readers.values()]
+        found += [(index.attribute.whole.name, index.invalid_count) for index in self._indexes]
+        counts = self._state.invalid_counts()
+        for name, count in found:  # the parts of a column meet the same values
+            counts[name] = max(count, counts.get(name, 0))
+        return {name: count for name, count in counts.items() if count}
 
     def bitmaps(self) -> Iterator[tuple[int, bytes]]:
         """Yield each bucket seen and its outputs: one bitmap of 4,096 bytes after the other."""
@@ -193,10 +196,10 @@ class _States:
         self._bits: Words = np.zeros((0, layout.single_words.stop + layout.lane_words), dtype=np.uint64)
         self._counts: Planes = [np.zeros((0, layout.counter_words), dtype=np.uint64) for _ in range(layout.count_depth)]
         self._buffers: list[Words] = [np.zeros((0, layout.width), dtype=np.uint64)] * 2
-        self._judges = program.judges
+        self._judges = program.fresh_judges()
         self._accumulators = [make_accumulator(judge.aggregate) for judge in program.judges]
         self._noted: list[Words] = []
-        self.overflow: dict[str, int] = {}
+        self._overflow: dict[str, int] = {}
 
     def match(self, tables: Sequence[Words], codes: Sequence[npt.NDArray[np.int32]], count: int) -> Words:
         """Return the clause bits of a piece of rows, shape (count, words), in a buffer that the next piece reuses."""
@@ -278,6 +281,13 @@ class _States:
                 if len(there):
                     accumulator.add(column.data[there], make_groups(places[there]))
 
+    def invalid_counts(self) -> dict[str, int]:
+        """Return how many values of each aggregate were errors."""
+        counts = dict(self._overflow)
+        for judge in self._judges:
+            counts[judge.name] = counts.get(judge.name, 0) + judge.invalid_count
+        return counts
+
     def _joined_layers(self, words: Words, layers: tuple[slice, ...], row_sets: Sequence[RowSet]) -> Words:
         """Return the lanes' bits in the words of the first layer, trees filled in."""
         joined = words[:, layers[0]]
@@ -321,9 +331,8 @@ class _States:
                     blob[place] = at_least([plane[lane] for plane in planes], output.at_least)
             for judge, accumulator in zip(self._judges, self._accumulators, strict=True):
                 values = accumulator.result(own)
-                name = judge.index.attribute.name
-                self.overflow[name] = self.overflow.get(name, 0) + drop_overflow(values)
-                found = transpose_words(judge.index.table[judge.index.ordinal_codes(values)])
+                self._overflow[judge.name] = self._overflow.get(judge.name, 0) + drop_overflow(values)
+                found = transpose_words(judge.words(values))
                 blob[list(judge.outputs)] = found[: len(judge.outputs)]
             yield bucket + 1, blob.tobytes()
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from segengine.plan.rows import Clause, RowSet, clauses_of
+from segengine.project.date_parts import column_ranges
 from segengine.project.model import Aggregate, AggregateFunction, Attribute, Condition, Path
 from segengine.project.types import Family
 from segengine.project.values import Ranges, make_ranges
@@ -54,9 +55,9 @@ Output = SomeRow | SomeRowOf | RowCount | ValueTest
 class Scan:
     """What one pass over the rows of a path yields.
 
-    `path` is None for the profiles themselves (one row each). `columns` are the attributes read; a kernel column is
-    named by its place (`c0`, `c1`, ...). `limits` are ranges outside of which no output looks at a row, per attribute
-    of the table itself.
+    `path` is None for the profiles themselves (one row each). `columns` are the attributes read, each once whatever its
+    parts; a kernel column is named by its place (`c0`, `c1`, ...). `limits` are ranges outside of which no output looks
+    at a row, per attribute of the table itself.
     """
 
     audience: str
@@ -78,9 +79,14 @@ class Scan:
         found = [aggregated(output) for output in self.outputs if isinstance(output, ValueTest)]
         return tuple(dict.fromkeys(found))
 
+    @property
+    def judged(self) -> tuple[Attribute, ...]:
+        """The attributes that conditions on rows are about: columns and their parts."""
+        return _judged(self.outputs)
+
     def column_name(self, attribute: Attribute) -> str:
-        """Return the kernel's name of a column."""
-        return f"c{self.columns.index(attribute)}"
+        """Return the kernel's name of the column an attribute is read from."""
+        return f"c{self.columns.index(attribute.whole)}"
 
 
 def aggregated(output: ValueTest) -> tuple[RowSet, Aggregate]:
@@ -146,11 +152,16 @@ class ScanBuilder:
     def build(self) -> Scan:
         """Return the finished scan."""
         outputs = tuple(self._outputs)
-        attributes = {c.attribute for output in outputs for clause in output_row_sets(output) for c in clause}
-        attributes |= {aggregate.of for _, aggregate in self._aggregates}
-        columns = tuple(sorted(attributes, key=lambda attribute: attribute.name))
+        whole = {attribute.whole for attribute in _judged(outputs)}
+        whole |= {aggregate.of for _, aggregate in self._aggregates}
+        columns = tuple(sorted(whole, key=lambda attribute: attribute.name))
         limits = _limits(outputs, columns)
         return Scan(self.audience, self.table, self.path, columns, outputs, limits, self.is_first_pass)
+
+
+def _judged(outputs: tuple[Output, ...]) -> tuple[Attribute, ...]:
+    attributes = {c.attribute for output in outputs for clause in output_row_sets(output) for c in clause}
+    return tuple(sorted(attributes, key=lambda attribute: attribute.name))
 
 
 def _limits(outputs: tuple[Output, ...], columns: tuple[Attribute, ...]) -> tuple[tuple[Attribute, Ranges], ...]:
@@ -165,11 +176,11 @@ def _limits(outputs: tuple[Output, ...], columns: tuple[Attribute, ...]) -> tupl
 
 
 def _accepted(clause: Clause, attribute: Attribute) -> Ranges:
-    """Return the ranges a clause leaves to an attribute; everything where it may be missing."""
+    """Return the ranges a clause leaves to a column; everything where it may be missing."""
     accepted = Ranges(((None, None),))
     for condition in clause:
-        if condition.attribute == attribute and isinstance(condition.test, Ranges) and not condition.missing:
-            accepted = accepted.intersection(condition.test)
+        if condition.attribute.whole == attribute and isinstance(condition.test, Ranges) and not condition.missing:
+            accepted = accepted.intersection(column_ranges(condition.attribute, condition.test))
     return accepted
 
 

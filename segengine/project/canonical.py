@@ -173,8 +173,10 @@ def _attribute(attribute: Attribute, settings: Settings) -> Json:
     column = table.column_setting(attribute.column)
     source = column.source if column and column.source else attribute.column
     steps: list[Json] = [_hop(hop, settings) for hop in hops]
+    type_ = attribute.whole.type
     function = attribute.aggregate.function if attribute.aggregate else None
-    return [attribute.base, steps, source, str(attribute.type), attribute.type.zone, function]
+    part: list[Json] = [attribute.part.name] if attribute.part else []
+    return [attribute.base, steps, source, str(type_), type_.zone, function, *part]
 
 
 def _test(test: Test) -> Json:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path as FilePath
 from typing import Literal
 
 from segengine.errors import Place
 from segengine.project.nodes import Fields
-from segengine.project.types import AttributeType
+from segengine.project.types import AttributeType, DatePart
 from segengine.project.values import Test
 
 TableFormat = Literal["delta", "parquet", "csv"]
@@ -163,8 +163,8 @@ class Hop:
 class Attribute:
     """A column seen from the rows of a base table, behind hops to one row each: of their path, or look-ups.
 
-    `aggregate`: instead of the column itself, what an aggregate makes of its values over the rows of a rule; then
-    `type` is the type of that value.
+    `aggregate`: instead of the column itself, what an aggregate makes of its values over the rows of a rule. `part`: of
+    its dates or times a part only. `type` is what conditions compare with: the aggregate's, or a whole number.
     """
 
     base: str
@@ -172,12 +172,19 @@ class Attribute:
     column: str
     type: AttributeType
     aggregate: Aggregate | None = None
+    part: DatePart | None = None
 
     @property
     def name(self) -> str:
-        """The attribute as users write it: `product.category`; of an aggregate `sum of total_price`."""
+        """The attribute as users write it: `product.category`; `purchased_at month_of`, `sum of total_price`."""
         name = ".".join((*(hop.name for hop in self.hops), self.column))
-        return f"{self.aggregate.function} of {name}" if self.aggregate else name
+        name = f"{self.aggregate.function} of {name}" if self.aggregate else name
+        return f"{name} {self.part.name}" if self.part else name
+
+    @property
+    def whole(self) -> Attribute:
+        """The column (or aggregate) this is a part of, or itself."""
+        return self if self.part is None else replace(self, type=self.part.of, part=None)
 
 
 class AggregateFunction(StrEnum):

@@ -19,7 +19,7 @@ from segengine.project.values import (
     TextOperation,
     TextTest,
     make_ranges,
-    wall_clock_ranges,
+    stored_ranges,
 )
 
 Argument = Literal["one", "many", "pair", "flag", "boolean"]
@@ -139,10 +139,7 @@ def build_test(operator: Operator, literals: Sequence[str], type_: AttributeType
     if operator.argument == "pair" and spans[0][0] > spans[1][0]:
         raise LiteralError("expected the smaller end first")
     accepted = operator.spans(spans)
-    column_zone = type_.zone or zone
-    if type_.name == "timestamp_ntz" and column_zone != "UTC":
-        return wall_clock_ranges(accepted, column_zone)
-    return accepted
+    return stored_ranges(accepted, type_, zone)
 
 
 def _text_test(operator: Operator, literals: Sequence[str], ignore_case: bool) -> TextTest:

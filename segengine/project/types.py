@@ -17,6 +17,7 @@ from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
 from fractions import Fraction
+from functools import lru_cache
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -96,6 +97,18 @@ def parse_type(text: str) -> AttributeType | None:
     return AttributeType(name) if name in _NAMED_TYPES else None
 
 
+@dataclass(frozen=True)
+class DatePart:
+    """A whole number taken from a date or time: `name` is the operator's (`month_of`), `of` the column's type.
+
+    Times are read in `zone`, the project's, wherever the column's own clock stands.
+    """
+
+    name: str
+    of: AttributeType
+    zone: str
+
+
 class LiteralError(ValueError):
     """A literal does not fit its attribute; the text says what was expected."""
 
@@ -108,7 +121,7 @@ _TIMESTAMP = re.compile(
 _MAX_NUMBER = Decimal(10) ** 38  # what a decimal can hold; whole numbers beyond it have no use in a condition
 # Time zones repeat every 400 years: days at the ends of the calendar are worked out in a year with room around it.
 _CYCLE_YEARS = 400
-_CYCLE_MICROSECONDS = 146_097 * 86_400_000_000
+CYCLE_MICROSECONDS = 146_097 * 86_400_000_000
 
 
 def parse_span(text: str, type_: AttributeType, zone: str) -> Span:
@@ -227,10 +240,11 @@ def local_day(day: date, zone: str) -> tuple[int, int]:
     """Return the instants a local day spans, half-open, in microseconds since 1970 UTC."""
     cycles = {date.min.year: 1, date.max.year: -1}.get(day.year, 0)
     near = day.replace(year=day.year + cycles * _CYCLE_YEARS)
-    back = cycles * _CYCLE_MICROSECONDS
+    back = cycles * CYCLE_MICROSECONDS
     return local_midnight(near, zone) - back, local_midnight(near + timedelta(days=1), zone) - back
 
 
+@lru_cache(maxsize=4_096)
 def local_midnight(day: date, zone: str) -> int:
     """Return the first instant of a local day, in microseconds since 1970 UTC."""
     here = ZoneInfo(zone)

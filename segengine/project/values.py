@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from typing import Literal
 from zoneinfo import ZoneInfo
 
-from segengine.project.types import EPOCH, Ordinal
+from segengine.project.types import EPOCH, AttributeType, Ordinal
 
 Bound = Ordinal | None  # None: without end on that side
 TextOperation = Literal["equals", "begins_with", "ends_with", "contains", "matches"]
@@ -116,6 +116,14 @@ class Constant:
 
 
 Test = Ranges | TextTest | Constant
+
+
+def stored_ranges(instants: Ranges, type_: AttributeType, zone: str) -> Ranges:
+    """Return what a timestamp column stores for ranges of instants; `zone`: its wall clock's, unless it has its own."""
+    column_zone = type_.zone or zone
+    if type_.name == "timestamp_ntz" and column_zone != "UTC":
+        return wall_clock_ranges(instants, column_zone)
+    return instants
 
 
 def wall_clock_ranges(instants: Ranges, zone: str) -> Ranges:

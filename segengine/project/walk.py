@@ -68,7 +68,7 @@ def profile_attribute(attribute: Attribute, path: Path) -> Attribute | None:
 
 
 def used_attributes(steps: tuple[Step, ...], profile_table: str) -> Iterator[tuple[str, Attribute]]:
-    """Yield (name of the scan, attribute) for everything that is read or worked out for a segment.
+    """Yield (name of the scan, column or aggregate) for everything that is read or worked out for a segment.
 
     A condition on the profile inside a rule over rows is named for both: the plan decides which of them reads it.
     """
@@ -77,11 +77,12 @@ def used_attributes(steps: tuple[Step, ...], profile_table: str) -> Iterator[tup
             for leaf in expression_leaves(expression):
                 if not isinstance(leaf, Condition):
                     continue
+                attribute = leaf.attribute.whole
                 if isinstance(rule, ProfileRule):
-                    yield profile_table, leaf.attribute
+                    yield profile_table, attribute
                     continue
-                yield rule.path.name, leaf.attribute
-                if leaf.attribute.aggregate:
-                    yield rule.path.name, leaf.attribute.aggregate.of
-                if on_profile := profile_attribute(leaf.attribute, rule.path):
+                yield rule.path.name, attribute
+                if attribute.aggregate:
+                    yield rule.path.name, attribute.aggregate.of
+                if on_profile := profile_attribute(attribute, rule.path):
                     yield rule.path.target, on_profile

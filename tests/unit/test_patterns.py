@@ -24,7 +24,7 @@ def matches(*patterns: str, ignore_case: bool = False) -> Condition:
 
 def issues(*patterns: str) -> list[str]:
     steps = (Step("union", ProfileRule(matches(*patterns))),)
-    segment = Segment("a", "A", "", (), "customer", "dynamic", "A", steps)
+    segment = Segment("a", "A", "", (), "customer", "dynamic", "A", steps, (), 0)
     return [f"{issue.message} {issue.hint}" for issue in find_pattern_issues(segment)]
 
 

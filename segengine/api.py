@@ -101,9 +101,9 @@ class Project:
         """Return every issue of the definition files; starts no engine."""
         return validate_project(self.settings)
 
-    def explain(self, names: Sequence[str] = ()) -> list[AudienceExplanation]:
-        """Return what a refresh would read and share; starts no engine."""
-        return explain_refresh(self.settings, names)
+    def explain(self, names: Sequence[str] = (), *, as_of: datetime | None = None) -> list[AudienceExplanation]:
+        """Return what a refresh (as of now, or an instant) would read and share; starts no engine."""
+        return explain_refresh(self.settings, names, as_of)
 
     def pull_schema(self) -> SchemaPull:
         """Write the sources' columns and types to `schema.lock.yml`."""

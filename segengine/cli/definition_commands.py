@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from segengine.cli.options import output_option, project_options
+from segengine.cli.options import as_of_option, output_option, project_options
 from segengine.cli.output import Column, emit_document, emit_rows, print_outline, print_table, show_count, show_share
 
 if TYPE_CHECKING:
@@ -185,14 +185,18 @@ def get(names: tuple[str, ...], conf: Path, environment: str, engine: str, outpu
 
 @click.command()
 @click.argument("names", nargs=-1, metavar="[NAME ...]")
+@as_of_option
 @project_options
 @output_option("table", "json", "yaml")
-def explain(names: tuple[str, ...], conf: Path, environment: str, engine: str, output: str) -> None:
+def explain(names: tuple[str, ...], as_of: str | None, conf: Path, environment: str, engine: str, output: str) -> None:
     """Show what a refresh of the definition files reads: scans, clauses, shared parts, order. Starts no engine."""
+    from segengine.operations.context import parse_as_of
     from segengine.operations.explain import explain_refresh
     from segengine.project.settings import load_settings
 
-    explanations = explain_refresh(load_settings(conf, environment), names)
+    settings = load_settings(conf, environment)
+    moment = parse_as_of(as_of, settings.time_zone) if as_of else None
+    explanations = explain_refresh(settings, names, moment)
     if output != "table":
         emit_document(output, {"audiences": [asdict(explanation) for explanation in explanations]})
         return

@@ -21,6 +21,7 @@ from segengine.plan.refresh import AudiencePlan
 from segengine.plan.scans import BUCKET_SIZE, LIVE_BUCKETS, Scan
 from segengine.project.catalogue import Catalogue
 from segengine.project.model import Segment
+from segengine.project.types import instant_of
 from segengine.store.profile_keys import add_profile_keys, check_profile_ids, read_profile_keys
 from segengine.store.runs import History
 from segengine.store.snapshots import (
@@ -79,7 +80,7 @@ class Evaluation:
             DataContractError: A source is not as the project says.
             RunError: The engine failed.
         """
-        plans = plan_run(due, self.catalogue.segments, self.project.settings)
+        plans = plan_run(due, self.catalogue.segments, self.project.settings, instant_of(self.as_of))
         attached = [attachment_scan(segment.audience, item) for segment in due.values() for item in segment.attach]
         self._check_sources(plans, [*(scan for plan in plans for scan in plan.scans), *attached])
         for plan in plans:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 
 from segengine.errors import ConfigError
 from segengine.plan.audiences import plan_run
@@ -10,10 +11,18 @@ from segengine.plan.explain import AudienceExplanation, explain_audience
 from segengine.project.catalogue import load_catalogue
 from segengine.project.find import find_segment
 from segengine.project.model import Segment, Settings
+from segengine.project.types import instant_of
 
 
-def explain_refresh(settings: Settings, names: Sequence[str] = ()) -> list[AudienceExplanation]:
+def explain_refresh(
+    settings: Settings, names: Sequence[str] = (), as_of: datetime | None = None
+) -> list[AudienceExplanation]:
     """Return the plan of each audience for the named segments, or for all of them.
+
+    Args:
+        settings: The project.
+        names: Names or ids of segments; none: all.
+        as_of: The instant a refresh would be for; None: now.
 
     Raises:
         DefinitionError: The definitions have errors.
@@ -24,7 +33,7 @@ def explain_refresh(settings: Settings, names: Sequence[str] = ()) -> list[Audie
     if not wanted:
         raise ConfigError("There are no definitions to explain.", "Write one, or run `segengine demo` for examples.")
     due = {segment_id: segment for segment_id, segment in catalogue.segments.items() if segment_id in wanted}
-    plans = plan_run(due, catalogue.segments, settings)
+    plans = plan_run(due, catalogue.segments, settings, instant_of(as_of or datetime.now(UTC)))
     known: dict[str, Segment] = {}
     for plan in plans:
         known |= plan.segments

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -52,8 +52,9 @@ from segengine.project.model import (
 )
 from segengine.project.outline import OutlineItem, outline_segment
 from segengine.project.paths import find_attribute, row_key
-from segengine.project.types import EPOCH, EPOCH_DAY, AttributeType, Family
-from segengine.project.values import Constant
+from segengine.project.relative import anchor_expression
+from segengine.project.types import EPOCH, EPOCH_DAY, AttributeType, Family, instant_of
+from segengine.project.values import Constant, Relative
 from segengine.project.walk import expression_leaves, rule_expressions, segment_rules
 from segengine.store.profile_keys import read_profile_keys
 from segengine.store.runs import History, SegmentRun
@@ -142,6 +143,7 @@ class _ProfileReader:
 
     def __post_init__(self) -> None:
         settings, self.schema = self.project.settings, self.catalogue.schema
+        self.as_of = instant_of(self.run.as_of if self.run else datetime.now(UTC))
         self._profile_table = settings.audiences[self.segment.audience].table
         self._accounts = settings.account_of(self.segment.audience)
         self._wanted = self._wanted_attributes()
@@ -162,7 +164,7 @@ class _ProfileReader:
             for expression in rule_expressions(rule):
                 for leaf in expression_leaves(expression):
                     if isinstance(leaf, Condition):
-                        attributes.add(leaf.attribute.aggregate.of if leaf.attribute.aggregate else leaf.attribute)
+                        attributes.add(_column_of(leaf))
         return wanted
 
     def key_attributes(self, path: Path | None) -> list[Attribute]:
@@ -309,10 +311,15 @@ class _Judge:
             return np.ones(count, dtype=bool)
         if isinstance(expression, InSegment):
             return np.full(count, self._reader.is_member(expression.segment_id))
+        if isinstance(expression.test, Relative):
+            return self.mask(self._anchored(expression), path)
         index = make_index(expression.attribute, [frozenset((expression,))])
         codes = index.codes(self._reader.column(path, expression.attribute))
         holds: Mask = index.table[codes][:, 0] & np.uint64(1) == 1
         return holds
+
+    def _anchored(self, expression: Expression) -> Expression:
+        return anchor_expression(expression, self._reader.as_of, self._reader.project.settings.time_zone)
 
     def aggregates(self, expression: Expression, rule: RowsRule) -> bool:
         """Return whether conditions on aggregates hold."""
@@ -321,6 +328,8 @@ class _Judge:
             return all(found) if isinstance(expression, All) else any(found)
         if not isinstance(expression, Condition):
             raise TypeError(f"{type(expression).__name__} is no condition on an aggregate")
+        if isinstance(expression.test, Relative):
+            return self.aggregates(self._anchored(expression), rule)
         index = OrderedIndex(expression.attribute, [frozenset((expression,))])
         code = index.ordinal_codes(self.aggregate(expression.attribute, rule))[0]
         return bool(index.table[code, 0] & np.uint64(1))
@@ -369,7 +378,7 @@ class _Lines:
         if not isinstance(expression, Condition):
             return replace(line, truth=_truth(holds))
         value = self._reader.column(None, expression.attribute)
-        missing = bool(self._judge.mask(_missing(expression.attribute), None).all())
+        missing = bool(self._judge.mask(_missing(expression.attribute.whole), None).all())
         truth = "missing" if missing and not holds and not expression.about_missing else _truth(holds)
         return replace(line, truth=truth, saw="missing" if missing else self._show(value[0]))
 
@@ -385,7 +394,7 @@ class _Lines:
             if not isinstance(expression, Condition):
                 return replace(line, truth=holds)
             value = show_ordinal(
-                self._judge.aggregate(expression.attribute, rule), expression.attribute.type, self._zone
+                self._judge.aggregate(expression.attribute, rule), expression.attribute.whole.type, self._zone
             )
             return replace(line, truth=holds, saw=value)
         mask = self._judge.mask(expression, rule.path)
@@ -402,7 +411,7 @@ class _Lines:
         """Return the first rows of a mask in the order of their keys: keys first, then what conditions look at."""
         keys = self._reader.key_attributes(rule.path)
         used = [
-            leaf.attribute.aggregate.of if leaf.attribute.aggregate else leaf.attribute
+            _column_of(leaf)
             for expression in rule_expressions(rule)
             for leaf in expression_leaves(expression)
             if isinstance(leaf, Condition)
@@ -419,6 +428,12 @@ class _Lines:
         if isinstance(plain, datetime) and plain.tzinfo is not None:
             return _local(plain, self._zone)
         return "missing" if plain is None or plain == "" else str(plain)
+
+
+def _column_of(condition: Condition) -> Attribute:
+    """Return the column that a condition's value is taken or worked out from."""
+    aggregate = condition.attribute.aggregate
+    return aggregate.of if aggregate else condition.attribute.whole
 
 
 def _local(moment: datetime, zone: str) -> str:

@@ -21,13 +21,16 @@ def is_hidden(segment_id: str) -> bool:
     return segment_id.startswith(_HIDDEN)
 
 
-def plan_run(due: Mapping[str, Segment], known: Mapping[str, Segment], settings: Settings) -> list[AudiencePlan]:
+def plan_run(
+    due: Mapping[str, Segment], known: Mapping[str, Segment], settings: Settings, as_of: int
+) -> list[AudiencePlan]:
     """Return the plan of each audience that has something to evaluate, accounts first.
 
     Args:
         due: The segments to evaluate by id, parents before children.
         known: All segments of the project by id.
         settings: The project.
+        as_of: What relative times are relative to, in microseconds since 1970 UTC.
     """
     questions = _Questions(settings)
     planned: dict[str, dict[str, Segment]] = {audience: {} for audience in settings.audiences}
@@ -37,11 +40,12 @@ def plan_run(due: Mapping[str, Segment], known: Mapping[str, Segment], settings:
     for hidden in questions.hidden():
         planned[hidden.audience][hidden.id] = hidden
     accounts_first = sorted(planned, key=lambda audience: settings.audiences[audience].account is not None)
-    return [_plan(audience, planned[audience], known, questions) for audience in accounts_first if planned[audience]]
+    found = [audience for audience in accounts_first if planned[audience]]
+    return [_plan(audience, planned[audience], known, questions, as_of) for audience in found]
 
 
 def _plan(
-    audience: str, segments: Mapping[str, Segment], known: Mapping[str, Segment], questions: _Questions
+    audience: str, segments: Mapping[str, Segment], known: Mapping[str, Segment], questions: _Questions, as_of: int
 ) -> AudiencePlan:
     parents = {parent for segment in segments.values() for parent in find_parents(segment.steps)} - set(segments)
     carried = {parent for parent in parents if known[parent].audience != audience}
@@ -49,7 +53,7 @@ def _plan(
         raise LookupError(f"segments of {audience}, which has no account, ask for {', '.join(sorted(carried))}")
     rules = questions.of(audience)
     stored, hidden = sorted(parents - carried), sorted({*carried, *rules.values()})
-    return plan_audience(audience, segments, stored, questions.settings, hidden, rules)
+    return plan_audience(audience, segments, stored, questions.settings, as_of, hidden, rules)
 
 
 @dataclass

@@ -30,7 +30,8 @@ from segengine.project.model import (
 )
 from segengine.project.outline import OutlineItem, is_counted, outline_segment
 from segengine.project.profile_parts import Alternative, split_alternatives, split_common
-from segengine.project.values import Constant, Ranges
+from segengine.project.relative import anchor_expression
+from segengine.project.values import Constant, Ranges, Relative
 from segengine.project.walk import rule_expressions
 
 OutlineNodes = tuple[int | None, int | None]
@@ -63,21 +64,23 @@ def plan_audience(
     segments: Mapping[str, Segment],
     stored_parents: Iterable[str],
     settings: Settings,
+    as_of: int,
     carried_parents: Iterable[str] = (),
     carried_rules: Mapping[RowsRule, str] = MappingProxyType({}),
 ) -> AudiencePlan:
-    """Return the plan for segments of one audience.
+    """Return the plan for segments of one audience as of one instant.
 
     Args:
         audience: Their audience.
         segments: The segments to evaluate by id, parents before children.
         stored_parents: Ids of parents that are not evaluated in this run.
         settings: The project.
+        as_of: What relative times are relative to, in microseconds since 1970 UTC.
         carried_parents: Ids of parents that are segments of the profiles' accounts.
         carried_rules: Rules over rows of the accounts, and the carried parents that stand for them.
     """
     stored, carried = tuple(stored_parents), tuple(carried_parents)
-    planner = _Planner(audience, (*stored, *carried), carried_rules, settings)
+    planner = _Planner(audience, (*stored, *carried), carried_rules, settings, as_of)
     members = {segment.id: planner.add_segment(segment) for segment in segments.values()}
     outlines = {segment.id: planner.outline(segment) for segment in segments.values()}
     return AudiencePlan(
@@ -94,11 +97,17 @@ def plan_audience(
 
 class _Planner:
     def __init__(
-        self, audience: str, stored: tuple[str, ...], carried_rules: Mapping[RowsRule, str], settings: Settings
+        self,
+        audience: str,
+        stored: tuple[str, ...],
+        carried_rules: Mapping[RowsRule, str],
+        settings: Settings,
+        as_of: int,
     ) -> None:
         self._audience = audience
         self._stored = stored
         self._carried_rules = carried_rules
+        self._as_of, self._zone = as_of, settings.time_zone
         self._table = settings.audiences[audience].table
         self._builders = [ScanBuilder(audience, self._table, None)]
         self._passes: dict[Path | None, list[int]] = {None: [PROFILES]}  # builders of the passes over a path
@@ -126,7 +135,7 @@ class _Planner:
             if item.rule in self._carried_rules:
                 return None, total
             rule, _ = _split_rule(item.rule)
-            rows = make_row_set(rule.among, rule.where)
+            rows = self._row_set(rule.among, rule.where)
             return self._aggregates(rule.path, rows, item.expression), total
         if item.rule is not None:
             return self._rule(item.rule), total
@@ -162,8 +171,16 @@ class _Planner:
         if isinstance(expression, AnyOf):
             return self.formulas.any([self._profile(item) for item in expression.items])
         if isinstance(expression, Condition):
+            if isinstance(expression.test, Relative):
+                return self._profile(self._anchored(expression))
             return self._output(None, SomeRow(frozenset((expression,))))
         return self.formulas.without(self.formulas.EVERYONE, self._profile(expression.item))
+
+    def _anchored(self, expression: Expression) -> Expression:
+        return anchor_expression(expression, self._as_of, self._zone)
+
+    def _row_set(self, *expressions: Expression | None) -> RowSet:
+        return make_row_set(*(None if part is None else self._anchored(part) for part in expressions))
 
     def _member(self, segment_id: str) -> int:
         if segment_id in self._members:
@@ -212,17 +229,17 @@ class _Planner:
         return self.formulas.any((node, self.formulas.without(self.formulas.EVERYONE, profile)))
 
     def _alternative(self, path: Path, alternative: Alternative) -> int:
-        some_row = self._some_row(path, make_row_set(alternative.rows))
+        some_row = self._some_row(path, self._row_set(alternative.rows))
         return self.formulas.all([some_row, *(self._profile(item) for item in alternative.profile)])
 
     def _counted(self, rule: RowsRule) -> int:
         """Return the node of a rule whose conditions are all about rows."""
-        satisfied = make_row_set(rule.among, rule.where)
+        satisfied = self._row_set(rule.among, rule.where)
         everyone = self.formulas.EVERYONE
         if rule.aggregates is not None:
             return self._aggregates(rule.path, satisfied, push_not_inward(rule.aggregates))
         if rule.quantifier is Quantifier.ALL:
-            looked_at = make_row_set(rule.among)
+            looked_at = self._row_set(rule.among)
             failed = self._output(rule.path, SomeRowOf(looked_at, satisfied))
             return self.formulas.without(self._some_row(rule.path, looked_at), failed)
         if rule.quantifier is Quantifier.ANY:
@@ -243,6 +260,8 @@ class _Planner:
             return self.formulas.any([self._aggregates(path, rows, item) for item in expression.items])
         if not isinstance(expression, Condition):
             raise TypeError(f"{type(expression).__name__} is no condition on an aggregate")
+        if isinstance(expression.test, Relative):
+            return self._aggregates(path, rows, self._anchored(expression))
         if not passes_for_nothing(expression):
             return self._output(path, ValueTest(rows, expression))
         # A profile without rows is in no bucket of the scan: ask who fails instead.

@@ -33,7 +33,7 @@ from segengine.project.model import (
     Settings,
     Step,
 )
-from segengine.project.values import Constant, Ranges, Test
+from segengine.project.values import Constant, Ranges, Relative, Test
 
 SEMANTICS_VERSION = 1
 Json = str | int | float | bool | None | list["Json"] | dict[str, "Json"]
@@ -184,6 +184,8 @@ def _test(test: Test) -> Json:
         return {"ranges": [[_bound(low), _bound(high)] for low, high in test.spans]}
     if isinstance(test, Constant):
         return test.accepts_all
+    if isinstance(test, Relative):
+        return {test.operation: [test.count, test.unit], "rolling": test.rolling, "negated": test.negated}
     return {test.operation: list(test.operands), "ignore_case": test.ignore_case, "negated": test.negated}
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from segengine.errors import Place
+from segengine.project.date_parts import part_of, read_part_value
 from segengine.project.model import (
     All,
     AnyOf,
@@ -23,9 +25,11 @@ from segengine.project.operators import (
     BY_NAME,
     MODIFIERS,
     SCALAR_MEANS,
+    WINDOWS,
     Operator,
     build_test,
     empty_test,
+    modifiers_for,
     operators_for,
 )
 from segengine.project.paths import Unresolved, find_attribute
@@ -33,6 +37,17 @@ from segengine.project.problems import LATER, Problems, did_you_mean
 from segengine.project.types import Family, LiteralError
 
 FindSegment = Callable[[str, Place], str | None]
+
+
+@dataclass(frozen=True)
+class _Manner:
+    """How the operators of a map are meant: what stands beside `not` is also about the operators under it."""
+
+    ignore_case: bool = False
+    rolling: bool = False
+
+
+_PLAIN = _Manner()
 
 
 class ExpressionReader:
@@ -133,28 +148,25 @@ class ExpressionReader:
                     value.place, "SEG206", f"a list does not fit {attribute.name} ({attribute.type}).", hint
                 )
                 return None
-            return self._condition(attribute, BY_NAME["any_of"], value, value.place, False)
+            return self._condition(attribute, BY_NAME["any_of"], value, value.place)
         if family is Family.BOOLEAN:
             if value.text in ("true", "false"):
                 operator = BY_NAME["is_true" if value.text == "true" else "is_false"]
-                return self._condition(attribute, operator, Scalar("true", value.place), value.place, False)
+                return self._condition(attribute, operator, Scalar("true", value.place), value.place)
             self._null_or(value, attribute, "true or false")
             return None
-        return self._condition(attribute, BY_NAME[SCALAR_MEANS[family]], value, value.place, False)
+        return self._condition(attribute, BY_NAME[SCALAR_MEANS[family]], value, value.place)
 
-    def _operator_map(self, attribute: Attribute, fields: Fields, folding: bool = False) -> Expression | None:
-        """Return the condition of a map; `folding`: it stands under a `not` that has `ignore_case` beside it."""
-        ignore_case = self._flag(fields, "ignore_case") or folding
+    def _operator_map(self, attribute: Attribute, fields: Fields, around: _Manner = _PLAIN) -> Expression | None:
+        """Return the condition of a map; `around`: what stands beside the `not` it is under."""
+        manner = self._manner(attribute, fields, around)
         or_missing = self._flag(fields, "or_missing")
-        if ignore_case and not folding and attribute.type.family is not Family.TEXT:
-            message = f"ignore_case does not fit {attribute.name} ({attribute.type})."
-            self._problems.add(fields.key_place("ignore_case"), "SEG206", message)
         items: list[Expression | None] = []
         for key, value in fields.entries:
             if key.text == "not":
-                items.append(self._negation(attribute, key.place, value, ignore_case))
-            elif key.text not in ("ignore_case", "or_missing"):
-                items.append(self._operation(attribute, key, value, ignore_case))
+                items.append(self._negation(attribute, key.place, value, manner))
+            elif key.text not in MODIFIERS:
+                items.append(self._operation(attribute, key, value, manner))
         if not items:
             self._problems.add(fields.place, "SEG301", f"no operator is given for {attribute.name}.")
             return None
@@ -171,35 +183,52 @@ class ExpressionReader:
     def _flag(self, fields: Fields, name: str) -> bool:
         return bool(self._problems.boolean(fields.get(name), name))
 
-    def _negation(self, attribute: Attribute, place: Place, value: Node, ignore_case: bool) -> Expression | None:
+    def _manner(self, attribute: Attribute, fields: Fields, around: _Manner) -> _Manner:
+        """Return how a map's operators are meant, reporting modifiers that fit neither its attribute nor them."""
+        ignore_case, rolling = self._flag(fields, "ignore_case"), self._flag(fields, "rolling")
+        for name, given in (("ignore_case", ignore_case), ("rolling", rolling)):
+            if given and name not in modifiers_for(attribute.type.family):
+                message = f"{name} does not fit {attribute.name} ({attribute.type})."
+                is_whole_day = name == "rolling" and attribute.type.family is Family.DATE
+                hint = "A date has no time of day: leave it out." if is_whole_day else ""
+                self._problems.add(fields.key_place(name), "SEG206", message, hint)
+        if rolling and attribute.type.family is Family.TIMESTAMP and not _has_window(fields):
+            message = f"{attribute.name}: rolling has no within_last or within_next beside it."
+            self._problems.add(fields.key_place("rolling"), "SEG206", message)
+        return _Manner(ignore_case or around.ignore_case, rolling or around.rolling)
+
+    def _negation(self, attribute: Attribute, place: Place, value: Node, manner: _Manner) -> Expression | None:
         if isinstance(value, Fields):
-            inner = self._operator_map(attribute, value, ignore_case)
-        elif ignore_case and attribute.type.family is Family.TEXT:
+            inner = self._operator_map(attribute, value, manner)
+        elif manner.ignore_case and attribute.type.family is Family.TEXT:
             # The modifier beside `not` is about the value under it.
             name = "any_of" if isinstance(value, Items) else "equals"
-            inner = self._condition(attribute, BY_NAME[name], value, value.place, ignore_case)
+            inner = self._condition(attribute, BY_NAME[name], value, value.place, manner)
         else:
             inner = self._bare(attribute, value)
         return None if inner is None else Not(inner, place)
 
-    def _operation(self, attribute: Attribute, key: Scalar, value: Node, ignore_case: bool) -> Expression | None:
+    def _operation(self, attribute: Attribute, key: Scalar, value: Node, manner: _Manner) -> Expression | None:
         operator = BY_NAME.get(key.text or "")
         fitting = [known.name for known in operators_for(attribute.type.family)]
         if operator is None and key.text in LATER:
             self._problems.add(key.place, "SEG211", f'operator "{key.text}" is not supported by this version yet.')
             return None
         if operator is None:
-            hint = did_you_mean(key.text or "", [*fitting, *MODIFIERS])
+            hint = did_you_mean(key.text or "", [*fitting, *modifiers_for(attribute.type.family)])
             self._problems.add(key.place, "SEG205", f'there is no operator "{key.text}".', hint)
             return None
         if operator.name not in fitting:
             message = f"operator {operator.name} does not fit {attribute.name} ({attribute.type})."
             self._problems.add(key.place, "SEG206", message, f"Fitting: {', '.join(fitting)}.")
             return None
-        return self._condition(attribute, operator, value, key.place, ignore_case)
+        if operator.argument == "part":
+            part = part_of(attribute, operator.name, self._settings.time_zone)
+            return self._operator_map(part, value) if isinstance(value, Fields) else self._bare(part, value)
+        return self._condition(attribute, operator, value, key.place, manner)
 
     def _condition(
-        self, attribute: Attribute, operator: Operator, value: Node, place: Place, ignore_case: bool
+        self, attribute: Attribute, operator: Operator, value: Node, place: Place, manner: _Manner = _PLAIN
     ) -> Condition | None:
         literals = self._literals(attribute, operator, value)
         if literals is None:
@@ -210,14 +239,19 @@ class ExpressionReader:
         if operator.argument == "boolean":
             test, missing = empty_test(literals[0] == "true")
             return Condition(attribute, test, missing, True, place, text)
-        folding = ignore_case and attribute.type.family is Family.TEXT
+        folding = manner.ignore_case and attribute.type.family is Family.TEXT
+        rolling = manner.rolling and operator.name in WINDOWS
         try:
-            test = build_test(operator, literals, attribute.type, self._settings.time_zone, folding)
+            if attribute.part is not None:
+                literals = [read_part_value(literal, attribute.part.name) for literal in literals]
+            test = build_test(operator, literals, attribute.type, self._settings.time_zone, folding, rolling)
         except LiteralError as error:
-            message = f"{attribute.name} ({attribute.type}) {operator.name} {shown}: {error}."
+            what = attribute.name if attribute.part else f"{attribute.name} ({attribute.type})"
+            message = f"{what} {operator.name} {shown}: {error}."
             self._problems.add(value.place, "SEG207", message)
             return None
-        return Condition(attribute, test, False, False, place, text + (" (ignoring case)" if folding else ""))
+        text += " (ignoring case)" if folding else " (rolling)" if rolling else ""
+        return Condition(attribute, test, False, False, place, text)
 
     def _literals(self, attribute: Attribute, operator: Operator, value: Node) -> Sequence[str] | None:
         """Return an operator's literals as text, checked for number and form but not yet for type."""
@@ -258,3 +292,11 @@ class ExpressionReader:
             return
         message = f"{attribute.name} ({attribute.type}) is {value.text!r}, expected {expected}."
         self._problems.add(value.place, "SEG207", message)
+
+
+def _has_window(fields: Fields) -> bool:
+    """Return whether a map has an operator that can roll, also under `not`."""
+    return any(
+        key.text in WINDOWS or (key.text == "not" and isinstance(value, Fields) and _has_window(value))
+        for key, value in fields.entries
+    )

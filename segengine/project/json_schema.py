@@ -12,10 +12,19 @@ from collections.abc import Mapping, Sequence
 from segengine.project.aggregates import AGGREGATE_SUMMARIES, find_aggregate
 from segengine.project.attachments import DEFAULT_ATTACH_LIMIT, MAX_ATTACH_LIMIT
 from segengine.project.canonical import Json
+from segengine.project.date_parts import PARTS
 from segengine.project.definitions import KINDS
 from segengine.project.model import AggregateFunction, Attribute, Schema, Settings
-from segengine.project.operators import MODIFIERS, OPERATORS, SCALAR_MEANS, Operator
+from segengine.project.operators import (
+    MODIFIERS,
+    OPERATORS,
+    WINDOWS,
+    Operator,
+    modifiers_for,
+    operators_for,
+)
 from segengine.project.paths import find_hop, hop_names, tables_with_rows_of
+from segengine.project.relative import PERIODS
 from segengine.project.resolve import COUNTS, MAX_TAGS, SET_OPERATORS
 from segengine.project.types import Family
 
@@ -52,6 +61,9 @@ def make_json_schema(settings: Settings | None, schema: Schema | None) -> Json:
         schema: Its columns and types; without any, attributes are taken as they are.
     """
     definitions: Object = {f"{family}_value": _family_value(family) for family in FAMILIES}
+    for operator in OPERATORS:
+        if operator.argument == "part":
+            definitions |= _part_definitions(operator.name)
     definitions["value"] = {"anyOf": [_reference(f"{family}_value") for family in FAMILIES]}
     known = (settings, schema) if settings and schema and schema.stored else None
     profiles = _profile_attributes(*known) if known else None
@@ -104,31 +116,56 @@ def _one_key(properties: Object) -> Object:
 
 def _family_value(family: Family) -> Object:
     """Return what may stand behind an attribute: a bare value, a list, or a map of operators."""
-    ways: list[Json] = []
-    if family in SCALAR_MEANS or family is Family.BOOLEAN:
-        ways.append(_LITERALS[family])
-    if any(operator.name == "any_of" and family in operator.families for operator in OPERATORS):
-        ways.append({"type": "array", "items": _LITERALS[family], "minItems": 1})
+    return _value(family, f"{family}_value", _LITERALS[family])
+
+
+def _part_definitions(name: str) -> Object:
+    """Return what may stand behind the operator of a part: as behind a number, of the values it can have."""
+    values = PARTS[name]
+    ways: list[Json] = [{"type": "integer", "minimum": values.first, "maximum": values.last}]
+    ways.append({"type": "string", "pattern": "^[0-9]{1,4}$"})
+    if values.names:
+        ways.append({"enum": [*values.names, *(name.capitalize() for name in values.names)]})
+    literal = f"{name}_literal"
+    return {literal: {"anyOf": ways}, f"{name}_value": _value(Family.NUMBER, f"{name}_value", _reference(literal))}
+
+
+def _value(family: Family, name: str, literal: Object) -> Object:
+    """Return the forms of a value of a family; `name`: what they are called, as they contain themselves."""
+    ways: list[Json] = [literal]
+    if any(operator.name == "any_of" for operator in operators_for(family)):
+        ways.append({"type": "array", "items": literal, "minItems": 1})
     properties: Object = {
-        operator.name: {**_argument(operator, family), "description": operator.summary}
-        for operator in OPERATORS
-        if family in operator.families
+        operator.name: {**_argument(operator, family, literal), "description": operator.summary}
+        for operator in operators_for(family)
     }
-    for name, summary in MODIFIERS.items():
-        if name != "ignore_case" or family is Family.TEXT:
-            form = _reference(f"{family}_value") if name == "not" else _BOOLEAN
-            properties[name] = {**form, "description": summary}
-    operators: list[Json] = [{"required": [name]} for name in properties if name == "not" or name not in MODIFIERS]
-    ways.append({"type": "object", "properties": properties, "additionalProperties": False, "anyOf": operators})
-    return {"anyOf": ways}
+    for modifier in modifiers_for(family):
+        form = _reference(name) if modifier == "not" else _BOOLEAN
+        properties[modifier] = {**form, "description": MODIFIERS[modifier]}
+    operators: list[Json] = [{"required": [key]} for key in properties if key == "not" or key not in MODIFIERS]
+    operator_map: Object = {
+        "type": "object",
+        "properties": properties,
+        "additionalProperties": False,
+        "anyOf": operators,
+    }
+    if "rolling" in properties:
+        operator_map["dependentSchemas"] = {"rolling": {"anyOf": [{"required": [key]} for key in (*WINDOWS, "not")]}}
+    return {"anyOf": [*ways, operator_map]}
 
 
-def _argument(operator: Operator, family: Family) -> Object:
-    literal = _LITERALS[family]
+def _argument(operator: Operator, family: Family, literal: Object) -> Object:
     if operator.argument == "pair":
         return {"type": "array", "items": literal, "minItems": 2, "maxItems": 2}
     if operator.argument == "many":
         return {"anyOf": [literal, {"type": "array", "items": literal, "minItems": 1}]}
+    if operator.argument == "span":
+        short = "" if family is Family.DATE or operator.name not in WINDOWS else "minute|hour|"
+        return {"type": "string", "pattern": f"^[0-9]{{1,9}} *({short}day|week|month|year)s?$"}
+    if operator.argument == "period":
+        return {"enum": list(PERIODS)}
+    if operator.argument == "part":
+        return _reference(f"{operator.name}_value")
     return {"one": literal, "flag": _TRUE, "boolean": _BOOLEAN}[operator.argument]
 
 

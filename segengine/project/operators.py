@@ -11,10 +11,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from segengine.project.relative import read_relative
 from segengine.project.types import AttributeType, Family, LiteralError, Span, parse_span
 from segengine.project.values import (
     Constant,
     Ranges,
+    RelativeOperation,
     Test,
     TextOperation,
     TextTest,
@@ -22,11 +24,12 @@ from segengine.project.values import (
     stored_ranges,
 )
 
-Argument = Literal["one", "many", "pair", "flag", "boolean"]
+Argument = Literal["one", "many", "pair", "flag", "boolean", "span", "period", "part"]
 
 TEXT = (Family.TEXT,)
 NUMBER = (Family.NUMBER,)
 TIME = (Family.DATE, Family.TIMESTAMP)
+CLOCK = (Family.TIMESTAMP,)
 BOOLEAN = (Family.BOOLEAN,)
 EVERY = (Family.TEXT, Family.NUMBER, Family.BOOLEAN, Family.DATE, Family.TIMESTAMP)
 
@@ -39,7 +42,8 @@ FALSE = Ranges(((None, 1),))
 class Operator:
     """One operator: for which families, what it takes, what it accepts.
 
-    `argument`: `one` literal, `many` (a list, or one), a `pair` (both ends), `flag` (only `true`) or `boolean`.
+    `argument`: `one` literal, `many` (a list, or one), a `pair` (both ends), `flag` (only `true`), `boolean`, a `span`
+    of time (`20 days`), a `period` (`month`), or what a `part` is compared with: a value, a list, operators of numbers.
     """
 
     name: str
@@ -49,6 +53,7 @@ class Operator:
     spans: Callable[[Sequence[Span]], Ranges] | None = None
     text: TextOperation | None = None
     constant: Test | None = None
+    relative: RelativeOperation | None = None
 
 
 def _equals(spans: Sequence[Span]) -> Ranges:
@@ -90,6 +95,39 @@ OPERATORS: tuple[Operator, ...] = (
         "is this (any time of the day) or earlier",
         spans=lambda s: Ranges(((None, s[0][1]),)),
     ),
+    Operator(
+        "within_last",
+        TIME,
+        "span",
+        "lies between the start of the day so long ago and now: 20 days, 3 months (hours, minutes: exactly so long)",
+        relative="within_last",
+    ),
+    Operator(
+        "within_next",
+        TIME,
+        "span",
+        "lies after now, up to the end of the day so far ahead: 2 weeks, 1 year (hours, minutes: exactly so far)",
+        relative="within_next",
+    ),
+    Operator(
+        "to_date",
+        TIME,
+        "period",
+        "lies in the current week (from Monday), month, quarter or year, up to now",
+        relative="to_date",
+    ),
+    Operator(
+        "anniversary_within_next",
+        TIME,
+        "span",
+        "has an anniversary (from the first year after it) today or on a day up to so far ahead: 30 days, 2 months",
+        relative="anniversary_within_next",
+    ),
+    Operator("month_of", TIME, "part", "the month: 1 to 12, or january to december"),
+    Operator("weekday_of", TIME, "part", "the day of the week: 1 (Monday) to 7, or monday to sunday"),
+    Operator("day_of_month", TIME, "part", "the day of the month: 1 to 31"),
+    Operator("hour_of", CLOCK, "part", "the local hour: 0 to 23"),
+    Operator("year_of", TIME, "part", "the year: 1 to 9999"),
     Operator("is_true", BOOLEAN, "flag", "is true", constant=TRUE),
     Operator("is_false", BOOLEAN, "flag", "is false", constant=FALSE),
     Operator("empty", EVERY, "boolean", "true: is missing (NULL, NaN, text of length 0); false: is there"),
@@ -100,7 +138,9 @@ MODIFIERS = {
     "not": "the condition must not hold (a missing value satisfies neither)",
     "or_missing": "true: a missing value passes too",
     "ignore_case": "true: text is compared after Unicode case folding",
+    "rolling": "true: within_last and within_next count 24 hours a day from the very instant, not from local days",
 }
+WINDOWS = ("within_last", "within_next")  # what `rolling` is about
 
 # What a bare value means, by family: `state: Texas`, `state: [Texas, Ohio]`.
 SCALAR_MEANS = {
@@ -111,20 +151,34 @@ SCALAR_MEANS = {
 }
 
 
+def modifiers_for(family: Family) -> list[str]:
+    """Return the modifiers that fit a family."""
+    only = {"ignore_case": Family.TEXT, "rolling": Family.TIMESTAMP}
+    return [name for name in MODIFIERS if only.get(name, family) is family]
+
+
 def operators_for(family: Family) -> list[Operator]:
     """Return the operators of a family, in the order of the table."""
     return [operator for operator in OPERATORS if family in operator.families]
 
 
-def build_test(operator: Operator, literals: Sequence[str], type_: AttributeType, zone: str, ignore_case: bool) -> Test:
+def build_test(
+    operator: Operator,
+    literals: Sequence[str],
+    type_: AttributeType,
+    zone: str,
+    ignore_case: bool,
+    rolling: bool = False,
+) -> Test:
     """Return the set of values an operator accepts.
 
     Args:
-        operator: A row of the table that fits the attribute's family and is not `empty`.
+        operator: A row of the table that fits the attribute's family and is neither `empty` nor takes a part.
         literals: Its literals as written; number and form were checked before.
         type_: The attribute's type.
         zone: The project's time zone.
         ignore_case: Compare text after case folding (`matches`: RE2's own).
+        rolling: Count a span of time from the very instant.
 
     Raises:
         LiteralError: A literal is no value of that type.
@@ -133,6 +187,8 @@ def build_test(operator: Operator, literals: Sequence[str], type_: AttributeType
         return operator.constant
     if type_.family is Family.TEXT:
         return _text_test(operator, literals, ignore_case)
+    if operator.relative is not None:
+        return read_relative(operator.relative, literals[0], type_, rolling)
     if operator.spans is None:
         raise LiteralError(f"operator {operator.name} does not fit {type_}")
     spans = [parse_span(text, type_, zone) for text in literals]

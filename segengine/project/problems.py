@@ -55,8 +55,6 @@ CODES = {
 LATER = frozenset(
     {
         *("refresh", "publish_if", "exempt_from_deactivation"),
-        *("within_last", "within_next", "to_date", "anniversary_within_next", "rolling"),
-        *("month_of", "weekday_of", "day_of_month", "hour_of", "year_of"),
         *("measure", "expansion", "suggestion", "insight", "export"),
     }
 )

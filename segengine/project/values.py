@@ -1,12 +1,13 @@
 """Sets of values: what an operator accepts.
 
 Ordered attributes (numbers, dates, timestamps, booleans as 0 and 1) are judged by `Ranges`, text by `TextTest`,
-and `Constant` accepts every value or none. Each is closed under complement, so `not` never reaches the kernel.
+and `Constant` accepts every value or none. `Relative` stands for ranges that depend on the instant a run is for. Each
+is closed under complement, so `not` never reaches the kernel.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Literal
 from zoneinfo import ZoneInfo
@@ -115,7 +116,30 @@ class Constant:
         return Constant(not self.accepts_all)
 
 
-Test = Ranges | TextTest | Constant
+RelativeOperation = Literal["within_last", "within_next", "to_date", "anniversary_within_next"]
+Unit = Literal["minute", "day", "week", "month", "quarter", "year"]
+
+
+@dataclass(frozen=True)
+class Relative:
+    """Times as seen from the instant a run is for; `negated`: all others.
+
+    `count` and `unit` say how far: minutes (always `rolling`), days or months; `rolling` months reach to the same local
+    time, others to the start or end of a local day. Of `to_date` the `unit` is the period.
+    """
+
+    operation: RelativeOperation
+    count: int
+    unit: Unit
+    rolling: bool = False
+    negated: bool = False
+
+    def complement(self) -> Relative:
+        """Return the test that accepts all other times."""
+        return replace(self, negated=not self.negated)
+
+
+Test = Ranges | TextTest | Constant | Relative
 
 
 def stored_ranges(instants: Ranges, type_: AttributeType, zone: str) -> Ranges:

@@ -157,6 +157,6 @@ def run_kernel(folder: Path, run: KernelRun, segments: Sequence[Any], stored: Ma
             parent in usable or parent in stored for parent in catalogue.parents(key)
         ):
             usable[key] = segment
-    plan = plan_audience("customer", usable, sorted(stored), catalogue.settings)
+    plan = plan_audience("customer", usable, sorted(stored), catalogue.settings, run.world.as_of)
     members = run.members(plan, stored)
     return KernelResult({usable[key].name: found for key, found in members.items()}, problems.issues)

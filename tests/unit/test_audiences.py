@@ -73,7 +73,7 @@ def plans_of(*names: str, text: str = SEGMENTS) -> dict[str, AudiencePlan]:
     """Return the plans for some of the segments (none named: all) by audience, in the order they run."""
     catalogue = catalogue_of(text)
     due = {key: segment for key, segment in catalogue.segments.items() if not names or segment.name in names}
-    return {plan.audience: plan for plan in plan_run(due, catalogue.segments, catalogue.settings)}
+    return {plan.audience: plan for plan in plan_run(due, catalogue.segments, catalogue.settings, 0)}
 
 
 # ---- the project file
@@ -170,7 +170,7 @@ def test_two_audiences_of_one_account_share_a_question(tmp_path: Path) -> None:
     catalogue = catalogue_of(SEGMENTS + leads, tmp_path)
     due = {key: catalogue.segments[key] for key in ("silent", "silent_leads")}
 
-    account, contact, lead = plan_run(due, catalogue.segments, catalogue.settings)
+    account, contact, lead = plan_run(due, catalogue.segments, catalogue.settings, 0)
 
     assert (account.audience, contact.audience, lead.audience) == ("account", "contact", "lead")
     assert contact.carried == lead.carried == tuple(account.members)

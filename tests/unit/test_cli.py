@@ -136,6 +136,19 @@ def test_explain_needs_no_engine(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert [scan["table"] for scan in audience["scans"]].count("purchases") == 1
 
 
+def test_explain_anchors_relative_times(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    copy_project("contoso", tmp_path)
+    definition = "kind: segment\nname: A\nrules: [{over: purchases, where: {purchased_at: {within_last: 20 days}}}]\n"
+    (tmp_path / "definitions" / "recent.yml").write_text(definition)
+    arguments = ["explain", "A", "--conf", str(tmp_path), "-o", "json"]
+    assert main([*arguments, "--as-of", "2024-12-31T12:00:00Z"]) == 0
+    (audience,) = json.loads(capsys.readouterr().out)["audiences"]
+    rows = audience["scans"][1]
+    assert rows["limits"] == ["2024-12-11T08:00:00Z <= purchased_at < 2024-12-31T12:00:00.000001Z"]
+    assert rows["clauses"] == ["purchased_at within_last 20 days"]
+    assert main(["explain", "A", "--conf", str(tmp_path), "--as-of", "soon"]) == 2
+
+
 def test_environment_variables_set_options(
     project: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -67,6 +67,12 @@ def rule_hash(rule: str) -> str:
         ("{born: {after: 2023-12-31}}", "{born: {on_or_after: 2024-01-01}}"),
         ("{state: {equals: OHIO, ignore_case: true}}", "{state: {equals: ohio, ignore_case: true}}"),
         ("{not: {all: [{state: Ohio}, {visits: 1}]}}", "{any: [{visits: {not: 1}}, {state: {not: Ohio}}]}"),
+        ("{born: {within_last: 2 weeks}}", "{born: {within_last: 14 days}}"),
+        ("{born: {within_last: 1 year}}", "{born: {within_last: 12 months}}"),
+        ("{joined_at: {within_last: 1 day, rolling: true}}", "{joined_at: {within_last: 24 hours}}"),
+        ("{not: {joined_at: {to_date: week}}}", "{joined_at: {not: {to_date: week}}}"),
+        ("{born: {month_of: december}}", "{born: {month_of: [12]}}"),
+        ("{born: {weekday_of: {not: sunday}}}", "{not: {born: {weekday_of: 7}}}"),
     ],
 )
 def test_definitions_that_mean_the_same_have_one_hash(left: str, right: str) -> None:
@@ -86,6 +92,14 @@ def test_definitions_that_mean_the_same_have_one_hash(left: str, right: str) -> 
         ("{state: {empty: true}}", "{state: {empty: false}}"),
         ("{score: 0.1}", "{score: 0.2}"),
         ("{income: 99999999999999999999}", "{income: 99999999999999999998}"),
+        ("{born: {within_last: 2 weeks}}", "{born: {within_next: 2 weeks}}"),
+        ("{born: {within_last: 2 weeks}}", "{born: {not: {within_last: 2 weeks}}}"),
+        ("{born: {within_last: 30 days}}", "{born: {within_last: 1 month}}"),
+        ("{joined_at: {within_last: 1 day}}", "{joined_at: {within_last: 1 day, rolling: true}}"),
+        ("{joined_at: {within_last: 1 month}}", "{joined_at: {within_last: 1 month, rolling: true}}"),
+        ("{born: {to_date: week}}", "{born: {to_date: month}}"),
+        ("{born: {month_of: 3}}", "{born: {day_of_month: 3}}"),
+        ("{born: {month_of: {empty: true}}}", "{born: {empty: true}}"),
     ],
 )
 def test_definitions_that_mean_something_else_have_another(left: str, right: str) -> None:

@@ -8,18 +8,21 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import judging
 import pyarrow as pa
 import pytest
 
-from segengine.kernel.columns import make_index
 from segengine.project.conditions import ExpressionReader
+from segengine.project.logic import push_not_inward
 from segengine.project.model import AnyOf, Condition, Not, Settings
 from segengine.project.nodes import parse_documents
 from segengine.project.operators import BY_NAME, EVERY, MODIFIERS, OPERATORS, operators_for
 from segengine.project.problems import Problems
+from segengine.project.relative import anchor_expression
 from segengine.project.schema_lock import load_schema
 from segengine.project.settings import RESERVED, load_settings
-from segengine.project.types import Family
+from segengine.project.types import Family, instant_of
+from segengine.project.walk import expression_leaves
 
 GOOD = Path(__file__).parents[1] / "golden" / "definitions" / "good"
 TEXT, NUMBER, FLOAT = ("name", pa.string()), ("income", pa.decimal128(12, 2)), ("score", pa.float64())
@@ -33,6 +36,7 @@ def at(*parts: int) -> datetime:
 
 MAY_DAY = (at(2024, 4, 30, 22), at(2024, 5, 1, 21, 59, 59, 999_999))  # the first of May in Berlin
 AROUND = (at(2024, 4, 30, 21, 59, 59, 999_999), at(2024, 5, 1, 22))
+NOW, AFTER_NOW, TODAY = at(2024, 5, 15, 10), at(2024, 5, 15, 10, 0, 0, 1), date(2024, 5, 15)
 # operator: column, value as written, accepted, refused
 CASES: list[tuple[str, tuple[str, pa.DataType], Any, list[Any], list[Any]]] = [
     ("equals", TEXT, "Ada", ["Ada"], ["ada", "Ada ", "Ad"]),
@@ -64,6 +68,23 @@ CASES: list[tuple[str, tuple[str, pa.DataType], Any, list[Any], list[Any]]] = [
     ("on_or_after", TIME, "2024-05-01", [*MAY_DAY], [AROUND[0]]),
     ("on_or_before", DAY, "2024-05-01", [date(2024, 5, 1)], [date(2024, 5, 2)]),
     ("on_or_before", TIME, "2024-05-01", [*MAY_DAY], [AROUND[1]]),
+    ("within_last", DAY, "1 week", [date(2024, 5, 8), date(2024, 5, 15)], [date(2024, 5, 7), date(2024, 5, 16)]),
+    ("within_last", TIME, "1 week", [at(2024, 5, 7, 22), NOW], [at(2024, 5, 7, 21, 59), AFTER_NOW]),
+    ("within_next", DAY, "1 month", [date(2024, 5, 16), date(2024, 6, 15)], [date(2024, 5, 15), date(2024, 6, 16)]),
+    ("within_next", TIME, "2 hours", [AFTER_NOW, at(2024, 5, 15, 12)], [NOW, at(2024, 5, 15, 12, 0, 0, 1)]),
+    ("to_date", DAY, "quarter", [date(2024, 4, 1), date(2024, 5, 15)], [date(2024, 3, 31), date(2024, 5, 16)]),
+    ("to_date", TIME, "week", [at(2024, 5, 12, 22), NOW], [at(2024, 5, 12, 21, 59), AFTER_NOW]),
+    ("anniversary_within_next", DAY, "1 day", [date(2000, 5, 15), date(1999, 5, 16)], [date(2000, 5, 17), TODAY]),
+    ("anniversary_within_next", TIME, "0 days", [at(2000, 5, 14, 22)], [at(2000, 5, 14, 21, 59), NOW]),
+    ("month_of", DAY, ["may", 6], [date(2024, 5, 1), date(1999, 6, 30)], [date(2024, 4, 30)]),
+    ("month_of", TIME, 5, [*MAY_DAY], [AROUND[0]]),
+    ("weekday_of", DAY, "wednesday", [date(2024, 5, 1)], [date(2024, 5, 2)]),
+    ("weekday_of", TIME, {"at_most": 3, "at_least": "wednesday"}, [*MAY_DAY], [*AROUND]),
+    ("day_of_month", DAY, {"between": [30, 31]}, [date(2024, 5, 30), date(2024, 5, 31)], [date(2024, 6, 1)]),
+    ("day_of_month", TIME, 1, [*MAY_DAY], [*AROUND]),
+    ("hour_of", TIME, {"less_than": 1}, [MAY_DAY[0], at(2024, 12, 31, 23, 59)], [MAY_DAY[1], at(2024, 12, 31, 0)]),
+    ("year_of", DAY, {"not": {"less_than": 2000}}, [date(2000, 1, 1)], [date(1999, 12, 31)]),
+    ("year_of", TIME, 2024, [at(2023, 12, 31, 23)], [at(2024, 12, 31, 23)]),
     ("is_true", BOOLEAN, "true", [True], [False]),
     ("is_false", BOOLEAN, "true", [False], [True]),
 ]
@@ -82,10 +103,9 @@ def read(project: Settings, column: str, wanted: Any) -> tuple[Any, Problems]:
     return ExpressionReader(project, schema, "customers", problems).read(node, lambda *_: None), problems
 
 
-def judge(condition: Condition, array: pa.Array) -> list[bool]:
-    index = make_index(condition.attribute, [frozenset((condition,))])
-    codes = index.codes(array)
-    return [bool(word & 1) for word in index.table[codes][:, 0]]
+def judge(expression: Any, array: pa.Array) -> list[bool]:
+    """Return which values pass, as of `NOW` in the project's zone."""
+    return judging.judge(anchor_expression(expression, instant_of(NOW), "Europe/Berlin"), array)
 
 
 def test_every_operator_has_cases_for_every_family() -> None:
@@ -106,13 +126,12 @@ def test_what_an_operator_accepts(
 ) -> None:
     condition, problems = read(project, column[0], {operator: wanted})
     assert not problems.issues
-    assert isinstance(condition, Condition)
     missing = [None, ""] if column is TEXT else [None, float("nan")] if column is FLOAT else [None]
     array = pa.array([*accepted, *refused, *missing], column[1])
     outcome = [True] * len(accepted) + [False] * len(refused)
     assert judge(condition, array) == [*outcome, *[False] * len(missing)]
-    assert judge(condition.negated(), array) == [*[not holds for holds in outcome], *[False] * len(missing)]
-    assert condition.negated().negated() == condition
+    assert judge(Not(condition), array) == [*[not holds for holds in outcome], *[False] * len(missing)]
+    assert push_not_inward(Not(Not(condition))) == push_not_inward(condition)
 
 
 @pytest.mark.parametrize("column", [TEXT, NUMBER, FLOAT, DAY, TIME, BOOLEAN], ids=lambda column: str(column[0]))
@@ -134,6 +153,45 @@ def test_operators_that_do_not_fit_are_refused(operator: Any, column: tuple[str,
     _, problems = read(project, column[0], {operator.name: "x"})
     codes = {issue.code for issue in problems.issues}
     assert ("SEG206" in codes) == (operator not in operators_for(family))
+
+
+@pytest.mark.parametrize(
+    "part", [operator for operator in OPERATORS if operator.argument == "part"], ids=lambda part: str(part.name)
+)
+def test_a_part_is_compared_like_a_number(part: Any, project: Settings) -> None:
+    for wanted in (
+        [1, 2],
+        {"any_of": [1, 2]},
+        {"between": [1, 2]},
+        {"at_least": 1, "less_than": 3},
+        {"not": {"not": 1}},
+    ):
+        found, problems = read(project, "joined_at", {part.name: wanted})
+        assert not problems.issues
+        leaves = [leaf for leaf in expression_leaves(found) if isinstance(leaf, Condition)]
+        assert {leaf.attribute.name for leaf in leaves} == {f"joined_at {part.name}"}
+        assert {leaf.attribute.type.name for leaf in leaves} == {"integer"}
+        assert {leaf.attribute.whole.name for leaf in leaves} == {"joined_at"}
+    there, _ = read(project, "joined_at", {part.name: {"empty": "false"}})
+    assert judge(there, pa.array([NOW, None], TIME[1])) == [True, False]
+    either, _ = read(project, "joined_at", {part.name: {"not": 1, "or_missing": "true"}})
+    assert judge(either, pa.array([None], TIME[1])) == [True]
+
+
+def test_rolling_is_about_the_windows_beside_it_and_under_not(project: Settings) -> None:
+    calendar, _ = read(project, "joined_at", {"within_last": "1 day"})
+    for wanted in (
+        {"within_last": "1 day", "rolling": "true"},
+        {"not": {"not": {"within_last": "1 day"}}, "rolling": "true"},
+        {"within_last": "24 hours"},
+    ):
+        rolling, problems = read(project, "joined_at", wanted)
+        assert not problems.issues
+        assert judge(rolling, pa.array([at(2024, 5, 14, 10), at(2024, 5, 14, 9, 59)], TIME[1])) == [True, False]
+        assert push_not_inward(rolling) != calendar
+    mixed, problems = read(project, "joined_at", {"within_last": "1 day", "after": "2024-05-14", "rolling": "true"})
+    assert not problems.issues
+    assert read(project, "joined_at", {"within_last": "1 day", "rolling": "false"})[0] == calendar
 
 
 def test_a_bare_value_means_an_operator(project: Settings) -> None:

@@ -87,10 +87,10 @@ def _simplified(clauses: tuple[Clause, ...]) -> Clauses:
 
 
 def _is_possible(clause: Clause) -> bool:
-    by_attribute: dict[Attribute, list[Condition]] = {}
+    by_column: dict[Attribute, list[Condition]] = {}
     for condition in clause:
-        by_attribute.setdefault(condition.attribute, []).append(condition)
-    return all(is_satisfiable(conditions) for conditions in by_attribute.values())
+        by_column.setdefault(condition.attribute.whole, []).append(condition)
+    return all(is_satisfiable(conditions) for conditions in by_column.values())
 
 
 def _clause_order(clause: Clause) -> list[str]:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
 
 from segengine.errors import DefinitionError, Issue
+from segengine.project.checks import find_logic_issues
 from segengine.project.definitions import load_definitions
-from segengine.project.logic import find_logic_issues
 from segengine.project.model import Definition, Schema, Segment, Settings
 from segengine.project.path_issues import find_path_issues
 from segengine.project.problems import Problems
@@ -58,7 +58,7 @@ def check_definitions(
     }
     _find_output_table_issues(segments, problems)
     for segment in segments.values():
-        find_logic_issues(segment, problems)
+        find_logic_issues(segment, settings.time_zone, problems)
         find_path_issues(segment, settings, problems)
     problems.subject = ""
     order = _order(segments, problems)

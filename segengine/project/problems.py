@@ -42,6 +42,7 @@ CODES = {
     "SEG301": "empty-rule",
     "SEG302": "contradiction",
     "SEG303": "always-true",
+    "SEG304": "without-effect",
     "SEG401": "duplicate-definition",
     "SEG402": "duplicate-output-table",
     "SEG403": "unknown-segment",

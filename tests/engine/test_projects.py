@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import runpy
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from segengine.demo.harbor_supply import write_harbor_supply
 from segengine.demo.projects import copy_project, project_files
 from segengine.engine.session import EngineSession
 
+END_OF_JANUARY = datetime(2018, 2, 1, 4, 59, 59, 999_999, UTC)  # in New York
 GOLDEN = Path(__file__).parents[1] / "golden"
 
 
@@ -70,14 +72,14 @@ def journey_by_hand(journey: Path) -> dict[str, list[str]]:
     return find_by_hand("complete_journey", journey / "data")
 
 
-def refresh_anew(source: Path, folder: Path, session: EngineSession) -> Workspace:
+def refresh_anew(source: Path, folder: Path, session: EngineSession, as_of: datetime | None = None) -> Workspace:
     """Return a project of its own over a demo's data, refreshed for the first time."""
     for entry in source.iterdir():
         (folder / entry.name).symlink_to(entry)
     workspace = Workspace(folder, session)
     workspace.pull()
     workspace.apply()
-    report = workspace.refresh()
+    report = workspace.refresh(as_of=as_of)
     assert [(run.segment_id, str(run.status), run.error) for run in report.segments if run.error] == []
     return workspace
 
@@ -122,7 +124,7 @@ def test_harbor_supply_has_the_members_of_the_sql(
 def test_complete_journey_has_the_members_of_the_sql(
     engine: EngineSession, journey: Path, journey_by_hand: dict[str, list[str]], tmp_path: Path
 ) -> None:
-    workspace = refresh_anew(journey, tmp_path, engine)
+    workspace = refresh_anew(journey, tmp_path, engine, END_OF_JANUARY)
 
     compare(workspace, journey_by_hand, {"household": [*journey_by_hand]})
     assert sorted(workspace.members("Discount seekers", limit=None)) == journey_by_hand["discount_seekers"]

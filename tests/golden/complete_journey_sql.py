@@ -1,7 +1,8 @@
 """What each segment of the Complete Journey demo means, by hand, as DuckDB SQL over tables of the same names.
 
 Written from the definitions' meaning, never made by the code under test. A query returns `household_id`.
-The data have no empty text and no NaN, so missing is NULL; days are those of New York.
+The data have no empty text and no NaN, so missing is NULL; days are those of New York. What is relative is as of the
+last instant of 31 January 2018.
 """
 
 from __future__ import annotations
@@ -126,3 +127,46 @@ SQL["win_back_with_a_coupon"] = f"""
     WHERE household_id IN ({SQL["lapsed_in_autumn"]})
       AND (household_id IN (SELECT household_id FROM coupon_redemptions)
            OR household_id NOT IN (SELECT household_id FROM campaigns))"""
+
+# Habits. `isodow` counts from Monday, 1.
+HOUR, WEEKDAY, MONTH = (f"extract({part} FROM {LOCAL})" for part in ("hour", "isodow", "month"))
+
+SQL |= {
+    "weekend_stock_up": with_rows("transactions", f"{WEEKDAY} IN (6, 7)", "count(*) >= 100"),
+    "early_birds": with_rows("transactions", f"{HOUR} < 8", "count(*) >= 5"),
+    "only_by_day": with_rows("transactions", "true", f"bool_and({HOUR} >= 6 AND {HOUR} < 22)"),
+    "friday_wine": with_rows(ROWS, rf"{WEEKDAY} = 5 AND {HOUR} >= 17 AND regexp_matches(product_category, '\bWINE\b')"),
+    "summer_ice_cream": with_rows(
+        ROWS, f"{MONTH} IN (6, 7, 8) AND starts_with(product_category, 'ICE CREAM')", "count(*) >= 3"
+    ),
+    "middle_of_the_month": with_rows(
+        "transactions", f"{DAY} >= DATE '2017-10-31'", f"bool_and(extract(day FROM {LOCAL}) BETWEEN 10 AND 20)"
+    ),
+    "big_spenders": with_rows("transactions", "true", "sum(sales_value) >= 5000"),
+    "fine_tastes": with_rows(
+        ROWS,
+        "department NOT IN ('FUEL', 'MISCELLANEOUS')",
+        "sum(sales_value) > 4.5 * count(sales_value) AND count(DISTINCT product_id) >= 30",
+    ),
+    "loyal_to_one_store": with_rows("transactions", "true", "count(DISTINCT store_id) = 1 AND sum(sales_value) >= 500"),
+    "saved_by_the_card": with_rows("transactions", "true", "sum(retail_disc) >= 500 AND max(retail_disc) <= 20"),
+    "recently_active": with_rows("transactions", "true", f"max({DAY}) >= DATE '2017-12-17'"),
+    "coupon_anniversary": with_rows(
+        "coupon_redemptions",
+        # 31 January to 1 April, of years before 2018
+        "redemption_date < DATE '2018-01-01' AND strftime(redemption_date, '%m%d') BETWEEN '0131' AND '0401'",
+    ),
+    "sent_what_others_redeemed_in_november": """
+        SELECT household_id FROM households JOIN campaigns USING (household_id)
+        WHERE campaign_id IN (
+            SELECT campaign_id FROM coupon_redemptions JOIN campaign_descriptions USING (campaign_id)
+            WHERE month(redemption_date) = 11 AND campaign_type IN ('Type A', 'Type B'))""",
+    "families_who_buy_for_the_weekend": f"""
+        SELECT household_id FROM ({SQL["families_with_children"]}) JOIN transactions USING (household_id)
+        WHERE {WEEKDAY} = 5 AND {HOUR} >= 15 GROUP BY household_id HAVING count(DISTINCT basket_id) >= 3""",
+}
+SQL["valuable_and_gone"] = f"""
+    ({SQL["big_spenders"]} EXCEPT ({SQL["recently_active"]}))
+    UNION (SELECT household_id FROM households WHERE household_comp ILIKE '%no kids%' EXCEPT
+           (SELECT household_id FROM transactions
+            WHERE transaction_timestamp >= TIMESTAMPTZ '2018-02-01 04:59:59.999999+00' - INTERVAL 2160 HOUR))"""

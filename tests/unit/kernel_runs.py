@@ -26,6 +26,7 @@ from segengine.project.nodes import dump_documents, parse_documents
 from segengine.project.problems import Problems
 from segengine.project.schema_lock import LOCK_FILE, dump_lock, load_schema
 from segengine.project.settings import PROJECT_FILE, load_settings
+from segengine.project.types import instant_of
 
 # Keys around the edges of buckets and words, so that few profiles meet many bits.
 EDGES = (1, 2, 63, 64, 65, 32_767, 32_768, 32_769, 65_536, 65_537, 98_304, 98_305, 5 * BUCKET_SIZE + 7)
@@ -157,6 +158,6 @@ def run_kernel(folder: Path, run: KernelRun, segments: Sequence[Any], stored: Ma
             parent in usable or parent in stored for parent in catalogue.parents(key)
         ):
             usable[key] = segment
-    plan = plan_audience("customer", usable, sorted(stored), catalogue.settings, run.world.as_of)
+    plan = plan_audience("customer", usable, sorted(stored), catalogue.settings, instant_of(run.world.as_of))
     members = run.members(plan, stored)
     return KernelResult({usable[key].name: found for key, found in members.items()}, problems.issues)

@@ -220,6 +220,6 @@ def _aggregate(function: str, value: Value, column: str, result: str) -> tuple[s
     if function in ("min", "max"):
         return f"{function}({column}) {rows}", "", Value(result, value.kind, value.scale)
     if function == "sum":
-        return f"sum({column}) {rows}", "0", Value(result, "whole", scale)
+        return f"in_range(sum({column}) {rows})", "0", Value(result, "whole", scale)
     total, count = f"sum({column}) {rows} * 1000000::HUGEINT", f"count({column}) {rows}"
-    return f"half_even({total}, nullif({count}, 0)::HUGEINT)", "", Value(result, "whole", scale + 6)
+    return f"in_range(half_even({total}, nullif({count}, 0)::HUGEINT))", "", Value(result, "whole", scale + 6)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-from kernel_runs import EXPECTED_ERRORS, KernelResult, KernelRun, arrow_type, read_segments, run_kernel
+from kernel_runs import EXPECTED_ERRORS, KernelRun, arrow_type, read_segments, run_kernel
 from reference import Reference
 from reference_values import FailedError, is_missing
 from workspace import Workspace
@@ -22,7 +22,7 @@ from segengine.project.nodes import dump_documents
 from .duckdb_oracle import DuckdbOracle
 from .sql_values import NotExpressibleError
 
-Members = dict[str, set[str]]
+Members = dict[str, set[str] | None]  # None: the segment has no result
 
 
 @dataclass(frozen=True)
@@ -31,17 +31,20 @@ class Disagreement:
 
     judge: str
     name: str
-    too_many: list[str]
-    missing: list[str]
+    found: set[str] | None
+    expected: set[str] | None
 
     def __str__(self) -> str:
-        return f"{self.judge} on {self.name}: too many {self.too_many}, missing {self.missing}"
+        if self.found is None or self.expected is None:
+            return f"{self.judge} on {self.name}: {'no result' if self.found is None else 'a result'}"
+        too_many, missing = sorted(self.found - self.expected), sorted(self.expected - self.found)
+        return f"{self.judge} on {self.name}: too many {too_many}, missing {missing}"
 
 
-def judge_by_reference(case: Case) -> dict[str, set[str] | None]:
-    """Return the members of every segment; None where it has no result."""
+def judge_by_reference(case: Case) -> Members:
+    """Return the members of every segment."""
     reference = Reference(case.world, {segment["name"]: segment for segment in case.segments}, case.stored)
-    found: dict[str, set[str] | None] = {}
+    found: Members = {}
     for segment in case.segments:
         try:
             found[segment["name"]] = reference.members(segment["name"])
@@ -53,7 +56,7 @@ def judge_by_reference(case: Case) -> dict[str, set[str] | None]:
 def judge_by_duckdb(case: Case) -> Members:
     """Return the members of the segments that SQL can express."""
     oracle = DuckdbOracle(case)
-    found = {}
+    found: Members = {}
     for segment in case.segments:
         try:
             found[segment["name"]] = oracle.members(segment["name"])
@@ -63,17 +66,26 @@ def judge_by_duckdb(case: Case) -> Members:
     return found
 
 
-def judge_by_kernel(case: Case, folder: Path, seed: int = 0) -> KernelResult:
-    """Return what the kernel says, its rows mixed and cut into batches by the seed."""
+def judge_by_kernel(case: Case, folder: Path, seed: int = 0, *, refusals: Collection[str] = EXPECTED_ERRORS) -> Members:
+    """Return what the kernel says of the segments that validation lets through.
+
+    Args:
+        case: The segments and their world.
+        folder: Where the project file may be written.
+        seed: How rows are mixed and cut into batches.
+        refusals: Codes of errors that a definition may have; another one fails the test.
+    """
     choose = random.Random(seed)
     run = KernelRun(case.world, choose, batch_size=choose.choice((0, 1, 7)))
-    return run_kernel(folder, run, case.segments, case.stored)
+    result = run_kernel(folder, run, case.segments, case.stored)
+    assert not (refused := result.refused(refusals)), "\n".join(refused)
+    return {**result.members, **dict.fromkeys(result.failed)}
 
 
 def judge_by_engine(
     case: Case, workspace: Workspace, engine: EngineSession, *, spare_nan: bool | None = None
 ) -> Members:
-    """Return the current members after one refresh of all segments that validation lets through.
+    """Return what one refresh says of all segments that validation lets through.
 
     Args:
         case: The segments and their world.
@@ -90,9 +102,14 @@ def judge_by_engine(
     workspace.pull()
     workspace.apply()
     workspace.on(engine).refresh(as_of=case.world.as_of)
-    published = workspace.published().members()
+    published = workspace.published()
+    members = published.members()
     names = {summary.segment.id: summary.segment.name for summary in workspace.listed().values()}
-    return {names[key]: set(ids) for key, ids in published.items() if names[key] not in case.stored}
+    return {
+        names[row["segment_id"]]: set(members[row["segment_id"]]) if row["status"] == "Successful" else None
+        for row in published.segment_runs
+        if names[row["segment_id"]] not in case.stored
+    }
 
 
 def write_sources(world: World, workspace: Workspace, *, spare_nan: bool) -> None:
@@ -140,10 +157,10 @@ def find_refusals(case: Case, folder: Path) -> list[str]:
     return [str(issue) for issue in problems.issues if issue.level is Level.ERROR and issue.code not in allowed]
 
 
-def find_disagreements(judge: str, found: Mapping[str, set[str]], expected: Mapping[str, Any]) -> list[Disagreement]:
-    """Return the segments whose members a judge sees differently from what is expected."""
+def find_disagreements(judge: str, found: Members, expected: Members) -> list[Disagreement]:
+    """Return the segments that a judge sees differently from what is expected."""
     return [
-        Disagreement(judge, name, sorted(members - expected[name]), sorted(expected[name] - members))
+        Disagreement(judge, name, members, expected[name])
         for name, members in found.items()
-        if expected[name] is not None and members != expected[name]
+        if members != expected[name]
     ]

@@ -44,6 +44,8 @@ MACROS = (
         ELSE w - offset_at(w - INTERVAL 1 DAY, z) END""",
     """CREATE MACRO half_even(n, c) AS n // c + CASE
         WHEN 2 * abs(n % c) > c OR (2 * abs(n % c) = c AND (n // c) % 2 <> 0) THEN sign(n)::HUGEINT ELSE 0 END""",
+    f"""CREATE MACRO in_range(n) AS CASE
+        WHEN abs(n) < {10**38}::HUGEINT THEN n WHEN n IS NOT NULL THEN error('Overflow') END""",
     """CREATE MACRO has_anniversary(d, first, last) AS CASE
         WHEN d + to_years(CAST(year(last) - year(d) AS INTEGER)) <= last
         THEN year(last) > year(d) AND d + to_years(CAST(year(last) - year(d) AS INTEGER)) >= first

@@ -27,10 +27,11 @@ from segengine.project.problems import Problems
 from segengine.project.schema_lock import LOCK_FILE, dump_lock, load_schema
 from segengine.project.settings import PROJECT_FILE, load_settings
 from segengine.project.types import instant_of
+from segengine.project.walk import used_attributes
 
 # Keys around the edges of buckets and words, so that few profiles meet many bits.
 EDGES = (1, 2, 63, 64, 65, 32_767, 32_768, 32_769, 65_536, 65_537, 98_304, 98_305, 5 * BUCKET_SIZE + 7)
-LANGUAGE: frozenset[str] = frozenset()  # what the kernel knows beyond plain conditions and quantifiers
+LANGUAGE = frozenset({"relative", "parts", "aggregates", "profile_conditions", "back"})
 EXPECTED_ERRORS = frozenset({"SEG302", "SEG207"})  # random conditions contradict themselves, random values do not fit
 ARROW = {
     "text": pa.string(),
@@ -53,9 +54,13 @@ def arrow_type(type_: str) -> pa.DataType:
 
 @dataclass(frozen=True)
 class KernelResult:
-    """Members by segment name, and what validation said; segments with errors have no members."""
+    """Members by segment name, and what validation said; segments with errors have no members.
+
+    `failed`: segments that use a column with values that are infinite or out of range, and those below them.
+    """
 
     members: Mapping[str, set[str]]
+    failed: Collection[str]
     issues: Sequence[Issue]
 
     def refused(self, allowed: Collection[str]) -> list[str]:
@@ -95,7 +100,7 @@ class KernelRun:
         rows = self._rows(scan)
         self.choose.shuffle(rows)
         arrays = [pa.array([key for key, _ in rows], pa.int64())]
-        hops = rows[0][1].hops if rows else ()
+        hops = self._reference.path(scan.table, _via(scan)) if scan.path else ()
         for attribute in scan.columns:
             type_ = self._reference.attribute_type(attribute.name, scan.table, hops)
             values = [self._reference.attribute(attribute.name, row) for _, row in rows]
@@ -111,21 +116,25 @@ class KernelRun:
         if scan.path is None:
             alone = [Joined(table, (), (row,)) for row in self.world.rows[table]]
             return [(self.key_of[reference.profile_of(row)], row) for row in alone]
-        via = [hop.relationship.name for hop in scan.path.hops]
-        joined = reference.joined_rows(table, via)
-        reaching = [row.rows[0] for row in joined]
-        lost = [row for row in self.world.rows[table] if not any(row is other for other in reaching)]
-        nobody: list[tuple[int | None, Joined]] = [(None, Joined(table, (), (row,))) for row in lost]
-        return nobody + [(self.key_of[reference.profile_of(row)], row) for row in joined]
+        joined = reference.joined_rows(table, _via(scan))
+        found: list[tuple[int | None, Joined]] = [(self.key_of[reference.profile_of(row)], row) for row in joined]
+        if not any(hop.multiplies for hop in scan.path.hops):
+            reaching = [row.rows[0] for row in joined]
+            lost = [row for row in self.world.rows[table] if not any(row is other for other in reaching)]
+            found += [(None, Joined(table, (), (row,))) for row in lost]
+        return found
 
     def members(self, plan: AudiencePlan, stored: Mapping[str, set[str]]) -> dict[str, set[str]]:
-        """Return the member ids of every segment of a plan."""
+        """Return the member ids of every segment of a plan; afterwards `invalid` has the bad columns of its scans."""
         buckets: dict[int, dict[int, bytes]] = {}
+        self.invalid: set[tuple[str, str]] = set()
         for number, scan in enumerate(plan.scans):
             kernel = ScanKernel(scan)
             kernel.add(self.batches(scan))
             assert not kernel.duplicate_count
-            for bucket, blob in kernel.bitmaps():
+            blobs = list(kernel.bitmaps())
+            self.invalid |= {(scan.name, name) for name in kernel.invalid_counts()}
+            for bucket, blob in blobs:
                 buckets.setdefault(bucket, {})[number] = blob
         parents = {place: self._bitmaps(stored[name]) for place, name in enumerate(plan.stored)}
         id_of = {key: name for name, key in self.key_of.items()}
@@ -145,6 +154,12 @@ class KernelRun:
         return {bucket: np.packbits(flags, bitorder="little").tobytes() for bucket, flags in bits.items()}
 
 
+def _via(scan: Scan) -> list[str | dict[str, str]]:
+    """Return a scan's path as it is written."""
+    links = [(hop.relationship, hop.multiplies) for hop in scan.path.hops] if scan.path else []
+    return [{"back": f"{link.from_table}.{link.name}"} if back else link.name for link, back in links]
+
+
 def run_kernel(folder: Path, run: KernelRun, segments: Sequence[Any], stored: Mapping[str, set[str]]) -> KernelResult:
     """Return the members of segments that validation lets through, a contradiction or a lonely value aside.
 
@@ -160,4 +175,10 @@ def run_kernel(folder: Path, run: KernelRun, segments: Sequence[Any], stored: Ma
             usable[key] = segment
     plan = plan_audience("customer", usable, sorted(stored), catalogue.settings, instant_of(run.world.as_of))
     members = run.members(plan, stored)
-    return KernelResult({usable[key].name: found for key, found in members.items()}, problems.issues)
+    failed: set[str] = set()
+    for key, segment in usable.items():
+        used = {(scan, attribute.name) for scan, attribute in used_attributes(segment.steps, run.world.profile_table)}
+        if used & run.invalid or failed & set(catalogue.parents(key)):
+            failed.add(key)
+    good = {usable[key].name: found for key, found in members.items() if key not in failed}
+    return KernelResult(good, {usable[key].name for key in failed}, problems.issues)

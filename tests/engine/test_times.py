@@ -9,6 +9,7 @@ import pyarrow as pa
 from workspace import Workspace
 
 from segengine.engine.session import EngineSession
+from segengine.operations.why import explain_membership
 from segengine.store.runs import Status
 
 PROJECT = """
@@ -40,6 +41,24 @@ name: Evening or weekend
 rules:
   - over: purchases
     where: {any: [{bought_at: {hour_of: {at_least: 18}}}, {bought_at: {weekday_of: [saturday, 7]}}]}
+---
+kind: segment
+name: Silent
+rules: [{over: purchases, max: {bought_at: {not: {within_last: 6 months}}}}]
+---
+kind: segment
+name: First bought in May
+rules: [{over: purchases, min: {bought_at: {month_of: may}}}]
+---
+kind: segment
+name: First purchase comes round
+rules: [{over: purchases, min: {bought_at: {anniversary_within_next: 1 week}}}]
+---
+kind: segment
+name: Birthday soon and bought
+rules:
+  - over: purchases
+    where: {all: [{customer.born: {anniversary_within_next: 2 weeks}}, {bought_at: {to_date: year}}]}
 ---
 kind: segment
 name: Birthday soon
@@ -77,18 +96,35 @@ def test_all_times_are_as_of_one_instant(engine: EngineSession, tmp_path: Path) 
     workspace.define(SEGMENTS)
     workspace.pull()
     workspace.apply()
-    fixed = {"evening_or_weekend": ["c"], "born_in_spring": ["a", "c"]}
-    assert members(workspace, datetime(2025, 5, 2, 10, tzinfo=UTC)) == {
+    fixed = {"evening_or_weekend": ["c"], "born_in_spring": ["a", "c"], "first_bought_in_may": ["a", "c"]}
+    in_may = {
         "recent": ["a", "b"],
         "lapsed": ["d"],
         "this_month": ["a"],  # it was the first of May in Berlin
         "birthday_soon": ["a"],
+        "birthday_soon_and_bought": ["a"],
+        "silent": ["c", "d"],
+        "first_purchase_comes_round": ["c"],
         **fixed,
     }
+    assert members(workspace, datetime(2025, 5, 2, 10, tzinfo=UTC)) == in_may
     assert members(workspace, datetime(2026, 2, 27, 23, 30, tzinfo=UTC)) == {
         "recent": [],
         "lapsed": ["c", "d"],
         "this_month": [],
         "birthday_soon": ["b"],  # the 28th, in Berlin
+        "birthday_soon_and_bought": [],
+        "silent": ["a", "b", "c", "d"],
+        "first_purchase_comes_round": [],
         **fixed,
     }
+    with workspace.opened() as project:  # the first snapshot is explained as of then
+        for name, ids in in_may.items():
+            found = [profile for profile in "ac" if explain_membership(project, name, profile, snapshot=1).is_member]
+            assert found == [profile for profile in ids if profile in "ac"], name
+        answer = explain_membership(project, "First bought in May", "a", snapshot=1)
+        assert answer.lines[-1].saw == "2025-05-01 00:30:00+02:00"
+        answer = explain_membership(project, "Birthday soon", "c", snapshot=1)
+        assert [(line.text, line.truth) for line in answer.lines] == [
+            ("born anniversary_within_next 2 weeks", "missing")
+        ]

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from segengine.engine.joins import BUCKET, ScanRows
-from segengine.engine.parts import CARRIED, FACTS_BUCKET, PARTS, BatchFunction, bits_part, facts_part
+from segengine.engine.parts import CARRIED, FACTS_BUCKET, PARTS, BatchFunction, bits_part, facts_part, overflow_part
 from segengine.engine.sources import Sources
 from segengine.errors import DATA_CONTRACT, coded_failure
 from segengine.kernel.bitmaps import BITMAP_BYTES, Words, count_bits
@@ -110,6 +110,8 @@ def make_scan_function(scan: Scan, number: int) -> BatchFunction:
             yield bits_part(bucket, str(number), blob)
         counts = (kernel.row_count, kernel.orphan_count) if scan.is_first_pass else (0, 0)
         yield facts_part(scan.name, *counts, kernel.invalid_counts())
+        if overflow := kernel.overflow_counts():
+            yield overflow_part(scan.audience, number, overflow)
 
     return accumulate
 

@@ -26,5 +26,13 @@ def bits_part(bucket: int, source: str, bits: bytes) -> pa.RecordBatch:
 
 def facts_part(scan: str, rows: int, orphans: int, invalid: Mapping[str, int]) -> pa.RecordBatch:
     """Return what one task of a scan read: rows, those that reach no profile, values that are errors by column."""
-    facts = json.dumps({"scan": scan, "rows": rows, "orphans": orphans, "invalid": dict(invalid)})
-    return pa.record_batch([[FACTS_BUCKET], [""], [None], [facts]], schema=_ARROW)
+    return _facts({"scan": scan, "rows": rows, "orphans": orphans, "invalid": dict(invalid)})
+
+
+def overflow_part(audience: str, number: int, counts: Mapping[int, int]) -> pa.RecordBatch:
+    """Return for how many profiles the aggregates of a scan had too many digits, by output."""
+    return _facts({"audience": audience, "overflow": [[number, output, count] for output, count in counts.items()]})
+
+
+def _facts(facts: Mapping[str, object]) -> pa.RecordBatch:
+    return pa.record_batch([[FACTS_BUCKET], [""], [None], [json.dumps(facts)]], schema=_ARROW)

@@ -134,13 +134,17 @@ class ScanKernel:
             self._state.aggregate(places, values)
 
     def invalid_counts(self) -> dict[str, int]:
-        """Return how many values of each column or aggregate were errors: infinities, overflow, impossible years."""
+        """Return how many values of each column or aggregate were errors: infinities, impossible years."""
         found = [(reader.attribute.name, reader.invalid_count) for reader in self._readers.values()]
         found += [(index.attribute.whole.name, index.invalid_count) for index in self._indexes]
         counts = self._state.invalid_counts()
         for name, count in found:  # the parts of a column meet the same values
             counts[name] = max(count, counts.get(name, 0))
         return {name: count for name, count in counts.items() if count}
+
+    def overflow_counts(self) -> dict[int, int]:
+        """Return for how many profiles the aggregate that an output judges had too many digits, by output."""
+        return {output: count for output, count in self._state.overflow.items() if count}
 
     def bitmaps(self) -> Iterator[tuple[int, bytes]]:
         """Yield each bucket seen and its outputs: one bitmap of 4,096 bytes after the other."""
@@ -199,7 +203,7 @@ class _States:
         self._judges = program.fresh_judges()
         self._accumulators = [make_accumulator(judge.aggregate) for judge in program.judges]
         self._noted: list[Words] = []
-        self._overflow: dict[str, int] = {}
+        self.overflow: dict[int, int] = {}
 
     def match(self, tables: Sequence[Words], codes: Sequence[npt.NDArray[np.int32]], count: int) -> Words:
         """Return the clause bits of a piece of rows, shape (count, words), in a buffer that the next piece reuses."""
@@ -282,8 +286,8 @@ class _States:
                     accumulator.add(column.data[there], make_groups(places[there]))
 
     def invalid_counts(self) -> dict[str, int]:
-        """Return how many values of each aggregate were errors."""
-        counts = dict(self._overflow)
+        """Return how many values of each aggregate were errors in themselves."""
+        counts: dict[str, int] = {}
         for judge in self._judges:
             counts[judge.name] = counts.get(judge.name, 0) + judge.invalid_count
         return counts
@@ -331,7 +335,8 @@ class _States:
                     blob[place] = at_least([plane[lane] for plane in planes], output.at_least)
             for judge, accumulator in zip(self._judges, self._accumulators, strict=True):
                 values = accumulator.result(own)
-                self._overflow[judge.name] = self._overflow.get(judge.name, 0) + drop_overflow(values)
+                over = drop_overflow(values)
+                self.overflow |= {output: self.overflow.get(output, 0) + over for output in judge.outputs}
                 found = transpose_words(judge.words(values))
                 blob[list(judge.outputs)] = found[: len(judge.outputs)]
             yield bucket + 1, blob.tobytes()

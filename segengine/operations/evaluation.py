@@ -55,7 +55,8 @@ class Evaluation:
     """One run's evaluation. `cut_off` is its as_of where that lies in the past: later rows are left out.
 
     Filled while it runs: the pinned `versions` of the sources, the last profile key given and the number of profiles
-    of each audience, what the `scans` read, and the counts of each segment's outline (`outline_counts`).
+    of each audience, what the `scans` read, the counts of each segment's outline (`outline_counts`), and for
+    how many profiles an aggregate of a segment had too many digits (`overflow_counts`).
     """
 
     project: OpenProject
@@ -70,6 +71,7 @@ class Evaluation:
     profile_counts: dict[str, int] = field(default_factory=dict)
     scans: list[ScanFacts] = field(default_factory=list)
     outline_counts: dict[str, OutlineCounts] = field(default_factory=dict)
+    overflow_counts: dict[str, int] = field(default_factory=dict)
     _keys: dict[str, DataFrame] = field(default_factory=dict)
     _written: set[str] = field(default_factory=set)
 
@@ -89,6 +91,7 @@ class Evaluation:
         tasks = [json.loads(text) for text in facts]
         self.scans = _sum_scans(task for task in tasks if "scan" in task)
         self.outline_counts = _sum_outlines(plans, [task for task in tasks if "nodes" in task])
+        self.overflow_counts = _find_overflow(plans, [task for task in tasks if "overflow" in task])
         return {segment_id: counts.get(segment_id, SegmentCounts()) for segment_id in due}
 
     def _check_sources(self, plans: Sequence[AudiencePlan], scans: Sequence[Scan]) -> None:
@@ -218,6 +221,22 @@ def _sum_outlines(plans: Sequence[AudiencePlan], tasks: Sequence[Mapping[str, An
         for plan in plans
         for segment_id, lines in plan.outlines.items()
     }
+
+
+def _find_overflow(plans: Sequence[AudiencePlan], tasks: Sequence[Mapping[str, Any]]) -> dict[str, int]:
+    """Return the segments that judge an aggregate with too many digits, and for how many profiles; accounts first."""
+    counts: Counter[tuple[str, int, int]] = Counter()
+    for task in tasks:
+        for scan, output, count in task["overflow"]:
+            counts[task["audience"], scan, output] += count
+    found: dict[str, int] = {}
+    for plan in plans if counts else ():
+        for segment_id in plan.members:
+            own = [counts[plan.audience, *place] for place in plan.aggregated.get(segment_id, ())]
+            asked = [found.get(hidden, 0) for hidden in plan.asked.get(segment_id, ())]
+            if most := max([*own, *asked], default=0):
+                found[segment_id] = most
+    return found
 
 
 def _sum_scans(tasks: Iterable[Mapping[str, Any]]) -> list[ScanFacts]:

@@ -64,6 +64,8 @@ class Outcomes:
     ) -> list[SegmentRun]:
         """Return the row of every segment asked for: evaluated, failed by a column, or skipped with the cause."""
         failed = self._column_failures(chosen, evaluation.scans)
+        for segment_id, count in evaluation.overflow_counts.items():
+            failed[segment_id] = f"an aggregate has more than 38 digits for {count} profile(s)"
         outcomes: list[SegmentRun] = []
         for segment_id in chosen:
             parent = next((p for p in self.catalogue.parents(segment_id) if p in failed), None)

@@ -46,7 +46,8 @@ class AudiencePlan:
     `stored` are parents outside of the run, whose current snapshots are read; `carried` are segments of the profiles'
     accounts, whose members are carried over to them. A `stored` node counts through `stored`, then `carried`.
     `outlines` names, for each line of each segment's outline, the nodes of the line and of the running total up to
-    it; None where there is none.
+    it; None where there is none. `aggregated` names the outputs (scan, output) that judge aggregates for a segment,
+    `asked` the hidden segments of its accounts.
     """
 
     audience: str
@@ -57,6 +58,8 @@ class AudiencePlan:
     stored: tuple[str, ...]
     carried: tuple[str, ...]
     outlines: Mapping[str, tuple[OutlineNodes, ...]]
+    aggregated: Mapping[str, frozenset[tuple[int, int]]]
+    asked: Mapping[str, frozenset[str]]
 
 
 def plan_audience(
@@ -92,6 +95,8 @@ def plan_audience(
         stored=stored,
         carried=carried,
         outlines=outlines,
+        aggregated={segment_id: frozenset(found) for segment_id, found in planner.aggregated.items()},
+        asked={segment_id: frozenset(found) for segment_id, found in planner.asked.items()},
     )
 
 
@@ -114,17 +119,22 @@ class _Planner:
         present = self._builders[PROFILES].output(SomeRow(EVERY_ROW))
         self.formulas = FormulaBuilder(FormulaNode("bit", (PROFILES, present)))
         self._members: dict[str, int] = {}
+        self._segment_id = ""  # of the segment that is being planned
+        self.aggregated: dict[str, set[tuple[int, int]]] = {}
+        self.asked: dict[str, set[str]] = {}
 
     def scans(self) -> tuple[Scan, ...]:
         return tuple(builder.build() for builder in self._builders)
 
     def add_segment(self, segment: Segment) -> int:
+        self._segment_id = segment.id
         node = self.formulas.all((self._steps(segment.steps), self.formulas.EVERYONE))
         self._members[segment.id] = node
         return node
 
     def outline(self, segment: Segment) -> tuple[OutlineNodes, ...]:
         """Return the nodes of a planned segment's outline; all of them are there already."""
+        self._segment_id = segment.id
         return tuple(self._line(item) for item in outline_segment(segment, {}))
 
     def _line(self, item: OutlineItem) -> OutlineNodes:
@@ -158,7 +168,10 @@ class _Planner:
             return self._steps(rule.steps)
         if isinstance(rule, ProfileRule):
             return self._profile(push_not_inward(rule.where))
-        return self._member(self._carried_rules[rule]) if rule in self._carried_rules else self._rows(rule)
+        if rule not in self._carried_rules:
+            return self._rows(rule)
+        self.asked.setdefault(self._segment_id, set()).add(self._carried_rules[rule])
+        return self._member(self._carried_rules[rule])
 
     def _profile(self, expression: Expression) -> int:
         """Return the node of a condition on the profile: one bit per condition, joined on bitmaps."""
@@ -193,7 +206,10 @@ class _Planner:
         number = next((number for number in passes if self._builders[number].has_room(output)), None)
         if number is None:
             number = self._add_pass(path)
-        return self.formulas.add("bit", number, self._builders[number].output(output))
+        place = self._builders[number].output(output)
+        if isinstance(output, ValueTest):
+            self.aggregated.setdefault(self._segment_id, set()).add((number, place))
+        return self.formulas.add("bit", number, place)
 
     def _add_pass(self, path: Path | None) -> int:
         table, is_first = path.over if path else self._table, not self._passes[path]

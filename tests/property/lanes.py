@@ -53,9 +53,9 @@ class Tally:
         )
 
 
-def compare_project(seed: int, segment_count: int, language: frozenset[str], judges: Mapping[str, Judge]) -> Tally:
+def compare_project(seed: int, segment_count: int, judges: Mapping[str, Judge]) -> Tally:
     """Return how judges see the segments of one random project, against the reference."""
-    return compare_case(draw_project(seed, segment_count, language), judges)
+    return compare_case(draw_project(seed, segment_count), judges)
 
 
 def compare_case(case: Case, judges: Mapping[str, Judge]) -> Tally:

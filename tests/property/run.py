@@ -15,7 +15,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from kernel_runs import LANGUAGE
 from random_definitions import draw_project
 from worlds import Case
 
@@ -71,7 +70,7 @@ def open_engine(name: str) -> Iterator[Engine]:
 
 def run_project(seed: int, segments: int, name: str, engine: Engine, keep: Path | None) -> Tally:
     """Return what came of one project; print and keep its disagreements."""
-    case = draw_project(seed, segments, LANGUAGE)
+    case = draw_project(seed, segments)
     with tempfile.TemporaryDirectory() as folder:
         judges = {"duckdb": judge_by_duckdb, name: engine(Path(folder), seed)}
         tally = compare_case(case, judges)

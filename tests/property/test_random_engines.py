@@ -6,7 +6,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from kernel_runs import LANGUAGE
 from workspace import Workspace
 from worlds import Case, make_world
 
@@ -19,7 +18,7 @@ OpenOnce = Callable[[str], EngineSession]
 
 
 def compare_on(engine: EngineSession, preparing: EngineSession, seed: int, segments: int, folder: Path) -> None:
-    tally = compare_project(seed, segments, LANGUAGE, {engine.kind: engine_judge(folder, preparing, engine)})
+    tally = compare_project(seed, segments, {engine.kind: engine_judge(folder, preparing, engine)})
     assert not tally.disagreements
     assert tally.judged[engine.kind] > 0.7 * segments
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from kernel_runs import LANGUAGE
 from random_definitions import draw_project
 from worlds import Case
 
@@ -47,7 +46,7 @@ def test_shrinking_leaves_what_the_failure_needs(tmp_path: Path) -> None:
     case, name = next(
         (case, segment["name"])
         for seed in range(20)
-        for case in [draw_project(seed, 40, LANGUAGE)]
+        for case in [draw_project(seed, 40)]
         for segment in case.segments
         if fails_on(segment["name"], judge_who_forgets, tmp_path)(case)
     )

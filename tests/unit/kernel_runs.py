@@ -31,7 +31,6 @@ from segengine.project.walk import used_attributes
 
 # Keys around the edges of buckets and words, so that few profiles meet many bits.
 EDGES = (1, 2, 63, 64, 65, 32_767, 32_768, 32_769, 65_536, 65_537, 98_304, 98_305, 5 * BUCKET_SIZE + 7)
-LANGUAGE = frozenset({"relative", "parts", "aggregates", "profile_conditions", "back"})
 EXPECTED_ERRORS = frozenset({"SEG302", "SEG207"})  # random conditions contradict themselves, random values do not fit
 ARROW = {
     "text": pa.string(),
@@ -125,15 +124,21 @@ class KernelRun:
         return found
 
     def members(self, plan: AudiencePlan, stored: Mapping[str, set[str]]) -> dict[str, set[str]]:
-        """Return the member ids of every segment of a plan; afterwards `invalid` has the bad columns of its scans."""
+        """Return the member ids of every segment of a plan.
+
+        Afterwards `invalid` has the bad columns of its scans, `overflown` the outputs (scan, output) of aggregates with
+        too many digits.
+        """
         buckets: dict[int, dict[int, bytes]] = {}
         self.invalid: set[tuple[str, str]] = set()
+        self.overflown: set[tuple[int, int]] = set()
         for number, scan in enumerate(plan.scans):
             kernel = ScanKernel(scan)
             kernel.add(self.batches(scan))
             assert not kernel.duplicate_count
             blobs = list(kernel.bitmaps())
             self.invalid |= {(scan.name, name) for name in kernel.invalid_counts()}
+            self.overflown |= {(number, output) for output in kernel.overflow_counts()}
             for bucket, blob in blobs:
                 buckets.setdefault(bucket, {})[number] = blob
         parents = {place: self._bitmaps(stored[name]) for place, name in enumerate(plan.stored)}
@@ -178,7 +183,11 @@ def run_kernel(folder: Path, run: KernelRun, segments: Sequence[Any], stored: Ma
     failed: set[str] = set()
     for key, segment in usable.items():
         used = {(scan, attribute.name) for scan, attribute in used_attributes(segment.steps, run.world.profile_table)}
-        if used & run.invalid or failed & set(catalogue.parents(key)):
+        if (
+            used & run.invalid
+            or plan.aggregated.get(key, set()) & run.overflown
+            or failed & set(catalogue.parents(key))
+        ):
             failed.add(key)
     good = {usable[key].name: found for key, found in members.items() if key not in failed}
     return KernelResult(good, {usable[key].name for key in failed}, problems.issues)

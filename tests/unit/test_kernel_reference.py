@@ -6,7 +6,7 @@ import random
 from pathlib import Path
 
 import pytest
-from kernel_runs import EXPECTED_ERRORS, LANGUAGE, KernelRun, run_kernel
+from kernel_runs import EXPECTED_ERRORS, KernelRun, run_kernel
 from random_definitions import draw_project
 from reference import Reference
 
@@ -23,7 +23,7 @@ def compare_runs(seed: int, segment_count: int, folder: Path, monkeypatch: pytes
         monkeypatch.setattr(scan_module, "_PIECE_ROWS", choose.choice([1, 3]))
     if seed % 4 > 1:  # trees of row sets already for small conditions
         monkeypatch.setattr(rows_module, "MAX_CLAUSES", choose.choice([1, 2, 4]))
-    drawn = draw_project(seed, segment_count, LANGUAGE)
+    drawn = draw_project(seed, segment_count)
     run = KernelRun(drawn.world, choose, batch_size=choose.choice([0, 1, 7]))
     result = run_kernel(folder, run, drawn.segments, drawn.stored)
     assert not result.refused(EXPECTED_ERRORS)

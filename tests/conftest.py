@@ -59,7 +59,8 @@ sys.stdin.read()
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
-        "markers", "before_the_engine: no engine decides what it shows; on Spark it is run with -m long only"
+        "markers",
+        "before_the_engine: no engine decides what it shows, or another test shows that; on Spark with -m long only",
     )
 
 

@@ -287,6 +287,7 @@ def test_first_refresh(engine: EngineSession, tmp_path: Path) -> None:
     assert not any(name.startswith("orders > account >") for name in scans)
 
 
+@pytest.mark.before_the_engine
 def test_people_change_companies(trade: Workspace) -> None:
     trade.write_table(
         "contacts", {"contact_id": ["ann", "bob", "cid", "gil"], "company": [2, 1, None, 4]} | {"role": ["Boss"] * 4}
@@ -306,6 +307,7 @@ def test_people_change_companies(trade: Workspace) -> None:
     assert published.last_keys == {"account": 4, "contact": 7}
 
 
+@pytest.mark.before_the_engine
 def test_an_account_that_is_gone_has_no_contacts(trade: Workspace) -> None:
     trade.write_table("accounts", {"account_id": [2, 3], "employees": pa.array([900, None], pa.int64())})
 
@@ -324,6 +326,7 @@ def test_an_account_that_is_gone_has_no_contacts(trade: Workspace) -> None:
 # ---- what runs, and what feeds
 
 
+@pytest.mark.before_the_engine
 def test_contacts_alone_have_their_questions_judged(trade: Workspace) -> None:
     """Accounts are looked at for what is asked of them; their own segments are not touched."""
     trade.append_rows("orders", {"order_id": [7], "account_id": [3], "amount": [1.0]})
@@ -337,6 +340,7 @@ def test_contacts_alone_have_their_questions_judged(trade: Workspace) -> None:
     assert {scan.name for scan in report.scans} == {"accounts", "orders > account", "contacts", "account of contacts"}
 
 
+@pytest.mark.before_the_engine
 def test_a_stored_account_segment_feeds_as_it_was_published(trade: Workspace) -> None:
     """Account 2 grew, 1 is gone; At large asks the snapshot, in which 1 and 4 are."""
     trade.write_table("accounts", {"account_id": [2, 3, 4], "employees": [900, 900, 900]})
@@ -350,6 +354,7 @@ def test_a_stored_account_segment_feeds_as_it_was_published(trade: Workspace) ->
     assert {scan.name for scan in report.scans} == {"contacts", "account of contacts"}
 
 
+@pytest.mark.before_the_engine
 def test_only_good_account_segments_feed(trade: Workspace, embedded: EngineSession) -> None:
     trade.define(SEGMENTS.replace("at_least: 500", "at_least: 600"))
     trade.on(embedded).apply()
@@ -366,6 +371,7 @@ def test_only_good_account_segments_feed(trade: Workspace, embedded: EngineSessi
     assert trade.published().members("contact", ["at_large"]) == {"at_large": OF_CONTACTS["at_large"]}
 
 
+@pytest.mark.before_the_engine
 def test_a_bad_value_fails_what_uses_it_on_either_side(trade: Workspace) -> None:
     bad = TABLES["orders"] | {"amount": [float("inf"), 15.0, 20.0, 15.0, 50.0, 50.0]}
     trade.write_table("orders", bad)
@@ -382,6 +388,7 @@ def test_a_bad_value_fails_what_uses_it_on_either_side(trade: Workspace) -> None
     }
 
 
+@pytest.mark.before_the_engine
 def test_duplicate_accounts_are_an_error_before_anything_is_written(trade: Workspace) -> None:
     before = len(read_rows(trade.warehouse / "segment_snapshots"))
     trade.write_table("accounts", {"account_id": [1, 1, 2], "employees": [1, 2, 3]})
@@ -393,6 +400,7 @@ def test_duplicate_accounts_are_an_error_before_anything_is_written(trade: Works
     assert members(trade.published()) == OF_ACCOUNTS | OF_CONTACTS
 
 
+@pytest.mark.before_the_engine
 def test_accounts_and_contacts_of_several_buckets(
     engine: EngineSession, embedded: EngineSession, tmp_path: Path
 ) -> None:
@@ -426,6 +434,7 @@ def test_accounts_and_contacts_of_several_buckets(
     assert found["no_order"] == sorted(f"c{n}" for n in range(contacts) if company[n] < accounts and company[n] % 2)
 
 
+@pytest.mark.before_the_engine
 def test_a_bad_value_of_the_account_fails_the_rules_that_ask_for_it(trade: Workspace) -> None:
     bad = {"account_id": [1, 2, 3, 4], "employees": [float("inf"), 9.0, 7.0, 700.0]}
     trade.write_table("accounts", bad)
@@ -441,6 +450,7 @@ def test_a_bad_value_of_the_account_fails_the_rules_that_ask_for_it(trade: Works
 # ---- looking at results
 
 
+@pytest.mark.before_the_engine
 def test_why_agrees_with_the_members_of_every_segment(trade: Workspace) -> None:
     with trade.opened() as project:
         for segment_id, ids in OF_CONTACTS.items():
@@ -487,6 +497,7 @@ def test_contacts_show_their_account(trade: Workspace) -> None:
     assert sorted(trade.members("Not at large", limit=None)) == OF_CONTACTS["not_at_large"]
 
 
+@pytest.mark.before_the_engine
 def test_the_account_is_that_of_the_run(trade: Workspace) -> None:
     """Looked up in the version of the contact table that the run read, or in the present one where that is gone."""
     moved = TABLES["contacts"] | {"company": [2, 2, 3, 3, None, 99]}

@@ -220,6 +220,7 @@ def test_rows_stand_in_key_order_up_to_the_limit(engine: EngineSession, tmp_path
     ]
 
 
+@pytest.mark.before_the_engine
 def test_rows_are_those_of_the_run_or_of_now_where_they_are_gone(engine: EngineSession, tmp_path: Path) -> None:
     workspace = Workspace(tmp_path, engine)
     write_shop(workspace)

@@ -175,6 +175,7 @@ def test_why_shows_values_of_aggregates_in_the_projects_zone(shop: Workspace) ->
     assert [line.saw for line in missing.lines] == ["0 of 0 rows", "", "missing", "missing"]
 
 
+@pytest.mark.before_the_engine
 def test_why_agrees_with_the_members_of_every_segment(shop: Workspace) -> None:
     for segment_id, members in MEMBERS.items():
         found = [name for name in CUSTOMERS["customer_id"] if why(shop, segment_id, str(name)).is_member]
@@ -200,6 +201,7 @@ def test_a_preview_counts_what_is_not_applied_and_publishes_nothing(shop: Worksp
     )
 
 
+@pytest.mark.before_the_engine
 def test_a_preview_works_before_the_first_refresh(engine: EngineSession, tmp_path: Path) -> None:
     workspace = make_shop(tmp_path, engine)
     with workspace.opened() as project:
@@ -208,6 +210,7 @@ def test_a_preview_works_before_the_first_refresh(engine: EngineSession, tmp_pat
     assert found == {name: len(ids) for name, ids in MEMBERS.items()}
 
 
+@pytest.mark.before_the_engine
 def test_why_of_an_unknown_profile_says_so(shop: Workspace) -> None:
     with pytest.raises(ConfigError, match='There is no profile "z" in table "customers"'):
         why(shop, "Rich", "z")

@@ -14,6 +14,10 @@ from .cases import GOLDEN, GoldenCase, read_case
 from .judges import find_disagreements, judge_by_duckdb, judge_by_engine, judge_by_kernel, judge_by_reference
 
 CASES = sorted(GOLDEN.glob("*.yml"))
+BUGS = {
+    "wall_clocks": "aggregates compare wall clocks, not the instants they mean",
+    "overflow_outside": "profiles that a condition on the profile leaves out can overflow",
+}
 
 
 @pytest.fixture(params=CASES, ids=lambda path: path.stem)
@@ -26,6 +30,13 @@ def golden(path: Path) -> GoldenCase:
     return read_case(path)
 
 
+@pytest.fixture
+def known_bugs(path: Path, request: pytest.FixtureRequest) -> None:
+    """Expect the engine to fail a case it is known to fail."""
+    if path.stem in BUGS:
+        request.applymarker(pytest.mark.xfail(strict=True, reason=BUGS[path.stem]))
+
+
 def test_reference_gives_the_answers(golden: GoldenCase) -> None:
     assert judge_by_reference(golden.case) == golden.members
 
@@ -34,12 +45,14 @@ def test_duckdb_gives_the_answers(golden: GoldenCase) -> None:
     assert find_disagreements("duckdb", judge_by_duckdb(golden.case), golden.members) == []
 
 
+@pytest.mark.usefixtures("known_bugs")
 def test_kernel_gives_the_answers(golden: GoldenCase, tmp_path: Path) -> None:
     found = judge_by_kernel(golden.case, tmp_path)
     assert find_disagreements("kernel", found, golden.members) == []
 
 
 @pytest.mark.before_the_engine
+@pytest.mark.usefixtures("known_bugs")
 def test_engines_give_the_answers(
     engine: EngineSession, open_once: Callable[[str], EngineSession], golden: GoldenCase, tmp_path: Path
 ) -> None:

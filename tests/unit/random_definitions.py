@@ -8,7 +8,7 @@ from typing import Any, Literal
 from random_paths import Subject, Surroundings, Way
 from random_values import DURATIONS, PATTERNS, SHORT_DURATIONS, literal_order, other_literals, write_literal
 from random_worlds import random_world
-from reference import AGGREGATES, Reference
+from reference import AGGREGATES, MODIFIERS, Reference
 from reference_times import PARTS, WEEKDAYS, part_of
 from reference_values import is_time
 from worlds import Case, World
@@ -72,19 +72,21 @@ class RandomSegments:
             if self._choose.random() < share:
                 rule[part] = self._where(way, self._choose.choice((0, 1, 1, 2)), segments)
         if aggregated:
-            return rule | self._aggregates(way)
+            return rule | self._aggregates(way, rule)
         if quantifier in ("at_least", "at_most", "exactly"):
             rule["rows"] = {quantifier: str(self._choose.choice((0, 1, 1, 2, 2, 3, 5)))}
         elif quantifier and (quantifier != "all" or "where" in rule):
             rule["rows"] = quantifier
         return rule
 
-    def _aggregates(self, way: Way) -> dict[str, Any]:
+    def _aggregates(self, way: Way, rule: dict[str, Any]) -> dict[str, Any]:
         found: dict[str, Any] = {}
         for function in self._choose.sample(AGGREGATES, self._choose.choice((1, 1, 1, 2))):
             fitting = [subject for subject in way.subjects if _fits(function, subject.type)]
+            near = [subject for subject in fitting if "." not in subject.name]
+            fitting = near if near and self._choose.random() < 0.6 else fitting
             for subject in self._choose.sample(fitting, min(len(fitting), self._choose.choice((1, 1, 2)))):
-                value = self._around.aggregated(function, subject, way)
+                value = self._around.aggregated(function, subject, way, rule)
                 if value is not None:
                     found.setdefault(function, {})[subject.name] = self._judged(value)
         return found or {"rows": {"at_least": "2"}}
@@ -157,7 +159,7 @@ class RandomSegments:
         if self._choose.random() < 0.2:
             wanted["or_missing"] = "true"
         if subject.type == "text" and self._choose.random() < 0.4:
-            wanted["ignore_case"] = "true"
+            wanted = self._choose.choice((wanted, _recased(wanted))) | {"ignore_case": "true"}
         return wanted
 
     def _operator(self, subject: Subject) -> dict[str, Any]:
@@ -182,9 +184,10 @@ class RandomSegments:
         if operator == "matches":
             return {operator: self._choose.choice(PATTERNS)}
         if operator in ("begins_with", "ends_with", "contains") and self._choose.random() < 0.6:
-            part = self._literal(subject)
-            cut = self._choose.randrange(len(part)) if part else 0
-            return {operator: (part[: cut + 1] if operator == "begins_with" else part[cut:]) or "a"}
+            whole = self._literal(subject) or "a"
+            first = 0 if operator == "begins_with" else self._choose.randrange(len(whole))
+            last = len(whole) if operator == "ends_with" else self._choose.randrange(first, len(whole)) + 1
+            return {operator: whole[first:last]}
         few = operator != "equals" and self._choose.random() < 0.5
         return {operator: [self._literal(subject), self._literal(subject)] if few else self._literal(subject)}
 
@@ -221,6 +224,15 @@ def _fits(function: str, type_: str) -> bool:
     """Return whether an aggregate of a column of a type makes sense."""
     is_number = not is_time(type_) and type_ not in ("text", "boolean")
     return function == "count_unique" or is_number or (function in ("min", "max") and is_time(type_))
+
+
+def _recased(wanted: Any) -> Any:
+    """Return what is wanted of text with letters of the other case, but for patterns."""
+    if isinstance(wanted, dict):
+        return {
+            key: value if key in ("matches", "empty", *MODIFIERS) else _recased(value) for key, value in wanted.items()
+        }
+    return [_recased(value) for value in wanted] if isinstance(wanted, list) else wanted.swapcase()
 
 
 def draw_project(seed: int, segment_count: int, language: frozenset[str] = LANGUAGE) -> Case:

@@ -41,7 +41,6 @@ class Surroundings:
         self.world = world
         self.reference = Reference(world, {}, {})
         self._choose = choose
-        self._aggregated: dict[tuple[int, str, str], Subject | None] = {}
         table = world.profile_table
         profiles = tuple(Joined(table, (), (row,)) for row in world.rows[table])
         self.profiles = Way(table, None, (), profiles, self.subjects(table, ()))
@@ -122,29 +121,32 @@ class Surroundings:
                 break
         return count
 
-    def aggregated(self, function: str, subject: Subject, way: Way) -> Subject | None:
-        """Return what is judged: the aggregate, with the values it has over all rows of each profile.
+    def aggregated(self, function: str, subject: Subject, way: Way, rule: dict[str, Any]) -> Subject | None:
+        """Return what is judged: the aggregate, with the values it has over the rows of each profile.
 
-        None where some profile's rows, or some of them, could come to more than 38 digits.
+        None where some profile's rows, whatever the rule, could come to more than 38 digits.
         """
-        key = (id(way), function, subject.name)
-        if key not in self._aggregated:
-            self._aggregated[key] = self._aggregate(function, subject, way)
-        return self._aggregated[key]
-
-    def _aggregate(self, function: str, subject: Subject, way: Way) -> Subject | None:
-        by_profile: dict[str, list[Any]] = {}
-        for row in way.rows:
-            by_profile.setdefault(self.reference.profile_of(row), []).append(
-                self.reference.attribute(subject.name, row)
-            )
+        zone = self.world.zone
         try:
-            if function in ("sum", "average"):
-                for values in by_profile.values():
-                    sizes = [abs(value) for value in values if not is_missing(value)]
-                    aggregate("sum", sizes, subject.type, self.world.zone)
-                    aggregate(function, [max(sizes, default=0)], subject.type, self.world.zone)
-            found = [aggregate(function, values, subject.type, self.world.zone) for values in by_profile.values()]
+            for values in self._values(subject, way, {}).values() if function in ("sum", "average") else ():
+                sizes = [abs(value) for value in values if not is_missing(value)]
+                aggregate("sum", sizes, subject.type, zone)
+                aggregate(function, [max(sizes, default=0)], subject.type, zone)
         except FailedError:
             return None
-        return Subject(subject.name, found[0][1], tuple(value for value, _ in found if not is_missing(value)))
+        found = [
+            aggregate(function, values, subject.type, zone) for values in self._values(subject, way, rule).values()
+        ]
+        type_ = aggregate(function, [], subject.type, zone)[1]
+        return Subject(subject.name, type_, tuple(value for value, _ in found if not is_missing(value)))
+
+    def _values(self, subject: Subject, way: Way, rule: dict[str, Any]) -> dict[str, list[Any]]:
+        """Return the values of each profile's rows that satisfy a rule; segments are taken as having everyone."""
+        found: dict[str, list[Any]] = {}
+        conditions = [
+            rule[part] for part in ("among", "where") if part in rule and "in_segment" not in repr(rule[part])
+        ]
+        for row in way.rows:
+            if all(self.reference.truth(condition, row) is True for condition in conditions):
+                found.setdefault(self.reference.profile_of(row), []).append(self.reference.attribute(subject.name, row))
+        return found

@@ -56,7 +56,7 @@ def draw_pool(choose: random.Random, type_: str, as_of: datetime, zone: str) -> 
 
 def _draw(choose: random.Random, type_: str, ugly: bool, as_of: datetime, zone: str) -> Any:
     if type_ == "text":
-        return choose.choice(TEXTS) if ugly else choose.choice("abcdefgh") * choose.choice((1, 1, 2))
+        return choose.choice(TEXTS) if ugly else "".join(choose.choices("abC", k=choose.choice((1, 2, 3))))
     if type_ == "boolean":
         return choose.random() < 0.5
     if type_ == "integer":
@@ -64,9 +64,9 @@ def _draw(choose: random.Random, type_: str, ugly: bool, as_of: datetime, zone: 
     if type_.startswith("decimal"):
         return _draw_decimal(choose, type_, ugly)
     if type_ == "double":
-        return float(choose.choice((*FLOATS, *TIES))) if ugly else choose.randrange(80) / choose.choice((4, 10))
+        return float(choose.choice((*FLOATS, *TIES))) if ugly else choose.randrange(80) / choose.choice((4, 7, 10))
     if type_ == "float":
-        return choose.choice(SINGLES) if ugly else choose.randrange(80) / 4
+        return choose.choice(SINGLES) if ugly else float(np.float32(choose.randrange(80) / choose.choice((4, 7))))
     if type_ == "date":
         return _draw_day(choose, ugly, day_of(as_of, zone))
     instant = _draw_instant(choose, ugly, as_of, zone)

@@ -20,7 +20,7 @@ EXIT_CANCELED = 130
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="segengine")
 def cli() -> None:
-    r"""Batch customer segmentation: a thousand segments, each table read once.
+    """Batch customer segmentation: a thousand segments, each table read once.
 
     \b
     Start here:  segengine demo            an example company in a folder, evaluated
@@ -32,7 +32,7 @@ def cli() -> None:
 
     Exit codes: 0 done, 1 run failed, 2 wrong usage, 3 definitions invalid, 4 finished but some segments failed or were
     skipped, 5 another run holds the lease, 130 canceled.
-    """
+    """  # noqa: D301 - click wants the character, to keep the lines of a paragraph
 
 
 for command in (

@@ -10,7 +10,16 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from segengine.cli.options import as_of_option, output_option, project_options
-from segengine.cli.output import Column, emit_document, emit_rows, print_outline, print_table, show_count, show_share
+from segengine.cli.output import (
+    Column,
+    emit_document,
+    emit_rows,
+    print_outline,
+    print_table,
+    show_count,
+    show_share,
+    show_time_in,
+)
 
 if TYPE_CHECKING:
     from segengine.operations.apply import DefinitionPlan
@@ -57,7 +66,7 @@ def _file_arguments(command: Any) -> Any:
 
 @click.command()
 @_file_arguments
-@click.option("--counts", is_flag=True, help="Evaluate what would change: members, who enters and leaves, each rule.")
+@click.option("--counts", is_flag=True, help="Evaluate now what would change: members, entering, leaving, each rule.")
 @project_options
 @output_option("table", "json", "yaml", "csv")
 def plan(
@@ -83,13 +92,14 @@ def plan(
         return
     _show_plan(result, output)
     for preview in previews:
-        _show_preview(preview)
+        _show_preview(preview, project.settings.time_zone)
 
 
 def _preview_row(preview: PreviewedSegment) -> dict[str, Any]:
     return {
         "id": preview.segment.id,
         "name": preview.segment.name,
+        "as_of": preview.as_of,
         "member_count": preview.member_count,
         "profile_count": preview.profile_count,
         "member_count_before": preview.before.member_count if preview.before else None,
@@ -101,10 +111,11 @@ def _preview_row(preview: PreviewedSegment) -> dict[str, Any]:
     }
 
 
-def _show_preview(preview: PreviewedSegment) -> None:
+def _show_preview(preview: PreviewedSegment, zone: str) -> None:
     share = show_share(preview.member_count / preview.profile_count) if preview.profile_count else "0 %"
     before = f", {preview.before.member_count:,} before" if preview.before else ""
-    click.echo(f"\n{preview.segment.name}: {preview.member_count:,} members ({share} of all){before}")
+    when = show_time_in(zone)(preview.as_of)
+    click.echo(f"\n{preview.segment.name}: {preview.member_count:,} members ({share} of all) at {when}{before}")
     for word, count, ids in (
         ("enter", preview.entered_count, preview.entered),
         ("leave", preview.left_count, preview.left),

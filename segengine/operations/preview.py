@@ -34,13 +34,14 @@ MAX_COMPARED = 50  # segments of which the profiles that enter and leave are nam
 
 @dataclass(frozen=True)
 class PreviewedSegment:
-    """What a definition would give now.
+    """What a definition would give now, at `as_of`.
 
     `entered_count`, `left_count`: against the newest snapshot, None where there is none; `entered`, `left`: up to five
     ids of each.
     """
 
     segment: Segment
+    as_of: datetime
     member_count: int
     profile_count: int
     before: SegmentRun | None
@@ -88,6 +89,7 @@ def preview_plan(
         found.append(
             PreviewedSegment(
                 segment=segment,
+                as_of=now,
                 member_count=counts[segment_id].member_count,
                 profile_count=evaluation.profile_counts[segment.audience],
                 before=before,

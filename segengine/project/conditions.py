@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -49,6 +50,24 @@ class _Manner:
 
 _PLAIN = _Manner()
 
+_COMMA_HINT = "A comma separates keys: write numbers without it, lists in [brackets], and quote text that has one."
+_RELATIVE_HINT = "Relative to now: `within_last: 20 days`, `within_next: 2 weeks`, `to_date: month`."
+_CONNECTIVES = {"and": "Write `all: [...]`.", "or": "Write `any: [...]`."}
+_SAME_MEANING = (
+    ("=", "==", "equals", "on_day"),
+    (">", "gt", "greater_than", "after"),
+    (">=", "gte", "at_least", "on_or_after"),
+    ("<", "lt", "less_than", "before"),
+    ("<=", "lte", "at_most", "on_or_before"),
+    ("in", "any_of"),
+)
+
+
+def _same_meaning(word: str, fitting: Sequence[str]) -> str:
+    """Return a hint at the fitting operator that means what a word does elsewhere, or an empty text."""
+    meant = [name for names in _SAME_MEANING if word in names for name in names if name in fitting]
+    return f"Write `{meant[0]}`." if meant else ""
+
 
 class ExpressionReader:
     """Reads the expressions over one base: the profile's table, or the rows of a path."""
@@ -74,7 +93,7 @@ class ExpressionReader:
             keys = ", ".join(node.keys())
             hint = "Put them as items under `all:` or `any:`."
             if any(isinstance(value, Scalar) and value.text is None for _, value in node.entries):
-                hint = "A comma separates keys: write numbers without it, and quote text that has one."
+                hint = _COMMA_HINT
             self._problems.add(node.place, "SEG203", f"one condition has several keys ({keys}).", hint)
             return None
         key, value = node.entries[0]
@@ -91,7 +110,10 @@ class ExpressionReader:
     def _no_condition(self, node: Scalar | Items) -> None:
         """Report what stands where a condition should."""
         word = node.text if isinstance(node, Scalar) else None
-        if word == "everyone":
+        if isinstance(node, Items):
+            message = "a condition is a list, expected `attribute: value`, `all`, `any`, `not` or `in_segment`."
+            self._problems.add(node.place, "SEG203", message, "Put the list under `all:` or `any:`.")
+        elif word == "everyone":
             hint = "Leave `where` out: without it every row counts." if self._rows else "Write `where: everyone`."
             self._problems.add(node.place, "SEG203", "`everyone` stands alone behind the `where` of a profile.", hint)
         elif word and " " not in word:
@@ -115,6 +137,10 @@ class ExpressionReader:
         return All(good, place) if word == "all" else AnyOf(good, place)
 
     def _in_segment(self, place: Place, node: Node, find_segment: FindSegment) -> Expression | None:
+        if isinstance(node, Items):
+            hint = "Put one `in_segment` for each under `all:` or `any:`."
+            self._problems.add(node.place, "SEG203", "in_segment is a list, expected one segment.", hint)
+            return None
         name = self._problems.text(node, "in_segment")
         if name is None:
             return None
@@ -128,7 +154,10 @@ class ExpressionReader:
                 hint = "Write `attribute: {operator: value}`."
                 self._problems.add(place, "SEG203", f'operator "{name}" stands where an attribute should.', hint)
             elif attribute.message:
-                self._problems.add(place, attribute.code, attribute.message, attribute.hint)
+                hint = _CONNECTIVES.get(name.lower(), attribute.hint)
+                if ":" in name:
+                    hint = "A blank belongs behind the colon: `attribute: value`."
+                self._problems.add(place, attribute.code, attribute.message, hint)
             return None
         return self.read_value(attribute, value)
 
@@ -215,12 +244,18 @@ class ExpressionReader:
             self._problems.add(key.place, "SEG211", f'operator "{key.text}" is not supported by this version yet.')
             return None
         if operator is None:
-            hint = did_you_mean(key.text or "", [*fitting, *modifiers_for(attribute.type.family)])
+            if isinstance(value, Scalar) and value.text is None:
+                hint = _COMMA_HINT
+            else:
+                hint = _same_meaning(key.text or "", fitting) or did_you_mean(
+                    key.text or "", [*fitting, *modifiers_for(attribute.type.family)]
+                )
             self._problems.add(key.place, "SEG205", f'there is no operator "{key.text}".', hint)
             return None
         if operator.name not in fitting:
             message = f"operator {operator.name} does not fit {attribute.name} ({attribute.type})."
-            self._problems.add(key.place, "SEG206", message, f"Fitting: {', '.join(fitting)}.")
+            hint = _same_meaning(operator.name, fitting) or f"Fitting: {', '.join(fitting)}."
+            self._problems.add(key.place, "SEG206", message, hint)
             return None
         if operator.argument == "part":
             part = part_of(attribute, operator.name, self._settings.time_zone)
@@ -248,7 +283,9 @@ class ExpressionReader:
         except LiteralError as error:
             what = attribute.name if attribute.part else f"{attribute.name} ({attribute.type})"
             message = f"{what} {operator.name} {shown}: {error}."
-            self._problems.add(value.place, "SEG207", message)
+            is_time = attribute.type.family in (Family.DATE, Family.TIMESTAMP) and operator.argument in ("one", "pair")
+            in_words = any(re.search("[a-z]", literal) and not literal[:4].isdigit() for literal in literals)
+            self._problems.add(value.place, "SEG207", message, _RELATIVE_HINT if is_time and in_words else "")
             return None
         text += " (ignoring case)" if folding else " (rolling)" if rolling else ""
         return Condition(attribute, test, False, False, place, text)

@@ -217,7 +217,7 @@ def _show_why(why: Why, zone: str) -> None:
     print_table(rows, columns)
     for line in why.lines:
         if line.rows:
-            click.echo(f"{line.text}: the first {len(line.rows)} row(s) that decided")
+            click.echo(f"{line.text}: the first of the rows that decided, by key")
             print_table(line.rows, [Column(name, name) for name in line.rows[0]])
 
 

@@ -60,6 +60,13 @@ def test_the_tour(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytes
     run(mistake, capsys)
 
 
+def test_the_language(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    copy_project("contoso", tmp_path)
+    (tmp_path / "definitions" / "new.yml").write_text(example("language"))
+    assert main(["validate", "--conf", str(tmp_path)]) == 0
+    assert "0 error(s), 0 other issue(s)" in capsys.readouterr().out
+
+
 def test_accounts_and_contacts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     copy_project("harbor_supply", tmp_path)
     shown, project = yaml.safe_load(example("accounts")), yaml.safe_load((tmp_path / "segengine.yml").read_text())
@@ -76,5 +83,5 @@ def test_accounts_and_contacts(tmp_path: Path, capsys: pytest.CaptureFixture[str
 
 def test_every_block_is_an_example_that_runs() -> None:
     assert len(blocks("console")) == 3
-    assert len(blocks("yaml")) == 4
+    assert len(blocks("yaml")) == 5
     assert len(blocks("python")) == 1

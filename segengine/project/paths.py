@@ -78,7 +78,9 @@ def find_attribute(settings: Settings, schema: Schema, base: str | Path, name: s
     if column not in columns and table not in schema.stored:
         return Unresolved("SEG106", "")  # said once, of the table: nobody knows its columns
     if column not in columns:
-        hint = did_you_mean(name, _reachable_names(settings, schema, path))
+        reachable = sorted(set(_reachable_names(settings, schema, path)))
+        either = " or ".join(f'"{known}"' for known in reachable if known.endswith(f".{name}"))
+        hint = f"Did you mean {either}?" if either else did_you_mean(name, reachable)
         return Unresolved("SEG204", f'"{name}" is no attribute: table "{table}" has no column "{column}".', hint)
     type_ = columns[column]
     if type_.family is Family.UNSUPPORTED:

@@ -202,9 +202,10 @@ def _show_why(why: Why, zone: str) -> None:
     shown = show_time_in(zone)(run.as_of) if run else ""
     when = f"snapshot {run.snapshot_version} as of {shown}" if run else "on the sources as they are now"
     click.echo(f'{why.profile_id} is {"a" if why.is_member else "no"} member of "{why.segment.name}" ({when})')
+    several = any(line.total is not None for line in why.lines)
     rows = [
         {
-            "rule": "  " * line.depth + line.text + ("  <- decided" if line.decided else ""),
+            "rule": "  " * line.depth + line.text + ("  <- decided" if line.decided and several else ""),
             "truth": line.truth,
             "saw": line.saw,
             "total": {True: "in", False: "out", None: ""}[line.total],
@@ -212,7 +213,7 @@ def _show_why(why: Why, zone: str) -> None:
         for line in why.lines
     ]
     columns = [Column("rule", "rule"), Column("truth", "holds"), Column("saw", "saw")]
-    if any(row["total"] for row in rows):
+    if several:
         columns.append(Column("total", "so far"))
     print_table(rows, columns)
     for line in why.lines:

@@ -116,12 +116,17 @@ class Project:
             return plan_definitions(project, files, prune=prune, take=take)
 
     def preview(
-        self, files: Sequence[Path] = (), *, prune: bool = False, take: Side | None = None
+        self,
+        files: Sequence[Path] = (),
+        *,
+        prune: bool = False,
+        take: Side | None = None,
+        as_of: datetime | None = None,
     ) -> tuple[DefinitionPlan, list[PreviewedSegment]]:
         """Return what `apply` would change, and the members each changed definition would have; publishes nothing."""
         with self._session() as project:
             plan = plan_definitions(project, files, prune=prune, take=take)
-            return plan, preview_plan(project, plan)
+            return plan, preview_plan(project, plan, as_of=as_of)
 
     def apply(self, files: Sequence[Path] = (), *, prune: bool = False, take: Side | None = None) -> DefinitionPlan:
         """Record the definition files in the registry."""

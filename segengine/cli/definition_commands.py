@@ -66,7 +66,8 @@ def _file_arguments(command: Any) -> Any:
 
 @click.command()
 @_file_arguments
-@click.option("--counts", is_flag=True, help="Evaluate now what would change: members, entering, leaving, each rule.")
+@click.option("--counts", is_flag=True, help="Evaluate what would change: members, entering, leaving, each rule.")
+@as_of_option
 @project_options
 @output_option("table", "json", "yaml", "csv")
 def plan(
@@ -74,6 +75,7 @@ def plan(
     prune: bool,
     take: Literal["file", "registry"] | None,
     counts: bool,
+    as_of: str | None,
     conf: Path,
     environment: str,
     engine: str,
@@ -81,12 +83,14 @@ def plan(
 ) -> None:
     """Show what `apply` would change in the registry (FILES: only these)."""
     from segengine.api import Project
+    from segengine.operations.context import parse_as_of
 
     project = Project(conf, environment=environment, engine=engine)
     if not counts:
         _show_plan(project.plan(files, prune=prune, take=take), output)
         return
-    result, previews = project.preview(files, prune=prune, take=take)
+    moment = parse_as_of(as_of, project.settings.time_zone) if as_of else None
+    result, previews = project.preview(files, prune=prune, take=take, as_of=moment)
     if output != "table":
         emit_rows(output, "counts", [_preview_row(preview) for preview in previews], [])
         return

@@ -54,6 +54,8 @@ class ScanFacts:
 class Evaluation:
     """One run's evaluation. `cut_off` is its as_of where that lies in the past: later rows are left out.
 
+    Entered and left are against the newest snapshot before `compared_before` (None: before as_of).
+
     Filled while it runs: the pinned `versions` of the sources, the last profile key given and the number of profiles
     of each audience, what the `scans` read, the counts of each segment's outline (`outline_counts`), and for
     how many profiles an aggregate of a segment had too many digits (`overflow_counts`).
@@ -67,6 +69,7 @@ class Evaluation:
     cut_off: datetime | None
     last_keys: dict[str, int]
     progress: Progress
+    compared_before: datetime | None = None
     versions: dict[str, int | None] = field(default_factory=dict)
     profile_counts: dict[str, int] = field(default_factory=dict)
     scans: list[ScanFacts] = field(default_factory=list)
@@ -132,7 +135,8 @@ class Evaluation:
             f"({last_key - before:,} new), {len(plan.scans) - 1} table(s) of rows"
         )
         parents = [self._snapshot(parent) for parent in plan.stored]
-        preceding = {segment_id: self.history.preceding(segment_id, self.as_of) for segment_id in plan.members}
+        earlier = self.compared_before or self.as_of
+        preceding = {segment_id: self.history.preceding(segment_id, earlier) for segment_id in plan.members}
         previous = {segment_id: snapshot_of(run) for segment_id, run in preceding.items() if run is not None}
         results = evaluate_plan(
             plan,

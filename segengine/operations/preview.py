@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
 
@@ -53,9 +53,15 @@ class PreviewedSegment:
 
 
 def preview_plan(
-    project: OpenProject, plan: DefinitionPlan, progress: Progress = logger.info
+    project: OpenProject, plan: DefinitionPlan, *, as_of: datetime | None = None, progress: Progress = logger.info
 ) -> list[PreviewedSegment]:
     """Return the counts of every definition whose members a plan would change, those of its children included.
+
+    Args:
+        project: The project.
+        plan: What `apply` would change.
+        as_of: The instant that counts; None: now. An earlier one leaves out rows whose time column is later.
+        progress: Called with a line for each phase.
 
     Raises:
         DataContractError: A source is not as the project says.
@@ -69,13 +75,16 @@ def preview_plan(
     if not due:
         return []
     now = datetime.now(UTC)
+    instant = as_of or now
+    following = instant + timedelta(microseconds=1)  # a snapshot of the same instant is what a change is compared with
     evaluation = Evaluation(
         project=project,
         catalogue=catalogue,
         history=history,
         run_id=make_run_id(now),
-        as_of=now,
-        cut_off=None,
+        as_of=instant,
+        cut_off=instant if instant < now else None,
+        compared_before=following,
         last_keys=dict(control.last_profile_key) if control else {},
         progress=progress,
     )
@@ -83,13 +92,13 @@ def preview_plan(
     names = {identity: segment.name for identity, segment in catalogue.segments.items()}
     found = []
     for place, segment_id in enumerate(wanted):
-        before = history.preceding(segment_id, now)
+        before = history.preceding(segment_id, following)
         entered, left = _changes(evaluation, segment_id, before) if place < MAX_COMPARED else ((), ())
         segment = catalogue.segments[segment_id]
         found.append(
             PreviewedSegment(
                 segment=segment,
-                as_of=now,
+                as_of=instant,
                 member_count=counts[segment_id].member_count,
                 profile_count=evaluation.profile_counts[segment.audience],
                 before=before,

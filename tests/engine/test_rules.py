@@ -202,6 +202,19 @@ def test_a_preview_counts_what_is_not_applied_and_publishes_nothing(shop: Worksp
 
 
 @pytest.mark.before_the_engine
+def test_a_preview_as_of_a_snapshots_instant_is_compared_with_it(shop: Workspace, tmp_path: Path) -> None:
+    changed = shop.copy_to(tmp_path)
+    as_of = changed.refresh("rich", as_of=datetime(2025, 6, 1, tzinfo=UTC)).as_of
+    changed.define(SEGMENTS.replace("income: {at_least: 50}", "income: {less_than: 70}"))
+    with changed.opened() as project:
+        found = preview_plan(project, plan_definitions(project), as_of=as_of)
+    rich = next(item for item in found if item.segment.id == "rich")
+    assert rich.before is not None
+    assert rich.before.as_of == rich.as_of == as_of
+    assert (rich.member_count, rich.entered, rich.left) == (2, ("b",), ("a",))
+
+
+@pytest.mark.before_the_engine
 def test_a_preview_works_before_the_first_refresh(engine: EngineSession, tmp_path: Path) -> None:
     workspace = make_shop(tmp_path, engine)
     with workspace.opened() as project:

@@ -37,7 +37,7 @@ def judge_who_forgets(case: Case) -> Members:
     """Leave out the members that a rule over rows counts at least two rows of."""
     found = judge_by_reference(case)
     for segment in case.segments:
-        if "at_least: 2" in repr(segment).replace("'", ""):
+        if "rows: {at_least: 2}" in repr(segment).replace("'", ""):
             found[segment["name"]] = set()
     return found
 

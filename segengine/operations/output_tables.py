@@ -74,7 +74,8 @@ class _OutputTable:
         audience = self.project.settings.audiences[self.segment.audience]
         keys = read_member_keys(self.project, self.history, snapshot, audience)
         bits = read_bitmaps(self.project.warehouse, snapshot.snapshot_run_id, self.segment.id)
-        members = select_members(keys, bits)
+        # Only keys go through Python: over Connect the text it gives has a type that other readers of Delta refuse.
+        members = keys.join(select_members(keys.select(KEY), bits), KEY)
         pinned = self._as_in_the_run(snapshot) if self.segment.attach else None
         if pinned is None:
             self._write(members, snapshot, self._as_it_is_now() if self.segment.attach else None)

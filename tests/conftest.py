@@ -166,6 +166,13 @@ def embedded_engine(
     yield from lend_session(request, open_once("embedded"))
 
 
+@pytest.fixture(scope="module")
+def embedded() -> Iterator[EngineSession]:
+    """An embedded session of the module's own, which prepares: what one engine wrote, any other goes on from."""
+    with open_session("embedded") as session:
+        yield session
+
+
 @pytest.fixture
 def spark_engine(request: pytest.FixtureRequest, open_once: Callable[[str], EngineSession]) -> Iterator[EngineSession]:
     """Spark alone, for what only Spark has; the test gets the marker `spark`."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -39,6 +39,14 @@ class Workspace:
 
     def write_project(self, text: str) -> None:
         (self.folder / "segengine.yml").write_text(text, encoding="utf-8")
+
+    def set_up(self, project: str, tables: Mapping[str, dict[str, Any] | pa.Table], segments: str) -> None:
+        """Write a project, its tables and definitions, and pull the schema."""
+        self.write_project(project)
+        for name, columns in tables.items():
+            self.write_table(name, columns)
+        self.define(segments)
+        self.pull()
 
     def write_table(self, name: str, columns: dict[str, Any] | pa.Table) -> None:
         """Write data/NAME as Delta, in place of what was there."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ from workspace import Published, Workspace, read_rows
 
 from segengine.api import Project
 from segengine.cli.main import main
-from segengine.engine.session import EngineSession, activate, open_session
+from segengine.engine.session import EngineSession, activate
 from segengine.errors import ConfigError, DataContractError
 from segengine.operations.output_tables import write_output_tables
 from segengine.operations.segments import read_segment_members
@@ -224,18 +223,8 @@ OF_CONTACTS = {
 
 
 def write_trade(workspace: Workspace, segments: str = SEGMENTS, **tables: dict[str, Any]) -> None:
-    workspace.write_project(PROJECT)
-    for name, columns in (TABLES | tables).items():
-        workspace.write_table(name, columns)
-    workspace.define(segments)
-    workspace.pull()
+    workspace.set_up(PROJECT, TABLES | tables, segments)
     workspace.apply()
-
-
-@pytest.fixture(scope="module")
-def embedded() -> Iterator[EngineSession]:
-    with open_session("embedded") as session:
-        yield session
 
 
 @pytest.fixture(scope="module")

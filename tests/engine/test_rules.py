@@ -91,11 +91,7 @@ MEMBERS = {
 
 def make_shop(folder: Path, engine: EngineSession) -> Workspace:
     workspace = Workspace(folder, engine)
-    workspace.write_project(PROJECT)
-    workspace.write_table("customers", CUSTOMERS)
-    workspace.write_table("purchases", PURCHASES)
-    workspace.define(SEGMENTS)
-    workspace.pull()
+    workspace.set_up(PROJECT, {"customers": CUSTOMERS, "purchases": PURCHASES}, SEGMENTS)
     return workspace
 
 

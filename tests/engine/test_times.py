@@ -90,11 +90,7 @@ def members(workspace: Workspace, as_of: datetime) -> dict[str, list[str]]:
 
 def test_all_times_are_as_of_one_instant(engine: EngineSession, tmp_path: Path) -> None:
     workspace = Workspace(tmp_path, engine)
-    workspace.write_project(PROJECT)
-    workspace.write_table("customers", CUSTOMERS)
-    workspace.write_table("purchases", PURCHASES)
-    workspace.define(SEGMENTS)
-    workspace.pull()
+    workspace.set_up(PROJECT, {"customers": CUSTOMERS, "purchases": PURCHASES}, SEGMENTS)
     workspace.apply()
     fixed = {"evening_or_weekend": ["c"], "born_in_spring": ["a", "c"], "first_bought_in_may": ["a", "c"]}
     in_may = {

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pyarrow as pa
@@ -13,7 +12,7 @@ import pytest
 from deltalake import DeltaTable, write_deltalake
 from workspace import Workspace
 
-from segengine.engine.session import EngineSession, open_session
+from segengine.engine.session import EngineSession
 from segengine.errors import ConfigError, RunError, SegEngineError
 
 PROJECT = """
@@ -25,18 +24,9 @@ SEGMENTS = "kind: segment\nname: Everybody\nwhere: everyone\n"
 
 
 @pytest.fixture(scope="module")
-def embedded() -> Iterator[EngineSession]:
-    with open_session("embedded") as session:
-        yield session
-
-
-@pytest.fixture(scope="module")
 def refreshed(embedded: EngineSession, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     workspace = Workspace(tmp_path_factory.mktemp("damaged"), embedded)
-    workspace.write_project(PROJECT)
-    workspace.write_table("customers", {"customer_id": ["a", "b"]})
-    workspace.define(SEGMENTS)
-    workspace.pull()
+    workspace.set_up(PROJECT, {"customers": {"customer_id": ["a", "b"]}}, SEGMENTS)
     workspace.apply()
     workspace.refresh()
     return workspace

@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ import pyarrow as pa
 import pytest
 from workspace import Workspace, read_rows
 
-from segengine.engine.session import EngineSession, open_session
+from segengine.engine.session import EngineSession
 from segengine.store.runs import Status
 
 # Kills itself before or after the Nth write; the product has no hooks for that.
@@ -83,27 +82,18 @@ NEW = {"everybody": ["b", "c", "d", "e"], "buyers": ["b", "d"], "others": ["c", 
 LATER = {"everybody": ["a", "d", "f"], "buyers": ["a", "d"], "others": ["f"]}
 
 
-def write_customers(workspace: Workspace, ids: list[str]) -> None:
-    workspace.write_table("customers", {"customer_id": ids, "since": [date(2025, 1, 1)] * len(ids)})
+def make_customers(ids: list[str]) -> dict[str, list[Any]]:
+    return {"customer_id": ids, "since": [date(2025, 1, 1)] * len(ids)}
 
 
 def set_up(workspace: Workspace) -> None:
-    workspace.write_project(PROJECT)
-    write_customers(workspace, ["a", "b", "c"])
-    workspace.write_table("purchases", {"purchase_id": [1, 2], "customer_id": ["a", "b"]})
-    workspace.define(SEGMENTS)
-    workspace.pull()
+    purchases = {"purchase_id": [1, 2], "customer_id": ["a", "b"]}
+    workspace.set_up(PROJECT, {"customers": make_customers(["a", "b", "c"]), "purchases": purchases}, SEGMENTS)
 
 
 def change_sources(workspace: Workspace) -> None:
-    write_customers(workspace, ["b", "c", "d", "e"])
+    workspace.write_table("customers", make_customers(["b", "c", "d", "e"]))
     workspace.append_rows("purchases", {"purchase_id": [3], "customer_id": ["d"]})
-
-
-@pytest.fixture(scope="module")
-def embedded() -> Iterator[EngineSession]:
-    with open_session("embedded") as session:
-        yield session
 
 
 @pytest.fixture(scope="module")
@@ -194,7 +184,7 @@ def test_killed_refresh_leaves_the_old_or_the_new_state(
     report = workspace.refresh()
     assert {run.status for run in report.segments} == {Status.SUCCESSFUL}
     assert workspace.published().members() == NEW
-    write_customers(workspace, ["a", "d", "f"])
+    workspace.write_table("customers", make_customers(["a", "d", "f"]))
     workspace.refresh()
     later = workspace.published()
     assert later.members() == LATER
@@ -280,7 +270,7 @@ def test_kills_at_random_times_on_spark(spark_engine: EngineSession, refreshed: 
         assert {summary.status for summary in workspace.listed().values()} == {Status.SUCCESSFUL}
     workspace.on(spark_engine).refresh()
     assert workspace.published().members() == NEW
-    write_customers(workspace, ["a", "d", "f"])
+    workspace.write_table("customers", make_customers(["a", "d", "f"]))
     workspace.refresh()
     assert workspace.published().members() == LATER
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +9,7 @@ import pytest
 from test_kills import TABLES, kills, run_until_killed, start
 from workspace import Published, Workspace
 
-from segengine.engine.session import EngineSession, open_session
+from segengine.engine.session import EngineSession
 from segengine.store.runs import Status
 
 PROJECT = """
@@ -60,21 +59,15 @@ PUBLISHING = len(TABLES) + len(WRITES)
 
 
 @pytest.fixture(scope="module")
-def embedded() -> Iterator[EngineSession]:
-    with open_session("embedded") as session:
-        yield session
-
-
-@pytest.fixture(scope="module")
 def refreshed(embedded: EngineSession, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     """A project with one refresh, whose sources have changed since on both sides."""
     workspace = Workspace(tmp_path_factory.mktemp("refreshed"), embedded)
-    workspace.write_project(PROJECT)
-    workspace.write_table("accounts", {"account_id": ["x", "y"], "employees": [900, 9]})
-    workspace.write_table("contacts", {"contact_id": ["a", "b", "c"], "account_id": ["x", "y", None]})
-    workspace.write_table("orders", {"order_id": [1], "account_id": ["y"]})
-    workspace.define(SEGMENTS)
-    workspace.pull()
+    tables = {
+        "accounts": {"account_id": ["x", "y"], "employees": [900, 9]},
+        "contacts": {"contact_id": ["a", "b", "c"], "account_id": ["x", "y", None]},
+        "orders": {"order_id": [1], "account_id": ["y"]},
+    }
+    workspace.set_up(PROJECT, tables, SEGMENTS)
     workspace.apply()
     workspace.refresh()
     assert members(workspace.published()) == OLD

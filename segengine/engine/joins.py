@@ -7,7 +7,7 @@ it. Equal prefixes of paths and look-ups are one join.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from typing import TYPE_CHECKING
@@ -204,6 +204,15 @@ def _time_literal(bound: Ordinal | None, stored: str) -> object | None:
     except OverflowError:
         return None
     return moment if stored == "timestamp" else moment.replace(tzinfo=None)
+
+
+def columns_by_table(scans: Iterable[ScanRows]) -> dict[str, set[str]]:
+    """Return the stored columns that scans read, by table."""
+    used: dict[str, set[str]] = {}
+    for rows in scans:
+        for table, name in rows.used_columns():
+            used.setdefault(table, set()).add(name)
+    return used
 
 
 def stored_name(table: Table, name: str) -> str:

@@ -64,6 +64,11 @@ class Sources:
         return time.cast("timestamp_ntz") <= F.lit(as_of.astimezone(zone).replace(tzinfo=None))
 
 
+def cut_off(as_of: datetime, started_at: datetime) -> datetime | None:
+    """Return the instant after which a run leaves rows out: its as_of where that lies before its start, else None."""
+    return as_of if as_of < started_at else None
+
+
 def column(name: str) -> Column:
     """Return a column of a source by its stored name; `a.b` is field b of struct a."""
     from pyspark.sql import functions as F

@@ -16,7 +16,6 @@ from typing import Literal
 from segengine.errors import ConfigError, Issue
 from segengine.operations.context import OpenProject, find_author
 from segengine.operations.patterns import find_pattern_issues
-from segengine.project.canonical import hash_segments
 from segengine.project.catalogue import Catalogue, check_definitions, raise_on_errors
 from segengine.project.definitions import load_definitions, load_files
 from segengine.project.model import Definition, Settings
@@ -146,7 +145,7 @@ def _plan(
     catalogue = check_definitions(merged, settings, schema, problems)
     problems.issues += [issue for segment in catalogue.segments.values() for issue in find_pattern_issues(segment)]
     raise_on_errors(problems)
-    hashed = _with_hashes(changes, catalogue, settings)
+    hashed = _with_hashes(changes, catalogue)
     before = {identity: record.data_hash for identity, record in registry.live().items()}
     other_members = tuple(c.id for c in hashed if c.record and c.record.data_hash != before.get(c.id))
     return DefinitionPlan(_note_renames(hashed, registry), tuple(problems.issues), catalogue, other_members)
@@ -280,13 +279,11 @@ def _merged_definitions(
     return [*merged, *(record.as_definition() for record in others)]
 
 
-def _with_hashes(changes: Sequence[PlannedChange], catalogue: Catalogue, settings: Settings) -> list[PlannedChange]:
-    parents = {identity: catalogue.parents(identity) for identity in catalogue.segments}
-    hashes = hash_segments(catalogue.segments, parents, settings)
+def _with_hashes(changes: Sequence[PlannedChange], catalogue: Catalogue) -> list[PlannedChange]:
     hashed = []
     for change in changes:
-        if change.record is not None and change.id in hashes:
-            own = hashes[change.id]
+        if change.record is not None and change.id in catalogue.hashes:
+            own = catalogue.hashes[change.id]
             record = replace(change.record, data_hash=own.data, metadata_hash=own.metadata)
             change = replace(change, record=record)
         hashed.append(change)

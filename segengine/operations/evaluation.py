@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 from segengine.engine.accounts import account_columns, carry_over
 from segengine.engine.attachments import attachment_scan
 from segengine.engine.evaluate import evaluate_plan
-from segengine.engine.joins import ScanRows, stored_name
-from segengine.engine.sources import Sources, check_against_lock, column, pin_versions
+from segengine.engine.joins import ScanRows, columns_by_table, stored_name
+from segengine.engine.sources import Sources, check_against_lock, column, cut_off, pin_versions
 from segengine.engine.uniqueness import check_unique_keys
 from segengine.operations.context import OpenProject
 from segengine.plan.audiences import is_hidden, plan_run
@@ -52,7 +52,7 @@ class ScanFacts:
 
 @dataclass
 class Evaluation:
-    """One run's evaluation. `cut_off` is its as_of where that lies in the past: later rows are left out.
+    """One run's evaluation. Where its as_of lies before its start, later rows are left out.
 
     Entered and left are against the newest snapshot before `compared_before` (None: before as_of).
 
@@ -66,7 +66,7 @@ class Evaluation:
     history: History
     run_id: str
     as_of: datetime
-    cut_off: datetime | None
+    started_at: datetime
     last_keys: dict[str, int]
     progress: Progress
     compared_before: datetime | None = None
@@ -100,13 +100,9 @@ class Evaluation:
     def _check_sources(self, plans: Sequence[AudiencePlan], scans: Sequence[Scan]) -> None:
         """Pin every source and check it against the lock and its keys, before anything is written."""
         settings, schema, session = self.project.settings, self.catalogue.schema, self.project.session
-        used: dict[str, set[str]] = {}
-        keys: set[tuple[str, tuple[str, ...]]] = set()
-        for scan in scans:
-            rows = ScanRows(scan, settings, schema)
-            keys |= rows.unique_keys()
-            for table, name in rows.used_columns():
-                used.setdefault(table, set()).add(name)
+        rows = [ScanRows(scan, settings, schema) for scan in scans]
+        used = columns_by_table(rows)
+        keys = {key for each in rows for key in each.unique_keys()}
         for plan in plans:
             contacts, accounts = settings.audiences[plan.audience], settings.account_of(plan.audience)
             if plan.carried and accounts:
@@ -121,7 +117,8 @@ class Evaluation:
         check_unique_keys(self._sources(), keys)
 
     def _sources(self) -> Sources:
-        return Sources(self.project.session, self.project.settings, self.versions, self.cut_off)
+        until = cut_off(self.as_of, self.started_at)
+        return Sources(self.project.session, self.project.settings, self.versions, until)
 
     def _run_plan(self, plan: AudiencePlan) -> None:
         warehouse = self.project.warehouse

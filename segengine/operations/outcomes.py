@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from segengine.operations.evaluation import Evaluation, OutlineCounts, ScanFacts
-from segengine.project.canonical import Hashes, hash_segments
 from segengine.project.catalogue import Catalogue
 from segengine.project.model import Segment
 from segengine.project.walk import used_attributes
@@ -28,32 +27,22 @@ class Outcomes:
     lease: Lease
     as_of: datetime
     started_at: datetime
-    hashes: Mapping[str, Hashes]
 
     def skip_causes(self, chosen: Mapping[str, Segment]) -> dict[str, str]:
         """Return why a segment cannot be evaluated: a parent outside of the run that must not feed it."""
         causes: dict[str, str] = {}
         for segment_id in chosen:
             for parent in self.catalogue.parents(segment_id):
-                cause = causes.get(parent) if parent in chosen else self._stored_parent_problem(parent)
+                cause = (
+                    causes.get(parent)
+                    if parent in chosen
+                    else stored_parent_problem(self.catalogue, self.history, parent)
+                )
                 if cause:
                     name = self.catalogue.segments[parent].name
                     causes[segment_id] = f'parent "{name}" was skipped: {cause}' if parent in chosen else cause
                     break
         return causes
-
-    def _stored_parent_problem(self, parent: str) -> str:
-        """Return why a parent's current snapshot must not feed a child, or ''."""
-        name = self.catalogue.segments[parent].name
-        current, last = self.history.current(parent), self.history.last(parent)
-        if current is None or last is None:
-            return f'parent "{name}" has never been refreshed'
-        if last.status is not Status.SUCCESSFUL:
-            return f'the last refresh of parent "{name}" ended {last.status}'
-        hashes = self.hashes[parent]
-        if (current.data_hash, current.parents_hash) != (hashes.data, hashes.parents):
-            return f'the definition of parent "{name}" changed since its last refresh'
-        return ""
 
     def after_evaluation(
         self,
@@ -114,7 +103,7 @@ class Outcomes:
     def without_snapshot(self, segment_id: str, status: Status, error: str) -> SegmentRun:
         """Return a row for a segment without a new snapshot."""
         segment = self.catalogue.segments[segment_id]
-        hashes = self.hashes[segment_id]
+        hashes = self.catalogue.hashes[segment_id]
         record = self.registry.newest[segment_id]
         return SegmentRun(
             run_id=self.lease.work_id,
@@ -162,10 +151,15 @@ class Outcomes:
         )
 
 
-def make_outcomes(
-    catalogue: Catalogue, registry: Registry, history: History, lease: Lease, as_of: datetime, started_at: datetime
-) -> Outcomes:
-    """Return what makes the rows of one run."""
-    parents = {identity: catalogue.parents(identity) for identity in catalogue.segments}
-    hashes = hash_segments(catalogue.segments, parents, catalogue.settings)
-    return Outcomes(catalogue, registry, history, lease, as_of, started_at, hashes)
+def stored_parent_problem(catalogue: Catalogue, history: History, parent: str) -> str:
+    """Return why a parent's current snapshot must not feed a child, or ''."""
+    name = catalogue.segments[parent].name
+    current, last = history.current(parent), history.last(parent)
+    if current is None or last is None:
+        return f'parent "{name}" has never been refreshed'
+    if last.status is not Status.SUCCESSFUL:
+        return f'the last refresh of parent "{name}" ended {last.status}'
+    hashes = catalogue.hashes[parent]
+    if (current.data_hash, current.parents_hash) != (hashes.data, hashes.parents):
+        return f'the definition of parent "{name}" changed since its last refresh'
+    return ""

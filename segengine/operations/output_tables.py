@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 
 from segengine.engine.attachments import attached_rows, attachment_scan
 from segengine.engine.failures import engine_errors
-from segengine.engine.joins import ScanRows
-from segengine.engine.sources import Sources, check_against_lock, pin_versions
+from segengine.engine.joins import ScanRows, columns_by_table
+from segengine.engine.sources import Sources, check_against_lock, cut_off, pin_versions
 from segengine.engine.uniqueness import check_unique_keys
 from segengine.errors import RunError
 from segengine.kernel.scan import KEY
@@ -74,8 +74,7 @@ class _OutputTable:
         audience = self.project.settings.audiences[self.segment.audience]
         keys = read_member_keys(self.project, self.history, snapshot, audience)
         bits = read_bitmaps(self.project.warehouse, snapshot.snapshot_run_id, self.segment.id)
-        # Only keys go through Python: over Connect the text it gives has a type that other readers of Delta refuse.
-        members = keys.join(select_members(keys.select(KEY), bits), KEY)
+        members = select_members(keys, bits)
         pinned = self._as_in_the_run(snapshot) if self.segment.attach else None
         if pinned is None:
             self._write(members, snapshot, self._as_it_is_now() if self.segment.attach else None)
@@ -127,11 +126,7 @@ class _OutputTable:
         return [ScanRows(scan, self.project.settings, self.catalogue.schema) for scan in scans]
 
     def _used_columns(self) -> dict[str, set[str]]:
-        used: dict[str, set[str]] = {}
-        for rows in self._scan_rows():
-            for table, column in rows.used_columns():
-                used.setdefault(table, set()).add(column)
-        return used
+        return columns_by_table(self._scan_rows())
 
     def _as_in_the_run(self, snapshot: SegmentRun) -> _Reading | None:
         """Return how the run of a snapshot read its sources; None where it did not pin all that are wanted now."""
@@ -140,8 +135,8 @@ class _OutputTable:
         versions = {table: pinned.get(table) for table in self._used_columns()}
         if None in versions.values():
             return None
-        cut_off = run.as_of if run.as_of < run.started_at else None
-        return _Reading(Sources(self.project.session, self.project.settings, versions, cut_off), run.as_of)
+        until = cut_off(run.as_of, run.started_at)
+        return _Reading(Sources(self.project.session, self.project.settings, versions, until), run.as_of)
 
     def _as_it_is_now(self) -> _Reading:
         """Return how the newest versions are read, checked as a run checks its own."""

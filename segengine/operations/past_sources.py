@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 
-from segengine.engine.sources import Sources, can_be_read, pin_versions
+from segengine.engine.sources import Sources, can_be_read, cut_off, pin_versions
 from segengine.operations.context import OpenProject
 from segengine.store.runs import History
 
@@ -32,4 +32,4 @@ def sources_of_run(project: OpenProject, history: History, run_id: str, tables: 
             versions[table] = version
         else:
             versions |= pin_versions(session, settings, {table})
-    return Sources(session, settings, versions, run.as_of if run and run.as_of < run.started_at else None)
+    return Sources(session, settings, versions, cut_off(run.as_of, run.started_at) if run else None)

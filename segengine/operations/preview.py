@@ -17,13 +17,13 @@ from segengine.kernel.bitmaps import bitmap_keys
 from segengine.operations.apply import DefinitionPlan
 from segengine.operations.context import OpenProject, read_state
 from segengine.operations.evaluation import Evaluation, Progress
+from segengine.operations.outcomes import stored_parent_problem
 from segengine.operations.refresh import create_tables
 from segengine.operations.segments import OutlineLine, make_outline
-from segengine.project.canonical import hash_segments
 from segengine.project.catalogue import Catalogue
 from segengine.project.model import Segment
 from segengine.store.profile_keys import read_profile_keys
-from segengine.store.runs import History, SegmentRun, Status, make_run_id
+from segengine.store.runs import History, SegmentRun, make_run_id
 from segengine.store.snapshots import read_bitmaps
 
 logger = logging.getLogger(__name__)
@@ -83,7 +83,7 @@ def preview_plan(
         history=history,
         run_id=make_run_id(now),
         as_of=instant,
-        cut_off=instant if instant < now else None,
+        started_at=now,
         compared_before=following,
         last_keys=dict(control.last_profile_key) if control else {},
         progress=progress,
@@ -125,17 +125,11 @@ def _affected(plan: DefinitionPlan) -> list[str]:
 
 
 def _with_stale_parents(catalogue: Catalogue, history: History, wanted: Sequence[str]) -> dict[str, Segment]:
-    """Return the segments to evaluate: the wanted ones, and parents without a snapshot of their definition."""
-    parents = {identity: catalogue.parents(identity) for identity in catalogue.segments}
-    hashes = hash_segments(catalogue.segments, parents, catalogue.settings)
+    """Return the segments to evaluate: the wanted ones, and parents whose snapshots must not feed them."""
     needed = set(wanted)
     for segment_id in reversed(list(catalogue.segments)):
-        for parent in parents[segment_id] if segment_id in needed else ():
-            current, last = history.current(parent), history.last(parent)
-            own = (hashes[parent].data, hashes[parent].parents)
-            is_fresh = current is not None and (current.data_hash, current.parents_hash) == own
-            if not is_fresh or last is None or last.status is not Status.SUCCESSFUL:
-                needed.add(parent)
+        if segment_id in needed:
+            needed |= {p for p in catalogue.parents(segment_id) if stored_parent_problem(catalogue, history, p)}
     return {segment_id: segment for segment_id, segment in catalogue.segments.items() if segment_id in needed}
 
 

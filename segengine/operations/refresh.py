@@ -13,7 +13,7 @@ from segengine import __version__
 from segengine.errors import RunError, SegEngineError
 from segengine.operations.context import OpenProject, find_author, load_registered, read_state
 from segengine.operations.evaluation import Evaluation, Progress, ScanFacts
-from segengine.operations.outcomes import Outcomes, make_outcomes
+from segengine.operations.outcomes import Outcomes
 from segengine.project.catalogue import Catalogue
 from segengine.project.find import find_segment
 from segengine.project.model import Segment
@@ -86,11 +86,11 @@ def refresh_segments(
             history=history,
             run_id=run_id,
             as_of=instant,
-            cut_off=as_of if as_of is not None and as_of < started_at else None,
+            started_at=started_at,
             last_keys=dict(lease.before.last_profile_key),
             progress=progress,
         )
-        outcomes = make_outcomes(catalogue, registry, history, lease, instant, started_at)
+        outcomes = Outcomes(catalogue, registry, history, lease, instant, started_at)
         return _Refresh(project, control, lease, evaluation, outcomes).execute(chosen)
 
 

@@ -95,12 +95,11 @@ def show_segment(project: OpenProject, name: str) -> SegmentDetails:
     catalogue, registry = load_registered(project)
     segment = find_segment(catalogue, name)
     control, history = read_state(project)
-    names = {identity: record.name for identity, record in registry.newest.items()}
     record = registry.newest[segment.id]
     used_by = [other.name for other in catalogue.segments.values() if segment.id in catalogue.parents(other.id)]
     return SegmentDetails(
         summary=_summary(segment, record, control, history),
-        fields=replace_references(dict(record.fields), names),
+        fields=replace_references(dict(record.fields), registry.names),
         snapshots=tuple(history.snapshots(segment.id)),
         used_by=tuple(sorted(used_by)),
     )
@@ -139,8 +138,7 @@ def count_outline(
     run = find_snapshot(history, find_segment(catalogue, name), snapshot, at)
     segment = find_version(catalogue, registry, run)
     counts = read_outline_counts(project.warehouse, run)
-    names = {identity: record.name for identity, record in registry.newest.items()}
-    lines = make_outline(segment, names, counts)
+    lines = make_outline(segment, registry.names, counts)
     return CountedOutline(segment, run, lines)
 
 
@@ -287,6 +285,8 @@ def _all_rows(keys: DataFrame, bitmaps: Mapping[int, bytes]) -> Iterator[pa.Reco
 def select_members(keys: DataFrame, bitmaps: Mapping[int, bytes]) -> DataFrame:
     """Return the rows of `keys` that are a snapshot's members; the bit test runs in the engine's tasks.
 
+    Only keys go through Python: over Connect the text it gives has a type that other readers of Delta refuse.
+
     Args:
         keys: `profile_key` and ids as text of all profiles.
         bitmaps: The snapshot's bitmaps by bucket.
@@ -295,18 +295,15 @@ def select_members(keys: DataFrame, bitmaps: Mapping[int, bytes]) -> DataFrame:
     bits = np.zeros(highest * BITMAP_BYTES, dtype=np.uint8)
     for bucket, bitmap in bitmaps.items():
         bits[(bucket - 1) * BITMAP_BYTES : bucket * BITMAP_BYTES] = np.frombuffer(bitmap, dtype=np.uint8)
-    names = keys.columns
-    place = names.index("profile_key")
-    schema = pa.schema([(name, pa.int64() if name == "profile_key" else pa.string()) for name in names])
+    schema = pa.schema([("profile_key", pa.int64())])
 
     def filter_members(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for batch in batches:
-            places = batch.column(place).to_numpy(zero_copy_only=False) - 1
+            places = batch.column(0).to_numpy(zero_copy_only=False) - 1
             inside = places < highest * BUCKET_SIZE
             clipped = np.where(inside, places, 0)
             member = inside & ((bits[clipped >> 3] >> (clipped & 7).astype(np.uint8)) & 1).astype(bool)
             yield batch.filter(pa.array(member)).cast(schema)
 
-    types = ("bigint" if name == "profile_key" else "string" for name in names)
-    declared = ", ".join(f"{name} {type_}" for name, type_ in zip(names, types, strict=True))
-    return keys.select(*names).mapInArrow(filter_members, declared)
+    members = keys.select("profile_key").mapInArrow(filter_members, "profile_key bigint")
+    return keys.join(members, "profile_key")

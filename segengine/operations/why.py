@@ -6,10 +6,9 @@ own column indexes and aggregates; only the quantifiers are worked out here.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -18,18 +17,12 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from segengine.engine.failures import engine_errors
-from segengine.engine.joins import ScanRows
-from segengine.errors import ConfigError
 from segengine.kernel.aggregates import ValueReader, make_accumulator, make_groups
 from segengine.kernel.columns import OrderedIndex, make_index
 from segengine.kernel.ordinals import Ordinals
-from segengine.kernel.scan import KEY
 from segengine.operations.context import OpenProject, load_registered, read_state
-from segengine.operations.past_sources import sources_of_run
+from segengine.operations.profile_reader import ProfileReader, column_of
 from segengine.operations.segments import find_snapshot, find_version
-from segengine.plan.scans import BUCKET_SIZE, Scan
-from segengine.project.catalogue import Catalogue
 from segengine.project.find import find_segment
 from segengine.project.logic import push_not_inward
 from segengine.project.model import (
@@ -51,15 +44,11 @@ from segengine.project.model import (
     Step,
 )
 from segengine.project.outline import OutlineItem, outline_segment
-from segengine.project.paths import find_attribute, row_key
 from segengine.project.relative import anchor_expression
-from segengine.project.types import EPOCH, EPOCH_DAY, AttributeType, Family, instant_of
+from segengine.project.types import EPOCH, EPOCH_DAY, AttributeType, Family
 from segengine.project.values import Constant, Relative
-from segengine.project.walk import expression_leaves, rule_expressions, segment_rules
-from segengine.store.profile_keys import read_profile_keys
-from segengine.store.runs import History, SegmentRun
-from segengine.store.snapshots import read_bitmaps
-from segengine.store.warehouse import make_frame
+from segengine.project.walk import expression_leaves, rule_expressions
+from segengine.store.runs import SegmentRun
 
 SHOWN_ROWS = 5
 Mask = npt.NDArray[np.bool_]
@@ -118,136 +107,18 @@ def explain_membership(
     if history.snapshots(segment.id) or snapshot is not None or at is not None:
         run = find_snapshot(history, segment, snapshot, at)
         segment = find_version(catalogue, registry, run)
-    reader = _ProfileReader(project, catalogue, history, segment, run, profile_id)
+    reader = ProfileReader(project, catalogue, history, segment, run, profile_id)
     judge = _Judge(reader)
     lines_of = _Lines(reader, judge, project.settings.time_zone)
-    names = {identity: record.name for identity, record in registry.newest.items()}
     deciding = judge.deciding_step(segment.steps)
-    lines = [lines_of.line(item, deciding) for item in outline_segment(segment, names)]
+    lines = [lines_of.line(item, deciding) for item in outline_segment(segment, registry.names)]
     return Why(segment, profile_id, run, judge.steps(segment.steps), tuple(lines))
-
-
-@dataclass
-class _ProfileReader:
-    """Reads what a segment asks of one profile: its own row, its rows on each path, the segments it is in.
-
-    Rows that lead to its account are those of the account, and so are the account's segments.
-    """
-
-    project: OpenProject
-    catalogue: Catalogue
-    history: History
-    segment: Segment
-    run: SegmentRun | None
-    profile_id: str
-
-    def __post_init__(self) -> None:
-        settings, self.schema = self.project.settings, self.catalogue.schema
-        self.as_of = instant_of(self.run.as_of if self.run else datetime.now(UTC))
-        self._profile_table = settings.audiences[self.segment.audience].table
-        self._accounts = settings.account_of(self.segment.audience)
-        self._wanted = self._wanted_attributes()
-        scans = [self._scan(path) for path in self._wanted]
-        tables = {table for scan in scans for table, _ in ScanRows(scan, settings, self.schema).used_columns()}
-        run_id = self.run.run_id if self.run else ""
-        self._sources = sources_of_run(self.project, self.history, run_id, sorted(tables))
-        self._tables: dict[Path | None, pa.Table] = {}
-        if not self.rows(None).num_rows:
-            known = f'in table "{self._profile_table}"'
-            raise ConfigError(f'There is no profile "{self.profile_id}" {known}.', "Ids are compared as exact text.")
-
-    def _wanted_attributes(self) -> dict[Path | None, set[Attribute]]:
-        wanted: dict[Path | None, set[Attribute]] = {None: {*self.key_attributes(None), *self._account_key()}}
-        for rule in segment_rules(self.segment.steps):
-            path = rule.path if isinstance(rule, RowsRule) else None
-            attributes = wanted.setdefault(path, set(self.key_attributes(path)))
-            for expression in rule_expressions(rule):
-                for leaf in expression_leaves(expression):
-                    if isinstance(leaf, Condition):
-                        attributes.add(_column_of(leaf))
-        return wanted
-
-    def key_attributes(self, path: Path | None) -> list[Attribute]:
-        """Return the attributes that name a row of a path."""
-        settings, base = self.project.settings, path or self._profile_table
-        names = row_key(settings, path) if path else settings.tables[self._profile_table].key
-        found = [find_attribute(settings, self.schema, base, name) for name in names]
-        return [attribute for attribute in found if isinstance(attribute, Attribute)]
-
-    def _account_key(self) -> list[Attribute]:
-        """Return the id of the profile's account as a look-up: missing where there is no such account."""
-        link = self.project.settings.audiences[self.segment.audience].account
-        if link is None or self._accounts is None:
-            return []
-        name = f"{link.relationship.name}.{self.project.settings.tables[self._accounts.table].key[0]}"
-        found = find_attribute(self.project.settings, self.schema, self._profile_table, name)
-        return [found] if isinstance(found, Attribute) else []
-
-    def owner(self, audience: str) -> str | None:
-        """Return the id of the profile, or of its account where that is the audience; None where it has none."""
-        if self._accounts is None or audience != self._accounts.name:
-            return self.profile_id
-        ids = [self.column(None, attribute)[0].as_py() for attribute in self._account_key()]
-        return str(ids[0]) if ids and ids[0] not in (None, "") else None
-
-    def judged(self, path: Path | None) -> str:
-        """Return the audience on which the rows of a path are judged."""
-        is_account = self._accounts is not None and path is not None and path.target == self._accounts.table
-        return self._accounts.name if self._accounts and is_account else self.segment.audience
-
-    def _scan(self, path: Path | None) -> Scan:
-        columns = tuple(sorted(self._wanted[path], key=lambda attribute: attribute.name))
-        return Scan(self.segment.audience, path.over if path else self._profile_table, path, columns, ())
-
-    def rows(self, path: Path | None) -> pa.Table:
-        """Return the profile's rows on a path (None: its own row), or its account's."""
-        if path not in self._tables:
-            owner = self.owner(self.judged(path))
-            key = [{"profile_id": owner, "profile_key": 1}] if owner is not None else []
-            keys = make_frame(self.project.session, "profile_id string, profile_key bigint", key)
-            scan = self._scan(path)
-            frame = ScanRows(scan, self.project.settings, self.schema).rows_of(self._sources, keys)
-            with engine_errors(f"reading the rows of {scan.name} for one profile"):
-                found = frame.drop(KEY).toArrow()
-            self._tables[path] = found.combine_chunks()
-        return self._tables[path]
-
-    def column(self, path: Path | None, attribute: Attribute) -> pa.Array:
-        """Return one attribute of the profile's rows."""
-        column = self.rows(path).column(self._scan(path).column_name(attribute))
-        return column.chunk(0) if column.num_chunks else pa.array([], column.type)
-
-    def is_member(self, segment_id: str) -> bool:
-        """Return whether the profile, or its account, is in the snapshot of another segment that the run used."""
-        snapshots = self.history.snapshots(segment_id)
-        same_run = [run for run in snapshots if self.run and run.run_id == self.run.run_id]
-        numbers = json.loads(self.run.parents) if self.run else {}
-        stored = [run for run in snapshots if run.snapshot_version == numbers.get(segment_id)]
-        used = (same_run or stored or snapshots[-1:])[:1]
-        other = self.catalogue.segments.get(segment_id)
-        key = self._profile_key(other.audience if other else self.segment.audience)
-        if not used or key is None:
-            return False
-        bucket, place = divmod(key - 1, BUCKET_SIZE)
-        bits = read_bitmaps(self.project.warehouse, used[0].snapshot_run_id, segment_id).get(bucket + 1)
-        return bits is not None and bool(bits[place >> 3] >> (place & 7) & 1)
-
-    def _profile_key(self, audience: str) -> int | None:
-        from pyspark.sql import functions as F
-
-        owner = self.owner(audience)
-        if owner is None:
-            return None
-        keys = read_profile_keys(self.project.warehouse, audience, self.history.run_ids)
-        with engine_errors("reading the key of a profile"):
-            row = keys.where(F.col("profile_id") == owner).first()
-        return None if row is None else int(row["profile_key"])
 
 
 class _Judge:
     """Judges rules and conditions for one profile."""
 
-    def __init__(self, reader: _ProfileReader) -> None:
+    def __init__(self, reader: ProfileReader) -> None:
         self._reader = reader
 
     def steps(self, steps: tuple[Step, ...]) -> bool:
@@ -358,7 +229,7 @@ def _join(step: Step, inside: bool, holds: bool) -> bool:
 class _Lines:
     """Makes the lines of the answer."""
 
-    def __init__(self, reader: _ProfileReader, judge: _Judge, zone: str) -> None:
+    def __init__(self, reader: ProfileReader, judge: _Judge, zone: str) -> None:
         self._reader, self._judge, self._zone = reader, judge, zone
 
     def line(self, item: OutlineItem, deciding: Step) -> WhyLine:
@@ -411,7 +282,7 @@ class _Lines:
         """Return the first rows of a mask in the order of their keys: keys first, then what conditions look at."""
         keys = self._reader.key_attributes(rule.path)
         used = [
-            _column_of(leaf)
+            column_of(leaf)
             for expression in rule_expressions(rule)
             for leaf in expression_leaves(expression)
             if isinstance(leaf, Condition)
@@ -428,12 +299,6 @@ class _Lines:
         if isinstance(plain, datetime) and plain.tzinfo is not None:
             return _local(plain, self._zone)
         return "missing" if plain is None or plain == "" else str(plain)
-
-
-def _column_of(condition: Condition) -> Attribute:
-    """Return the column that a condition's value is taken or worked out from."""
-    aggregate = condition.attribute.aggregate
-    return aggregate.of if aggregate else condition.attribute.whole
 
 
 def _local(moment: datetime, zone: str) -> str:

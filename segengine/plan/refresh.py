@@ -32,7 +32,7 @@ from segengine.project.outline import OutlineItem, is_counted, outline_segment
 from segengine.project.profile_parts import Alternative, split_alternatives, split_common
 from segengine.project.relative import anchor_expression
 from segengine.project.values import Constant, Ranges, Relative
-from segengine.project.walk import rule_expressions
+from segengine.project.walk import rule_expressions, segment_rules
 
 OutlineNodes = tuple[int | None, int | None]
 PROFILES = 0  # the profile scan is always the first
@@ -96,7 +96,14 @@ def plan_audience(
         carried=carried,
         outlines=outlines,
         aggregated={segment_id: frozenset(found) for segment_id, found in planner.aggregated.items()},
-        asked={segment_id: frozenset(found) for segment_id, found in planner.asked.items()},
+        asked={
+            segment.id: frozenset(
+                carried_rules[rule]
+                for rule in segment_rules(segment.steps)
+                if isinstance(rule, RowsRule) and rule in carried_rules
+            )
+            for segment in (segments.values() if carried_rules else ())
+        },
     )
 
 
@@ -121,7 +128,6 @@ class _Planner:
         self._members: dict[str, int] = {}
         self._segment_id = ""  # of the segment that is being planned
         self.aggregated: dict[str, set[tuple[int, int]]] = {}
-        self.asked: dict[str, set[str]] = {}
 
     def scans(self) -> tuple[Scan, ...]:
         return tuple(builder.build() for builder in self._builders)
@@ -168,10 +174,7 @@ class _Planner:
             return self._steps(rule.steps)
         if isinstance(rule, ProfileRule):
             return self._profile(push_not_inward(rule.where))
-        if rule not in self._carried_rules:
-            return self._rows(rule)
-        self.asked.setdefault(self._segment_id, set()).add(self._carried_rules[rule])
-        return self._member(self._carried_rules[rule])
+        return self._member(self._carried_rules[rule]) if rule in self._carried_rules else self._rows(rule)
 
     def _profile(self, expression: Expression) -> int:
         """Return the node of a condition on the profile: one bit per condition, joined on bitmaps."""

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from graphlib import CycleError, TopologicalSorter
 
 from segengine.errors import DefinitionError, Issue
+from segengine.project.canonical import Hashes, hash_segments
 from segengine.project.checks import find_logic_issues
 from segengine.project.definitions import load_definitions
 from segengine.project.model import Definition, Schema, Segment, Settings
@@ -30,6 +32,12 @@ class Catalogue:
     def parents(self, segment_id: str) -> tuple[str, ...]:
         """Return the ids of the segments this one refers to, sorted."""
         return find_parents(self.segments[segment_id].steps)
+
+    @cached_property
+    def hashes(self) -> dict[str, Hashes]:
+        """The hashes of every segment."""
+        parents = {segment_id: self.parents(segment_id) for segment_id in self.segments}
+        return hash_segments(self.segments, parents, self.settings)
 
 
 def load_catalogue(settings: Settings) -> Catalogue:

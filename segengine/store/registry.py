@@ -56,6 +56,11 @@ class Registry:
     newest: Mapping[str, DefinitionRecord]
     versions: tuple[DefinitionRecord, ...]
 
+    @property
+    def names(self) -> dict[str, str]:
+        """The newest name of every definition by id, those removed included."""
+        return {identity: record.name for identity, record in self.newest.items()}
+
     def live(self) -> dict[str, DefinitionRecord]:
         """Return the newest versions that are not removed."""
         return {identity: record for identity, record in self.newest.items() if not record.removed}

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from segengine.plan.rows import Clause, RowSet, clauses_of
 from segengine.project.date_parts import column_ranges
-from segengine.project.model import Aggregate, AggregateFunction, Attribute, Condition, Path
+from segengine.project.model import Aggregate, AggregateFunction, Attribute, Condition, Dimension, Path
 from segengine.project.types import Family
 from segengine.project.values import Ranges, make_ranges
 
@@ -52,6 +52,28 @@ Output = SomeRow | SomeRowOf | RowCount | ValueTest
 
 
 @dataclass(frozen=True)
+class Value:
+    """The profile's value of an aggregate over a row set: what measures keep."""
+
+    rows: RowSet
+    aggregate: Aggregate
+
+
+@dataclass(frozen=True)
+class Groups:
+    """The values of aggregates by dimensions, over the groups that have a row in `rows`.
+
+    Each of the `values` has a row set of its own, within `rows`. Not `per_profile`: over all rows of the table, those
+    that reach no profile included.
+    """
+
+    rows: RowSet
+    dimensions: tuple[Dimension, ...]
+    values: tuple[tuple[RowSet, Aggregate], ...]
+    per_profile: bool
+
+
+@dataclass(frozen=True)
 class Scan:
     """What one pass over the rows of a path yields.
 
@@ -65,6 +87,8 @@ class Scan:
     path: Path | None
     columns: tuple[Attribute, ...]
     outputs: tuple[Output, ...]
+    values: tuple[Value, ...] = ()
+    groups: tuple[Groups, ...] = ()
     limits: tuple[tuple[Attribute, Ranges], ...] = ()
     is_first_pass: bool = True
 
@@ -156,7 +180,7 @@ class ScanBuilder:
         whole |= {aggregate.of for _, aggregate in self._aggregates}
         columns = tuple(sorted(whole, key=lambda attribute: attribute.name))
         limits = _limits(outputs, columns)
-        return Scan(self.audience, self.table, self.path, columns, outputs, limits, self.is_first_pass)
+        return Scan(self.audience, self.table, self.path, columns, outputs, (), (), limits, self.is_first_pass)
 
 
 def _judged(outputs: tuple[Output, ...]) -> tuple[Attribute, ...]:

@@ -6,14 +6,17 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from segengine.project.model import (
+    Aggregate,
     All,
     AnyOf,
+    Arithmetic,
     Attribute,
     Brackets,
     Condition,
     Expression,
     InSegment,
     Not,
+    Operand,
     Path,
     ProfileRule,
     RowsRule,
@@ -54,6 +57,24 @@ def expression_leaves(expression: Expression) -> Iterator[Condition | InSegment]
             yield from expression_leaves(item)
 
 
+def operand_attributes(operand: Operand) -> Iterator[Attribute]:
+    """Yield the attributes an expression is made of."""
+    if isinstance(operand, Attribute):
+        yield operand
+    elif isinstance(operand, Arithmetic):
+        yield from operand_attributes(operand.left)
+        yield from operand_attributes(operand.right)
+
+
+def aggregate_attributes(aggregate: Aggregate) -> Iterator[Attribute]:
+    """Yield the attributes an aggregate reads of each row."""
+    if aggregate.of is not None:
+        yield from operand_attributes(aggregate.of)
+    if aggregate.by is not None:
+        yield aggregate.by
+    yield from aggregate.key
+
+
 def find_parents(steps: tuple[Step, ...]) -> tuple[str, ...]:
     """Return the ids of the segments that rules refer to, sorted."""
     return tuple(sorted({leaf.segment_id for leaf in segment_leaves(steps) if isinstance(leaf, InSegment)}))
@@ -82,7 +103,7 @@ def used_attributes(steps: tuple[Step, ...], profile_table: str) -> Iterator[tup
                     yield profile_table, attribute
                     continue
                 yield rule.path.name, attribute
-                if attribute.aggregate:
-                    yield rule.path.name, attribute.aggregate.of
+                for of in aggregate_attributes(attribute.aggregate) if attribute.aggregate else ():
+                    yield rule.path.name, of
                 if on_profile := profile_attribute(attribute, rule.path):
                     yield rule.path.target, on_profile

@@ -533,6 +533,11 @@ class Measure:
         """Whether it gives every profile one value for each of its names: attributes like those of the table."""
         return self.per_profile and not self.dimensions
 
+    @property
+    def is_total(self) -> bool:
+        """Whether it has one row alone: a business measure without dimensions."""
+        return not self.per_profile and not self.dimensions
+
     def column(self, value: MeasureValue) -> str:
         """Return what conditions call one of its values: the measure's name, of several `name.value`."""
         return self.name if len(self.values) == 1 else f"{self.name}.{value.name}"

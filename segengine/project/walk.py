@@ -21,6 +21,7 @@ from segengine.project.model import (
     ProfileRule,
     RowsRule,
     Step,
+    ValueOf,
 )
 
 
@@ -57,19 +58,19 @@ def expression_leaves(expression: Expression) -> Iterator[Condition | InSegment]
             yield from expression_leaves(item)
 
 
-def operand_attributes(operand: Operand) -> Iterator[Attribute]:
-    """Yield the attributes an expression is made of."""
-    if isinstance(operand, Attribute):
+def operand_leaves(operand: Operand) -> Iterator[Attribute | ValueOf]:
+    """Yield the attributes and other values an expression is made of."""
+    if isinstance(operand, Attribute | ValueOf):
         yield operand
     elif isinstance(operand, Arithmetic):
-        yield from operand_attributes(operand.left)
-        yield from operand_attributes(operand.right)
+        yield from operand_leaves(operand.left)
+        yield from operand_leaves(operand.right)
 
 
 def aggregate_attributes(aggregate: Aggregate) -> Iterator[Attribute]:
     """Yield the attributes an aggregate reads of each row."""
     if aggregate.of is not None:
-        yield from operand_attributes(aggregate.of)
+        yield from (leaf for leaf in operand_leaves(aggregate.of) if isinstance(leaf, Attribute))
     if aggregate.by is not None:
         yield aggregate.by
     yield from aggregate.key

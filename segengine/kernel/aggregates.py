@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from segengine.kernel.arithmetic import half_even, put_exactly
 from segengine.kernel.bitmaps import AnyArray
 from segengine.kernel.ordinals import Ordinals, read_ordinals, text_values, to_nine_digits
 from segengine.project.aggregates import MAX_PRECISION, QUOTIENT_SCALE
@@ -160,16 +161,8 @@ class Sums:
         large: dict[int, int] = {}
         for place in [place for place in self._exact if own.start <= place < own.stop]:
             total = self._exact[place] + int(self._totals[place])
-            _put(values, large, place - own.start, total)
+            put_exactly(values, large, place - own.start, total)
         return Ordinals(values, None, large)
-
-
-def _put(values: Integers, large: dict[int, int], place: int, value: int) -> None:
-    if _INT64.min <= value <= _INT64.max:
-        values[place] = value
-    else:
-        values[place] = 0
-        large[place] = value
 
 
 class Averages:
@@ -203,14 +196,8 @@ class Averages:
         large: dict[int, int] = {}
         for place in {*np.flatnonzero(~fits).tolist(), *sums.large}:
             total = sums.large.get(place, int(sums.values[place]))
-            _put(averages, large, place, half_even(total * _QUOTIENT, int(divisors[place])))
+            put_exactly(averages, large, place, half_even(total * _QUOTIENT, int(divisors[place])))
         return Ordinals(averages, missing if missing.any() else None, large)
-
-
-def half_even(numerator: int, denominator: int) -> int:
-    """Return a quotient rounded half to even; the denominator is positive."""
-    whole, left = divmod(numerator, denominator)
-    return whole + (2 * left > denominator or (2 * left == denominator and whole % 2 == 1))
 
 
 class Extremes:
@@ -248,7 +235,7 @@ class Extremes:
         for place in [place for place in self._exact if own.start <= place < own.stop]:
             here = place - own.start
             value = self._exact[place]
-            _put(values, large, here, value if missing[here] else pick(value, int(values[here])))
+            put_exactly(values, large, here, value if missing[here] else pick(value, int(values[here])))
             missing[here] = False
         return Ordinals(values, missing if missing.any() else None, large)
 

@@ -15,10 +15,10 @@ import pytest
 from segengine.kernel.aggregates import (
     ValueReader,
     drop_overflow,
-    half_even,
     make_accumulator,
     make_groups,
 )
+from segengine.kernel.arithmetic import half_even
 from segengine.kernel.ordinals import Ordinals, to_nine_digits
 from segengine.plan.scans import BUCKET_SIZE
 from segengine.project.model import Aggregate, AggregateFunction, Attribute

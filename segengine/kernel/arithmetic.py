@@ -43,6 +43,14 @@ _FIXED_TYPES = {
 }
 
 
+@dataclass(frozen=True)
+class Clock:
+    """The instant of a run, in microseconds since 1970 UTC, and the project's time zone."""
+
+    as_of: int
+    zone: str
+
+
 def stored_type(type_: AttributeType) -> pa.DataType:
     """Return the Arrow type that values of a type are stored in."""
     return pa.decimal128(MAX_PRECISION, type_.scale) if type_.name == "decimal" else _FIXED_TYPES[type_.name]

@@ -101,8 +101,9 @@ class Scan:
 
     @property
     def aggregates(self) -> tuple[tuple[RowSet, Aggregate], ...]:
-        """Return what is aggregated over which rows, each once."""
+        """Return what is aggregated over which rows of a profile, each once."""
         found = [aggregated(output) for output in self.outputs if isinstance(output, ValueTest)]
+        found += [(value.rows, value.aggregate) for value in self.values]
         return tuple(dict.fromkeys(found))
 
     @property

@@ -14,6 +14,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from segengine.kernel.bitmaps import AnyArray
+from segengine.kernel.date_parts import settle_walls
 from segengine.kernel.ordinals import Ordinals, read_ordinals, text_values, to_nine_digits
 from segengine.project.aggregates import MAX_PRECISION, QUOTIENT_SCALE
 from segengine.project.model import Aggregate, AggregateFunction, Attribute
@@ -79,6 +80,8 @@ class ValueReader:
             missing = np.zeros(len(array), dtype=bool) if missing is None else missing
             missing[ordinals.invalid] = True
         values: AnyArray = ordinals.values
+        if self.attribute.type.name == "timestamp_ntz":
+            values = settle_walls(ordinals.values.astype(np.int64, copy=False), self.attribute.type.zone or "UTC")
         if ordinals.large:
             values = values.astype(object)
             values[list(ordinals.large)] = list(ordinals.large.values())

@@ -11,7 +11,16 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from segengine.engine.joins import BUCKET, ScanRows
-from segengine.engine.parts import CARRIED, FACTS_BUCKET, PARTS, BatchFunction, bits_part, facts_part, overflow_part
+from segengine.engine.parts import (
+    CARRIED,
+    FACTS_BUCKET,
+    PARTS,
+    BatchFunction,
+    bits_part,
+    facts_part,
+    invalid_part,
+    overflow_part,
+)
 from segengine.engine.sources import Sources
 from segengine.errors import DATA_CONTRACT, coded_failure
 from segengine.kernel.bitmaps import BITMAP_BYTES, Words, count_bits
@@ -109,7 +118,9 @@ def make_scan_function(scan: Scan, number: int) -> BatchFunction:
         for bucket, blob in kernel.bitmaps():
             yield bits_part(bucket, str(number), blob)
         counts = (kernel.row_count, kernel.orphan_count) if scan.is_first_pass else (0, 0)
-        yield facts_part(scan.name, *counts, kernel.invalid_counts())
+        yield facts_part(scan.name, *counts)
+        if invalid := kernel.invalid_counts():
+            yield invalid_part(scan.audience, number, invalid)
         if overflow := kernel.overflow_counts():
             yield overflow_part(scan.audience, number, overflow)
 

@@ -24,9 +24,15 @@ def bits_part(bucket: int, source: str, bits: bytes) -> pa.RecordBatch:
     return pa.record_batch([[bucket], [source], [bits], [None]], schema=_ARROW)
 
 
-def facts_part(scan: str, rows: int, orphans: int, invalid: Mapping[str, int]) -> pa.RecordBatch:
-    """Return what one task of a scan read: rows, those that reach no profile, values that are errors by column."""
-    return _facts({"scan": scan, "rows": rows, "orphans": orphans, "invalid": dict(invalid)})
+def facts_part(scan: str, rows: int, orphans: int) -> pa.RecordBatch:
+    """Return what one task of a scan read: rows, and those that reach no profile."""
+    return _facts({"scan": scan, "rows": rows, "orphans": orphans})
+
+
+def invalid_part(audience: str, number: int, counts: Mapping[tuple[int, str], int]) -> pa.RecordBatch:
+    """Return how many values of a column were errors for an output of a scan, by output and column."""
+    found = [[number, output, column, count] for (output, column), count in counts.items()]
+    return _facts({"audience": audience, "invalid": found})
 
 
 def overflow_part(audience: str, number: int, counts: Mapping[int, int]) -> pa.RecordBatch:

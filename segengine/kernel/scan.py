@@ -25,6 +25,7 @@ from segengine.kernel.aggregates import (
     make_accumulator,
     make_groups,
 )
+from segengine.kernel.bad_values import BadValues, OutputCounts
 from segengine.kernel.bitmaps import BITMAP_BYTES, AnyArray, Words, transpose_words
 from segengine.kernel.counters import Planes, add_saturating, at_least, sum_groups
 from segengine.kernel.ordinals import BadValueError
@@ -70,6 +71,7 @@ class ScanKernel:
         self._indexes = program.fresh_indexes()
         self._readers = {(a.of, _form(a)): ValueReader(a.of, a.function) for _, a in scan.aggregates}
         self._state = _States(program, scan)
+        self._bad_values = BadValues(scan)
         self.row_count = 0
         self.orphan_count = 0
         self.duplicate_count = 0
@@ -102,9 +104,27 @@ class ScanKernel:
             self.orphan_count += keys.null_count
             rows = rows.filter(keys.is_valid())
             keys = rows.column(rows.schema.get_field_index(KEY))
+        known = self._invalid_counts()
         codes = [self._read(index.codes, index.attribute, rows).astype(np.int32) for index in self._indexes]
         values = [self._read(reader.read, reader.attribute, rows) for reader in self._readers.values()]
+        if self._invalid_counts() != known:
+            self._note_invalid(rows, known)
         return _Coded(keys.to_numpy(zero_copy_only=False), codes, values)
+
+    def _invalid_counts(self) -> list[int]:
+        judged = [index.invalid_count for index in self._indexes]
+        return judged + [reader.invalid_count for reader in self._readers.values()]
+
+    def _note_invalid(self, rows: pa.RecordBatch, known: list[int]) -> None:
+        """Note for which outputs a batch has values that are errors; `known`: counts before it."""
+        grown = [now > before for now, before in zip(self._invalid_counts(), known, strict=True)]
+        for index, has_errors in zip(self._indexes, grown, strict=False):
+            if has_errors:
+                self._bad_values.note_judged(index.attribute, rows)
+        for (of, form), has_errors in zip(self._readers, grown[len(self._indexes) :], strict=True):
+            if has_errors:
+                alike = [a for _, a in self._scan.aggregates if (a.of, _form(a)) == (of, form)]
+                self._bad_values.note_aggregated(alike, rows)
 
     def _read(self, read: Callable[[pa.Array], _Read], attribute: Attribute, rows: pa.RecordBatch) -> _Read:
         values = rows.column(rows.schema.get_field_index(self._scan.column_name(attribute)))
@@ -133,14 +153,9 @@ class ScanKernel:
             values = {key: column.taken(order) for key, column in zip(self._readers, rows.values, strict=True)}
             self._state.aggregate(places, values)
 
-    def invalid_counts(self) -> dict[str, int]:
-        """Return how many values of each column or aggregate were errors: infinities, impossible years."""
-        found = [(reader.attribute.name, reader.invalid_count) for reader in self._readers.values()]
-        found += [(index.attribute.whole.name, index.invalid_count) for index in self._indexes]
-        counts = self._state.invalid_counts()
-        for name, count in found:  # the parts of a column meet the same values
-            counts[name] = max(count, counts.get(name, 0))
-        return {name: count for name, count in counts.items() if count}
+    def invalid_counts(self) -> OutputCounts:
+        """Return how many values of a column or aggregate were errors for an output: infinities, impossible years."""
+        return self._bad_values.counts() | self._state.invalid_counts()
 
     def overflow_counts(self) -> dict[int, int]:
         """Return for how many profiles the aggregate that an output judges had too many digits, by output."""
@@ -285,12 +300,15 @@ class _States:
                 if len(there):
                     accumulator.add(column.data[there], make_groups(places[there]))
 
-    def invalid_counts(self) -> dict[str, int]:
-        """Return how many values of each aggregate were errors in themselves."""
-        counts: dict[str, int] = {}
-        for judge in self._judges:
-            counts[judge.name] = counts.get(judge.name, 0) + judge.invalid_count
-        return counts
+    def invalid_counts(self) -> OutputCounts:
+        """Return for how many profiles a part of an aggregate's value was an error, by output."""
+        return {
+            (output, judge.name): index.invalid_count
+            for judge in self._judges
+            for index in judge.indexes
+            if index.invalid_count
+            for output in judge.outputs_of(index)
+        }
 
     def _joined_layers(self, words: Words, layers: tuple[slice, ...], row_sets: Sequence[RowSet]) -> Words:
         """Return the lanes' bits in the words of the first layer, trees filled in."""

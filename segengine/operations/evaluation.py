@@ -47,7 +47,6 @@ class ScanFacts:
     name: str
     row_count: int
     orphan_count: int
-    invalid: Mapping[str, int]
 
 
 @dataclass
@@ -58,7 +57,8 @@ class Evaluation:
 
     Filled while it runs: the pinned `versions` of the sources, the last profile key given and the number of profiles
     of each audience, what the `scans` read, the counts of each segment's outline (`outline_counts`), and for
-    how many profiles an aggregate of a segment had too many digits (`overflow_counts`).
+    how many profiles an aggregate of a segment had too many digits (`overflow_counts`), which column of a segment has
+    how many values that are errors (`invalid_values`).
     """
 
     project: OpenProject
@@ -75,6 +75,7 @@ class Evaluation:
     scans: list[ScanFacts] = field(default_factory=list)
     outline_counts: dict[str, OutlineCounts] = field(default_factory=dict)
     overflow_counts: dict[str, int] = field(default_factory=dict)
+    invalid_values: dict[str, tuple[int, str]] = field(default_factory=dict)
     _keys: dict[str, DataFrame] = field(default_factory=dict)
     _written: set[str] = field(default_factory=set)
 
@@ -95,6 +96,7 @@ class Evaluation:
         self.scans = _sum_scans(task for task in tasks if "scan" in task)
         self.outline_counts = _sum_outlines(plans, [task for task in tasks if "nodes" in task])
         self.overflow_counts = _find_overflow(plans, [task for task in tasks if "overflow" in task])
+        self.invalid_values = _find_invalid(plans, [task for task in tasks if "invalid" in task])
         return {segment_id: counts.get(segment_id, SegmentCounts()) for segment_id in due}
 
     def _check_sources(self, plans: Sequence[AudiencePlan], scans: Sequence[Scan]) -> None:
@@ -233,10 +235,30 @@ def _find_overflow(plans: Sequence[AudiencePlan], tasks: Sequence[Mapping[str, A
     found: dict[str, int] = {}
     for plan in plans if counts else ():
         for segment_id in plan.members:
-            own = [counts[plan.audience, *place] for place in plan.aggregated.get(segment_id, ())]
+            own = [counts[plan.audience, *place] for place in plan.outputs.get(segment_id, ())]
             asked = [found.get(hidden, 0) for hidden in plan.asked.get(segment_id, ())]
             if most := max([*own, *asked], default=0):
                 found[segment_id] = most
+    return found
+
+
+def _find_invalid(plans: Sequence[AudiencePlan], tasks: Sequence[Mapping[str, Any]]) -> dict[str, tuple[int, str]]:
+    """Return the segments in whose way values are errors: of the worst column, how many and its name."""
+    counts: Counter[tuple[str, int, int, str]] = Counter()
+    for task in tasks:
+        for scan, output, column_name, count in task["invalid"]:
+            counts[task["audience"], scan, output, column_name] += count
+    found: dict[str, tuple[int, str]] = {}
+    for plan in plans if counts else ():
+        of_output: dict[tuple[int, int], list[tuple[int, str]]] = {}
+        for (audience, scan, output, column_name), count in counts.items():
+            if audience == plan.audience:
+                of_output.setdefault((scan, output), []).append((count, column_name))
+        for segment_id in plan.members:
+            own = [worst for place in plan.outputs.get(segment_id, ()) for worst in of_output.get(place, ())]
+            asked = [found[hidden] for hidden in plan.asked.get(segment_id, ()) if hidden in found]
+            if own or asked:
+                found[segment_id] = max([*own, *asked])
     return found
 
 
@@ -245,9 +267,6 @@ def _sum_scans(tasks: Iterable[Mapping[str, Any]]) -> list[ScanFacts]:
     sums: dict[str, ScanFacts] = {}
     for task in tasks:
         name = task["scan"]
-        so_far = sums.get(name, ScanFacts(name, 0, 0, {}))
-        invalid = dict(so_far.invalid)
-        for column_name, count in task["invalid"].items():
-            invalid[column_name] = invalid.get(column_name, 0) + count
-        sums[name] = ScanFacts(name, so_far.row_count + task["rows"], so_far.orphan_count + task["orphans"], invalid)
+        so_far = sums.get(name, ScanFacts(name, 0, 0))
+        sums[name] = ScanFacts(name, so_far.row_count + task["rows"], so_far.orphan_count + task["orphans"])
     return list(sums.values())

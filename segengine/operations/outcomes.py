@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from segengine.operations.evaluation import Evaluation, OutlineCounts, ScanFacts
+from segengine.operations.evaluation import Evaluation, OutlineCounts
 from segengine.project.catalogue import Catalogue
 from segengine.project.model import Segment
-from segengine.project.walk import used_attributes
 from segengine.store.control import Lease
 from segengine.store.registry import Registry
 from segengine.store.runs import History, SegmentRun, Status
@@ -52,7 +51,10 @@ class Outcomes:
         evaluation: Evaluation,
     ) -> list[SegmentRun]:
         """Return the row of every segment asked for: evaluated, failed by a column, or skipped with the cause."""
-        failed = self._column_failures(chosen, evaluation.scans)
+        failed = {
+            segment_id: f'{count} value(s) of "{column}" are infinite or out of range'
+            for segment_id, (count, column) in evaluation.invalid_values.items()
+        }
         for segment_id, count in evaluation.overflow_counts.items():
             failed[segment_id] = f"an aggregate has more than 38 digits for {count} profile(s)"
         outcomes: list[SegmentRun] = []
@@ -88,17 +90,6 @@ class Outcomes:
         lost = [segment_id for segment_id in before.ids if segment_id not in chosen] if before.owner else []
         error = f"{before.work_id} ended without saying so"
         return [self.without_snapshot(i, Status.FAILED, error) for i in lost if i in self.catalogue.segments]
-
-    def _column_failures(self, chosen: Mapping[str, Segment], scans: Sequence[ScanFacts]) -> dict[str, str]:
-        """Return the segments that use a column with values that are errors, and what to say."""
-        bad = {(scan.name, name): count for scan in scans for name, count in scan.invalid.items()}
-        settings = self.catalogue.settings
-        failed: dict[str, str] = {}
-        for segment_id, segment in chosen.items() if bad else ():
-            for scan_name, attribute in used_attributes(segment.steps, settings.audiences[segment.audience].table):
-                if count := bad.get((scan_name, attribute.name)):
-                    failed[segment_id] = f'{count} value(s) of "{attribute.name}" are infinite or out of range'
-        return failed
 
     def without_snapshot(self, segment_id: str, status: Status, error: str) -> SegmentRun:
         """Return a row for a segment without a new snapshot."""

@@ -46,8 +46,8 @@ class AudiencePlan:
     `stored` are parents outside of the run, whose current snapshots are read; `carried` are segments of the profiles'
     accounts, whose members are carried over to them. A `stored` node counts through `stored`, then `carried`.
     `outlines` names, for each line of each segment's outline, the nodes of the line and of the running total up to
-    it; None where there is none. `aggregated` names the outputs (scan, output) that judge aggregates for a segment,
-    `asked` the hidden segments of its accounts.
+    it; None where there is none. `outputs` names the outputs (scan, output) a segment is made of, `asked` the hidden
+    segments of its accounts.
     """
 
     audience: str
@@ -58,7 +58,7 @@ class AudiencePlan:
     stored: tuple[str, ...]
     carried: tuple[str, ...]
     outlines: Mapping[str, tuple[OutlineNodes, ...]]
-    aggregated: Mapping[str, frozenset[tuple[int, int]]]
+    outputs: Mapping[str, frozenset[tuple[int, int]]]
     asked: Mapping[str, frozenset[str]]
 
 
@@ -95,7 +95,7 @@ def plan_audience(
         stored=stored,
         carried=carried,
         outlines=outlines,
-        aggregated={segment_id: frozenset(found) for segment_id, found in planner.aggregated.items()},
+        outputs={segment_id: frozenset(found) for segment_id, found in planner.outputs.items()},
         asked={
             segment.id: frozenset(
                 carried_rules[rule]
@@ -127,7 +127,7 @@ class _Planner:
         self.formulas = FormulaBuilder(FormulaNode("bit", (PROFILES, present)))
         self._members: dict[str, int] = {}
         self._segment_id = ""  # of the segment that is being planned
-        self.aggregated: dict[str, set[tuple[int, int]]] = {}
+        self.outputs: dict[str, set[tuple[int, int]]] = {}
 
     def scans(self) -> tuple[Scan, ...]:
         return tuple(builder.build() for builder in self._builders)
@@ -210,8 +210,7 @@ class _Planner:
         if number is None:
             number = self._add_pass(path)
         place = self._builders[number].output(output)
-        if isinstance(output, ValueTest):
-            self.aggregated.setdefault(self._segment_id, set()).add((number, place))
+        self.outputs.setdefault(self._segment_id, set()).add((number, place))
         return self.formulas.add("bit", number, place)
 
     def _add_pass(self, path: Path | None) -> int:

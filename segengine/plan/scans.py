@@ -49,6 +49,7 @@ class ValueTest:
 
 
 Output = SomeRow | SomeRowOf | RowCount | ValueTest
+Limits = tuple[tuple[Attribute, Ranges], ...]
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,7 @@ class Scan:
     path: Path | None
     columns: tuple[Attribute, ...]
     outputs: tuple[Output, ...]
-    limits: tuple[tuple[Attribute, Ranges], ...] = ()
+    limits: Limits = ()
     is_first_pass: bool = True
 
     @property
@@ -155,7 +156,7 @@ class ScanBuilder:
         whole = {attribute.whole for attribute in _judged(outputs)}
         whole |= {aggregate.of for _, aggregate in self._aggregates}
         columns = tuple(sorted(whole, key=lambda attribute: attribute.name))
-        limits = _limits(outputs, columns)
+        limits = limits_of(outputs, columns)
         return Scan(self.audience, self.table, self.path, columns, outputs, limits, self.is_first_pass)
 
 
@@ -164,7 +165,7 @@ def _judged(outputs: tuple[Output, ...]) -> tuple[Attribute, ...]:
     return tuple(sorted(attributes, key=lambda attribute: attribute.name))
 
 
-def _limits(outputs: tuple[Output, ...], columns: tuple[Attribute, ...]) -> tuple[tuple[Attribute, Ranges], ...]:
+def limits_of(outputs: tuple[Output, ...], columns: tuple[Attribute, ...]) -> Limits:
     """Return the hull of what the outputs look at, for each time column of the table itself that bounds all of them.
 
     Times only: they are what tables are laid out by, so that an engine can skip files.

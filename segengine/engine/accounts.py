@@ -107,7 +107,7 @@ def make_carry_function(carried: list[str], name: str) -> BatchFunction:
             contacts.append(contact_keys.filter(has_account).to_numpy(zero_copy_only=False))
         of_accounts, of_contacts = np.concatenate(accounts), np.concatenate(contacts)
         if len(of_accounts) + orphan_count:
-            yield facts_part(name, len(of_accounts) + orphan_count, orphan_count, {})
+            yield facts_part(name, len(of_accounts) + orphan_count, orphan_count)
         for bucket, blob in carry_bits(members, len(numbers), of_accounts, of_contacts):
             yield make_part(bucket, CARRIED, blob)
 

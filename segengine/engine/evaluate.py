@@ -18,6 +18,7 @@ from segengine.engine.parts import (
     PARTS,
     BatchFunction,
     facts_part,
+    invalid_part,
     make_part,
     overflow_facts,
     pack_rows,
@@ -28,6 +29,7 @@ from segengine.engine.parts import (
 from segengine.engine.results import RESULTS, MeasureResults, SegmentResults, facts_row, states_row
 from segengine.engine.sources import Sources
 from segengine.errors import DATA_CONTRACT, coded_failure
+from segengine.kernel.arithmetic import Clock
 from segengine.kernel.bitmaps import Words
 from segengine.kernel.carry import join_carried
 from segengine.kernel.formulas import BucketParts, Formulas, Result
@@ -77,7 +79,7 @@ def evaluate_plan(
         rows = ScanRows(scan, sources.settings, schema).frame(sources, keys)
         if scan.path is None or scan.path.hops:
             rows = rows.repartition(partitions, BUCKET)
-        part = rows.mapInArrow(make_scan_function(scan, number), PARTS)
+        part = rows.mapInArrow(make_scan_function(scan, number, Clock(plan.as_of, plan.zone)), PARTS)
         parts = part if parts is None else parts.unionByName(part)
     if parts is None:
         raise ValueError("a plan has at least the profile scan")
@@ -89,9 +91,9 @@ def evaluate_plan(
     return parts.repartition(partitions, BUCKET).mapInArrow(function, RESULTS)
 
 
-def make_scan_function(scan: Scan, number: int) -> BatchFunction:
+def make_scan_function(scan: Scan, number: int, clock: Clock) -> BatchFunction:
     """Return the function that turns rows of one scan into parts; it sees whole buckets, in any order."""
-    program = compile_scan(scan)
+    program = compile_scan(scan, clock)
 
     def accumulate(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         kernel = ScanKernel(scan, program)
@@ -109,7 +111,9 @@ def make_scan_function(scan: Scan, number: int) -> BatchFunction:
             return
         yield from _scan_parts(kernel, scan, number)
         counts = (kernel.row_count, kernel.orphan_count) if scan.is_first_pass else (0, 0)
-        yield facts_part(scan.name, *counts, kernel.invalid_counts())
+        yield facts_part(scan.name, *counts)
+        if invalid := kernel.invalid_counts():
+            yield invalid_part(scan.audience, number, invalid)
 
     return accumulate
 

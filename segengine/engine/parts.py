@@ -32,9 +32,18 @@ def make_part(bucket: int, source: str, content: bytes, facts: Mapping[str, obje
     return pa.record_batch([[bucket], [source], [content], [json.dumps(facts) if facts else None]], schema=_ARROW)
 
 
-def facts_part(scan: str, rows: int, orphans: int, invalid: Mapping[str, int]) -> pa.RecordBatch:
-    """Return what one task of a scan read: rows, those that reach no profile, values that are errors by column."""
-    facts = {"scan": scan, "rows": rows, "orphans": orphans, "invalid": dict(invalid)}
+def facts_part(scan: str, rows: int, orphans: int) -> pa.RecordBatch:
+    """Return what one task of a scan read: rows, and those that reach no profile."""
+    return _facts({"scan": scan, "rows": rows, "orphans": orphans})
+
+
+def invalid_part(audience: str, number: int, counts: Mapping[tuple[int, str], int]) -> pa.RecordBatch:
+    """Return how many values of a column were errors for what is asked of a scan, by its place and the column."""
+    found = [[number, place, column, count] for (place, column), count in counts.items()]
+    return _facts({"audience": audience, "invalid": found})
+
+
+def _facts(facts: Mapping[str, object]) -> pa.RecordBatch:
     return pa.record_batch([[FACTS_BUCKET], [""], [None], [json.dumps(facts)]], schema=_ARROW)
 
 

@@ -48,7 +48,6 @@ class ScanFacts:
     name: str
     row_count: int
     orphan_count: int
-    invalid: Mapping[str, int]
 
 
 @dataclass
@@ -58,8 +57,9 @@ class Evaluation:
     Entered and left are against the newest snapshot before `compared_before` (None: before as_of).
 
     Filled while it runs: the pinned `versions` of the sources, the last profile key given and the number of profiles
-    of each audience, what the `scans` read, the counts of each segment's outline (`outline_counts`), and how many
-    numbers of a definition had too many digits (`overflow_counts`).
+    of each audience, what the `scans` read, the counts of each segment's outline (`outline_counts`), how many
+    numbers of a definition had too many digits (`overflow_counts`), and which column in its way has how many values
+    that are errors (`invalid_values`).
     """
 
     project: OpenProject
@@ -76,6 +76,7 @@ class Evaluation:
     scans: list[ScanFacts] = field(default_factory=list)
     outline_counts: dict[str, OutlineCounts] = field(default_factory=dict)
     overflow_counts: dict[str, int] = field(default_factory=dict)
+    invalid_values: dict[str, tuple[int, str]] = field(default_factory=dict)
     _keys: dict[str, DataFrame] = field(default_factory=dict)
     _written: set[str] = field(default_factory=set)
 
@@ -98,6 +99,7 @@ class Evaluation:
         self.outline_counts = _outline_counts(plans, counts)
         self.overflow_counts = _find_overflow(plans, counts)
         self.overflow_counts |= {key: found.overflow for key, found in written.measures.items() if found.overflow}
+        self.invalid_values = _find_invalid(plans, [fact for fact in written.facts if "invalid" in fact])
         return written
 
     def _check_sources(self, plans: Sequence[AudiencePlan], scans: Sequence[Scan]) -> None:
@@ -258,14 +260,31 @@ def _find_overflow(plans: Sequence[AudiencePlan], counts: NodeCounts) -> dict[st
     return found
 
 
+def _find_invalid(plans: Sequence[AudiencePlan], tasks: Sequence[Mapping[str, Any]]) -> dict[str, tuple[int, str]]:
+    """Return the definitions in whose way values are errors: of the worst column, how many and its name."""
+    counts: Counter[tuple[str, int, int, str]] = Counter()
+    for task in tasks:
+        for scan, place, column_name, count in task["invalid"]:
+            counts[task["audience"], scan, place, column_name] += count
+    found: dict[str, tuple[int, str]] = {}
+    for plan in plans if counts else ():
+        of_answer: dict[tuple[int, int], list[tuple[int, str]]] = {}
+        for (audience, scan, place, column_name), count in counts.items():
+            if audience == plan.audience:
+                of_answer.setdefault((scan, place), []).append((count, column_name))
+        for identity in (*plan.members, *plan.results):
+            own = [worst for answer in plan.answers.get(identity, ()) for worst in of_answer.get(answer, ())]
+            asked = [found[hidden] for hidden in plan.asked.get(identity, ()) if hidden in found]
+            if own or asked:
+                found[identity] = max([*own, *asked])
+    return found
+
+
 def _sum_scans(tasks: Iterable[Mapping[str, Any]]) -> list[ScanFacts]:
     """Return the facts of each scan over all of its tasks."""
     sums: dict[str, ScanFacts] = {}
     for task in tasks:
         name = task["scan"]
-        so_far = sums.get(name, ScanFacts(name, 0, 0, {}))
-        invalid = dict(so_far.invalid)
-        for column_name, count in task["invalid"].items():
-            invalid[column_name] = invalid.get(column_name, 0) + count
-        sums[name] = ScanFacts(name, so_far.row_count + task["rows"], so_far.orphan_count + task["orphans"], invalid)
+        so_far = sums.get(name, ScanFacts(name, 0, 0))
+        sums[name] = ScanFacts(name, so_far.row_count + task["rows"], so_far.orphan_count + task["orphans"])
     return list(sums.values())

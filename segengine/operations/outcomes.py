@@ -7,10 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from segengine.operations.evaluation import Evaluation, ScanFacts
+from segengine.operations.evaluation import Evaluation
 from segengine.project.catalogue import Catalogue
 from segengine.project.model import Measure, Segment
-from segengine.project.walk import used_attributes, used_by_measure
 from segengine.store.control import Lease
 from segengine.store.registry import Registry
 from segengine.store.runs import History, MeasureRun, SegmentRun, Status
@@ -70,7 +69,10 @@ class Outcomes:
         self, chosen: Definitions, causes: Mapping[str, str], written: Written, evaluation: Evaluation
     ) -> Ended:
         """Return the row of everything asked for: evaluated, failed by a column, or skipped with the cause."""
-        failed = self._column_failures(chosen, evaluation.scans)
+        failed = {
+            identity: f'{count} value(s) of "{column}" are infinite or out of range'
+            for identity, (count, column) in evaluation.invalid_values.items()
+        }
         for identity, count in evaluation.overflow_counts.items():
             failed[identity] = self._overflow_failure(identity, count)
         runs: list[SegmentRun | MeasureRun] = []
@@ -105,23 +107,6 @@ class Outcomes:
         error = f"{before.work_id} ended without saying so"
         known = self.catalogue.evaluated
         return ended([self._without_snapshot(identity, Status.FAILED, error) for identity in lost if identity in known])
-
-    def _column_failures(self, chosen: Definitions, scans: Sequence[ScanFacts]) -> dict[str, str]:
-        """Return what uses a column with values that are errors, and what to say."""
-        bad = {(scan.name, name): count for scan in scans for name, count in scan.invalid.items()}
-        settings = self.catalogue.settings
-        failed: dict[str, str] = {}
-        for identity, definition in chosen.items() if bad else ():
-            if isinstance(definition, Segment):
-                table = settings.audiences[definition.audience].table
-                used = set(used_attributes(definition.steps, table))
-            else:
-                names = [scan.name for scan in scans]
-                used = set(used_by_measure(definition, settings.audiences[definition.audience].table, names))
-            for scan_name, attribute in sorted(used, key=lambda each: (each[0], each[1].name)):
-                if count := bad.get((scan_name, attribute.name)):
-                    failed[identity] = f'{count} value(s) of "{attribute.name}" are infinite or out of range'
-        return failed
 
     def _overflow_failure(self, identity: str, count: int) -> str:
         if identity in self.catalogue.measures:

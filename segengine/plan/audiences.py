@@ -66,7 +66,19 @@ def _plan(
         rules={question: hidden for question, hidden in asked.items() if isinstance(question, RowsRule)},
         conditions={question: hidden for question, hidden in asked.items() if isinstance(question, Condition)},
     )
-    return plan_audience(audience, definitions, around)
+    plan = plan_audience(audience, definitions, around)
+    return replace(plan, outside=_plan_outside(plan, catalogue, around)) if plan.stored_measures else plan
+
+
+def _plan_outside(plan: AudiencePlan, catalogue: Catalogue, around: Around) -> AudiencePlan:
+    """Return a plan of the measures a plan reads, and of all they are made of."""
+    wanted = set(plan.stored_measures)
+    for identity in reversed(catalogue.order):
+        if identity in wanted:
+            wanted |= set(catalogue.parents(identity)) & set(catalogue.measures)
+    measures = {identity: measure for identity, measure in catalogue.measures.items() if identity in wanted}
+    segments = {parent for measure in measures.values() for parent in find_segments(measure)}
+    return plan_audience(plan.audience, measures, replace(around, stored=tuple(sorted(segments | set(around.stored)))))
 
 
 _Question = RowsRule | Condition  # a rule over rows of the account, a condition on a measure of it

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from segengine.plan.scans import Groups, Output, Scan, ScanBuilder, Value
+from segengine.plan.scans import Asked, Groups, Output, Scan, ScanBuilder, Value
 from segengine.project.model import Path
 
 PROFILES = 0  # the profile scan is always the first
@@ -24,6 +24,8 @@ class Passes:
         self._audience, self._profile_table = audience, profile_table
         self._builders = [ScanBuilder(audience, profile_table, None)]
         self._of_path: dict[Path | None, list[int]] = {None: [PROFILES]}
+        self._asked_by: dict[str, dict[tuple[int, Asked], None]] = {}
+        self.subject = ""  # the id of what is being planned
         self._shared = {path.over: path for path in paths if path.hops and not path.multiplies}
 
     def scans(self) -> tuple[Scan, ...]:
@@ -49,7 +51,20 @@ class Passes:
         """Return the path on which the rows of a table are read anyway, else one that leads nowhere."""
         return self._shared.get(table, Path(table, ()))
 
-    def _pass(self, path: Path | None, asked: Output | Value | Groups) -> int:
+    def answers(self) -> dict[str, frozenset[tuple[int, int]]]:
+        """Return, by id, what was asked for a definition: (scan, place among all that is asked of it)."""
+        places = [{asked: place for place, asked in enumerate(scan.asked)} for scan in self.scans()]
+        return {
+            identity: frozenset((scan, places[scan][asked]) for scan, asked in found)
+            for identity, found in self._asked_by.items()
+        }
+
+    def _pass(self, path: Path | None, asked: Asked) -> int:
+        number = self._find_pass(path, asked)
+        self._asked_by.setdefault(self.subject, {})[number, asked] = None
+        return number
+
+    def _find_pass(self, path: Path | None, asked: Asked) -> int:
         """Return the first pass over the path that has room."""
         passes = self._of_path.setdefault(path, [])
         number = next((number for number in passes if self._builders[number].has_room(asked)), None)

@@ -50,7 +50,9 @@ class AudiencePlan:
     carried over to them. A `stored` node counts through `stored`, then `carried`.
     `outlines` names, for each line of each segment's outline, the nodes of the line and of the running total up to
     it; None where there is none. `overflow` names the node of the profiles for which an aggregate of a segment or a
-    value of a measure has too many digits; `asked` the hidden segments of its accounts.
+    value of a measure has too many digits; `answers` what a definition is made of, (scan, place in `Scan.asked`),
+    `asked` the hidden segments of its accounts. `outside`: a plan of the measures that are not evaluated but read, for
+    what their values are over no rows.
     """
 
     audience: str
@@ -67,7 +69,9 @@ class AudiencePlan:
     carried: tuple[str, ...]
     outlines: Mapping[str, tuple[OutlineNodes, ...]]
     overflow: Mapping[str, int]
+    answers: Mapping[str, frozenset[tuple[int, int]]]
     asked: Mapping[str, frozenset[str]]
+    outside: AudiencePlan | None = None
 
     @property
     def table_scans(self) -> dict[int, Scan]:
@@ -130,6 +134,7 @@ def plan_audience(audience: str, definitions: Mapping[str, Segment | Measure], a
         carried=around.carried,
         outlines=outlines,
         overflow=overflow,
+        answers=planner.passes.answers(),
         asked={identity: frozenset(found) for identity, found in planner.asked.items()},
     )
 
@@ -144,18 +149,17 @@ class _Planner:
         self.formulas = FormulaBuilder(FormulaNode("bit", self.passes.output(None, SomeRow(EVERY_ROW))))
         self._measures = MeasurePlanner(around.measures, self.passes, self.formulas, self._row_set, self._profile)
         self._members: dict[str, int] = {}
-        self._subject = ""  # the id of what is being planned
         self._overflow: dict[str, set[int]] = {}
         self.asked: dict[str, set[str]] = {}
 
     def add_segment(self, segment: Segment) -> int:
-        self._subject = segment.id
+        self.passes.subject = segment.id
         node = self.formulas.all((self._steps(segment.steps), self.formulas.EVERYONE))
         self._members[segment.id] = node
         return node
 
     def add_measure(self, measure: Measure) -> MeasurePlan:
-        self._subject = measure.id
+        self.passes.subject = measure.id
         result = self._measures.add(measure)
         for node in result.values.values():
             self._note_overflow(self.formulas.add("value_overflow", node))
@@ -175,11 +179,11 @@ class _Planner:
         }
 
     def _note_overflow(self, node: int) -> None:
-        self._overflow.setdefault(self._subject, set()).add(node)
+        self._overflow.setdefault(self.passes.subject, set()).add(node)
 
     def outline(self, segment: Segment) -> tuple[OutlineNodes, ...]:
         """Return the nodes of a planned segment's outline; all of them are there already."""
-        self._subject = segment.id
+        self.passes.subject = segment.id
         return tuple(self._line(item) for item in outline_segment(segment, {}))
 
     def _line(self, item: OutlineItem) -> OutlineNodes:
@@ -216,7 +220,7 @@ class _Planner:
         return self._asked(self._around.rules[rule]) if rule in self._around.rules else self._rows(rule)
 
     def _asked(self, hidden: str) -> int:
-        self.asked.setdefault(self._subject, set()).add(hidden)
+        self.asked.setdefault(self.passes.subject, set()).add(hidden)
         return self._member(hidden)
 
     def _profile(self, expression: Expression) -> int:

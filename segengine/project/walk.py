@@ -87,24 +87,3 @@ def profile_attribute(attribute: Attribute, path: Path) -> Attribute | None:
     if attribute.aggregate or attribute.hops[:length] != path.hops:
         return None
     return replace(attribute, base=path.hops[-1].target, hops=attribute.hops[length:])
-
-
-def used_attributes(steps: tuple[Step, ...], profile_table: str) -> Iterator[tuple[str, Attribute]]:
-    """Yield (name of the scan, column or aggregate) for everything that is read or worked out for a segment.
-
-    A condition on the profile inside a rule over rows is named for both: the plan decides which of them reads it.
-    """
-    for rule in segment_rules(steps):
-        for expression in rule_expressions(rule):
-            for leaf in expression_leaves(expression):
-                if not isinstance(leaf, Condition):
-                    continue
-                attribute = leaf.attribute.whole
-                if isinstance(rule, ProfileRule):
-                    yield profile_table, attribute
-                    continue
-                yield rule.path.name, attribute
-                for of in aggregate_attributes(attribute.aggregate) if attribute.aggregate else ():
-                    yield rule.path.name, of
-                if on_profile := profile_attribute(attribute, rule.path):
-                    yield rule.path.target, on_profile

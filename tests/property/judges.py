@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 from kernel_runs import EXPECTED_ERRORS, KernelRun, arrow_type, read_segments, run_kernel
 from reference import Reference
-from reference_values import FailedError, is_missing
+from reference_values import FailedError
 from workspace import Workspace
 from worlds import Case, World
 
@@ -82,18 +82,15 @@ def judge_by_kernel(case: Case, folder: Path, seed: int = 0, *, refusals: Collec
     return {**result.members, **dict.fromkeys(result.failed)}
 
 
-def judge_by_engine(
-    case: Case, workspace: Workspace, engine: EngineSession, *, spare_nan: bool | None = None
-) -> Members:
+def judge_by_engine(case: Case, workspace: Workspace, engine: EngineSession) -> Members:
     """Return what one refresh says of all segments that validation lets through.
 
     Args:
         case: The segments and their world.
         workspace: An empty folder, and the engine that applies the definitions.
         engine: The engine that refreshes.
-        spare_nan: See `write_sources`; on the embedded engine unless given.
     """
-    write_sources(case.world, workspace, spare_nan=engine.kind == "embedded" if spare_nan is None else spare_nan)
+    write_sources(case.world, workspace)
     parents = [_stored_definition(name, ids, case.world) for name, ids in case.stored.items()]
     segments = _sound([*parents, *case.segments], case.world, workspace.folder)
     if not segments:
@@ -112,20 +109,12 @@ def judge_by_engine(
     }
 
 
-def write_sources(world: World, workspace: Workspace, *, spare_nan: bool) -> None:
-    """Write a world's project file and its tables.
-
-    spare_nan: Write NULL for NaN, both missing, where a column has one value beside it: Sail 0.7 takes that value
-    from the file's statistics, which leave NaN out, for the whole column (apache/datafusion#24804).
-    """
+def write_sources(world: World, workspace: Workspace) -> None:
+    """Write a world's project file and its tables."""
     workspace.write_project(dump_documents([dict(world.project)]))
     for table, rows in world.rows.items():
         types = world.types[table]
-        columns = {column: [row[column] for row in rows] for column in types}
-        for column, values in columns.items():
-            if spare_nan and len({value for value in values if not is_missing(value)}) == 1:
-                columns[column] = [None if is_missing(value) else value for value in values]
-        arrays = [pa.array(columns[column], arrow_type(type_)) for column, type_ in types.items()]
+        arrays = [pa.array([row[column] for row in rows], arrow_type(type_)) for column, type_ in types.items()]
         workspace.write_table(table, pa.table(arrays, names=list(types)))
 
 

@@ -27,7 +27,6 @@ from segengine.project.problems import Problems
 from segengine.project.schema_lock import LOCK_FILE, dump_lock, load_schema
 from segengine.project.settings import PROJECT_FILE, load_settings
 from segengine.project.types import instant_of
-from segengine.project.walk import used_attributes
 
 # Keys around the edges of buckets and words, so that few profiles meet many bits.
 EDGES = (1, 2, 63, 64, 65, 32_767, 32_768, 32_769, 65_536, 65_537, 98_304, 98_305, 5 * BUCKET_SIZE + 7)
@@ -126,19 +125,18 @@ class KernelRun:
     def members(self, plan: AudiencePlan, stored: Mapping[str, set[str]]) -> dict[str, set[str]]:
         """Return the member ids of every segment of a plan.
 
-        Afterwards `invalid` has the bad columns of its scans, `overflown` the outputs (scan, output) of aggregates with
-        too many digits.
+        Afterwards `failing` has the outputs (scan, output) with bad values in their way, or aggregates with too many
+        digits.
         """
         buckets: dict[int, dict[int, bytes]] = {}
-        self.invalid: set[tuple[str, str]] = set()
-        self.overflown: set[tuple[int, int]] = set()
+        self.failing: set[tuple[int, int]] = set()
         for number, scan in enumerate(plan.scans):
             kernel = ScanKernel(scan)
             kernel.add(self.batches(scan))
             assert not kernel.duplicate_count
             blobs = list(kernel.bitmaps())
-            self.invalid |= {(scan.name, name) for name in kernel.invalid_counts()}
-            self.overflown |= {(number, o) for outputs in kernel.overflow_places().values() for o in outputs}
+            self.failing |= {(number, output) for output, _ in kernel.invalid_counts()}
+            self.failing |= {(number, o) for outputs in kernel.overflow_places().values() for o in outputs}
             for bucket, blob in blobs:
                 buckets.setdefault(bucket, {})[number] = blob
         parents = {place: self._bitmaps(stored[name]) for place, name in enumerate(plan.stored)}
@@ -181,13 +179,8 @@ def run_kernel(folder: Path, run: KernelRun, segments: Sequence[Any], stored: Ma
     plan = plan_audience("customer", usable, sorted(stored), catalogue.settings, instant_of(run.world.as_of))
     members = run.members(plan, stored)
     failed: set[str] = set()
-    for key, segment in usable.items():
-        used = {(scan, attribute.name) for scan, attribute in used_attributes(segment.steps, run.world.profile_table)}
-        if (
-            used & run.invalid
-            or plan.aggregated.get(key, set()) & run.overflown
-            or failed & set(catalogue.parents(key))
-        ):
+    for key in usable:
+        if plan.outputs.get(key, set()) & run.failing or failed & set(catalogue.parents(key)):
             failed.add(key)
     good = {usable[key].name: found for key, found in members.items() if key not in failed}
     return KernelResult(good, {usable[key].name for key in failed}, problems.issues)

@@ -243,7 +243,7 @@ def test_infinities_are_counted_and_satisfy_nothing() -> None:
     kernel = ScanKernel(make_scan([column], outputs))
     kernel.add([batch([1, 2, 3], pa.array([float("inf"), float("-inf"), float("nan")]))])
     assert found_keys(kernel, 0) == found_keys(kernel, 1) == []
-    assert kernel.invalid_counts() == {"amount": 2}
+    assert kernel.invalid_counts() == {(0, "amount"): 2, (1, "amount"): 2}
 
 
 @pytest.mark.parametrize(

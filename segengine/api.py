@@ -257,9 +257,7 @@ class Project:
         Columns: `profile_id` where the values belong to profiles, its dimensions, its values; missing ones are NULL.
         """
         with self._session() as project:
-            return pa.Table.from_batches(
-                read_measure_values(project, name, limit=limit, snapshot=snapshot, at=at).rows
-            )
+            return pa.Table.from_batches(read_measure_values(project, name, limit=limit, snapshot=snapshot, at=at).rows)
 
     def write_measure_tables(self) -> list[str]:
         """Write the current values of all measures as tables for other tools, and return the tables' names."""

@@ -30,7 +30,8 @@ def cli() -> None:
                  segengine refresh         evaluate and publish
                  segengine segments list   look at the result; also measures list
 
-    Exit codes: 0 done, 1 run failed, 2 wrong usage, 3 definitions invalid, 4 finished but something failed or was skipped, 5 another run holds the lease, 130 canceled.
+    Exit codes: 0 done, 1 run failed, 2 wrong usage, 3 definitions invalid, 4 finished but something failed or was
+    skipped, 5 another run holds the lease, 130 canceled.
     """  # noqa: D301 - click wants the character, to keep the lines of a paragraph
 
 

@@ -185,9 +185,7 @@ def values_command(
                 columns = ([show_value(value) for value in column.to_pylist()] for column in batch.columns)
                 writer.writerows(zip(*columns, strict=True))
             return
-        rows = [
-            dict(zip(names, row.values(), strict=True)) for batch in found.rows for row in batch.to_pylist()
-        ]
+        rows = [dict(zip(names, row.values(), strict=True)) for batch in found.rows for row in batch.to_pylist()]
     if output == "json":
         shown = [{key: _plain(value) for key, value in row.items()} for row in rows]
         emit_document(output, {"values": {**_snapshot_row(found.snapshot), "name": found.measure.name, "rows": shown}})

@@ -47,7 +47,9 @@ def group_columns(measure: Measure) -> dict[str, AttributeType]:
     return columns | {value.name: value.type for value in measure.values}
 
 
-def profile_rows(contents: DataFrame, sources: Mapping[str, str], measures: Mapping[str, Measure], tasks: int) -> DataFrame:
+def profile_rows(
+    contents: DataFrame, sources: Mapping[str, str], measures: Mapping[str, Measure], tasks: int
+) -> DataFrame:
     """Return `profile_key` and one column (`c0`, ...) for each of `value_columns`, for every place of each bucket.
 
     Args:
@@ -76,7 +78,7 @@ def profile_rows(contents: DataFrame, sources: Mapping[str, str], measures: Mapp
 
 
 def group_rows(contents: DataFrame, measure: Measure, tasks: int) -> DataFrame:
-    """Return the rows of a measure by dimensions: `profile_key` (NULL: a business measure), `c0`, ... (`group_columns`)."""
+    """Return the rows of a measure by dimensions: `profile_key` (NULL: no profile), `c0`, ... (`group_columns`)."""
     types = group_columns(measure)
     schema = pa.schema([(KEY, pa.int64()), *((f"c{i}", stored_type(type_)) for i, type_ in enumerate(types.values()))])
 

@@ -1,8 +1,8 @@
 """What travels to the formulas by bucket, from scans, from stored snapshots and from accounts.
 
 `source` says what the content is: of a scan the bits of its outputs, its values or the states of its groups (see
-`scan_source`), the name of a stored snapshot, or `CARRIED` for the bits of contacts that `kernel.carry` packs. Facts are
-JSON: of bits the places with too many digits, in the bucket of facts what a task read.
+`scan_source`), the name of a stored snapshot, or `CARRIED` for the bits of contacts that `kernel.carry` packs. Facts
+are JSON: of bits the places with too many digits, in the bucket of facts what a task read.
 """
 
 from __future__ import annotations

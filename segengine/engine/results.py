@@ -115,7 +115,9 @@ class MeasureResults:
         groups = self._groups(measure_id)
         finished = finish_states(groups, merge_states(groups, states))
         measure = self._plan.measures[measure_id]
-        yield _rows_row(measure_id, FACTS_BUCKET, *name_groups(measure, finished, (), self._plan.as_of, self._plan.zone))
+        yield _rows_row(
+            measure_id, FACTS_BUCKET, *name_groups(measure, finished, (), self._plan.as_of, self._plan.zone)
+        )
 
     def _groups(self, measure_id: str) -> Groups:
         """Return the groups of a business measure, those of all profiles together."""
@@ -145,8 +147,6 @@ def _rows_row(measure_id: str, bucket: int, rows: pa.RecordBatch, overflow: int)
     return _measure_row(measure_id, bucket, pack_rows(rows, small=True), rows.num_rows, {"overflow": overflow})
 
 
-def _measure_row(
-    measure_id: str, bucket: int, content: bytes, count: int, facts: dict[str, object]
-) -> pa.RecordBatch:
+def _measure_row(measure_id: str, bucket: int, content: bytes, count: int, facts: dict[str, object]) -> pa.RecordBatch:
     columns = [[MEASURE], [measure_id], [bucket], [content], [count], [0], [0], [json.dumps(facts)]]
     return pa.record_batch(columns, schema=_ARROW)

@@ -11,6 +11,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -166,7 +167,8 @@ class _Bucket:
         index, place = self._tests[number]
         if id(index) not in self._passed:
             self._passed[id(index)] = transpose_words(index.table[index.codes(values)])
-        return self._passed[id(index)][place].view(np.uint64) & _bits(self._results, FormulaBuilder.EVERYONE)
+        passed: Words = self._passed[id(index)][place].view(np.uint64)
+        return passed & _bits(self._results, FormulaBuilder.EVERYONE)
 
     def _joined(self, node: FormulaNode) -> Words:
         found = [_bits(self._results, operand) for operand in node.operands]
@@ -231,8 +233,7 @@ class _Bucket:
         if states is None:
             return GroupRows(None)
         of_rows = _places(states)
-        allowed = unpack(_bits(self._results, operands[2])).to_numpy(zero_copy_only=False)[of_rows]
-        states = states.filter(pa.array(allowed))
+        states = states.filter(pa.array(self._members(operands[2])[of_rows]))
         if node.kind == "states":
             return GroupRows(states)
         return self._finished(node, payload, states)
@@ -241,8 +242,14 @@ class _Bucket:
         groups = self._plan.scans[node.operands[0]].groups[node.operands[1]]
         finished = finish_states(groups, states)
         places = _places(finished)
-        masks = [unpack(_bits(self._results, mask)).to_numpy(zero_copy_only=False)[places] for mask in node.operands[3:]]
+        masks = [
+            unpack(_bits(self._results, mask)).to_numpy(zero_copy_only=False)[places] for mask in node.operands[3:]
+        ]
         return GroupRows(*name_groups(measure, finished, masks, self._plan.as_of, self._plan.zone))
+
+    def _members(self, node: int) -> npt.NDArray[np.bool_]:
+        members: npt.NDArray[np.bool_] = unpack(_bits(self._results, node)).to_numpy(zero_copy_only=False)
+        return members
 
     def _scan_groups(self, scan: int, groups: Result) -> None:
         """Run a scan over the groups of a measure: its bits and values are those of a scan from then on."""

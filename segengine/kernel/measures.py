@@ -56,9 +56,10 @@ def literal_array(text: str, type_: AttributeType, zone: str) -> pa.Array:
         return pa.array([text])
     low, _ = parse_span(text, type_, zone)
     is_float = type_.name in ("float", "double")
-    if is_float or abs(int(low)) < 2**63:
-        values = np.array([low], dtype=np.float64 if is_float else np.int64)
-        return to_arrow(Ordinals(values, None), type_)
+    if is_float:
+        return to_arrow(Ordinals(np.array([low], dtype=np.float64), None), type_)
+    if abs(int(low)) < 2**63:
+        return to_arrow(Ordinals(np.array([low], dtype=np.int64), None), type_)
     return to_arrow(Ordinals(np.zeros(1, dtype=np.int64), None, {0: int(low)}), type_)
 
 

@@ -101,7 +101,8 @@ class ScanKernel:
         return _Coded(keys.to_numpy(zero_copy_only=False), codes, values)
 
     def _invalid_counts(self) -> list[int]:
-        return [each.invalid_count for each in (*self._indexes, *self._readers.values())]
+        judged = [index.invalid_count for index in self._indexes]
+        return judged + [reader.invalid_count for reader in self._readers.values()]
 
     def _note_invalid(self, rows: pa.RecordBatch, known: list[int]) -> None:
         """Note in whose way a batch has values that are errors; `known`: counts before it."""

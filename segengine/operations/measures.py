@@ -17,7 +17,6 @@ from segengine.kernel.scan import KEY
 from segengine.operations.apply import replace_references
 from segengine.operations.context import OpenProject, load_registered, read_state
 from segengine.operations.segments import PREVIEW_MEMBERS, find_snapshot
-from segengine.project.catalogue import Catalogue
 from segengine.project.find import find_measure
 from segengine.project.model import Measure
 from segengine.project.names import is_table_name, make_output_table
@@ -73,11 +72,15 @@ def list_measures(project: OpenProject) -> list[MeasureSummary]:
     """Return a summary of every applied measure, by name."""
     catalogue, registry = load_registered(project)
     control, history = read_state(project)
-    found = [_summary(measure, registry.newest[measure.id], control, history) for measure in catalogue.measures.values()]
+    found = [
+        _summary(measure, registry.newest[measure.id], control, history) for measure in catalogue.measures.values()
+    ]
     return sorted(found, key=lambda summary: summary.measure.name.casefold())
 
 
-def _summary(measure: Measure, record: DefinitionRecord, control: ControlRow | None, history: History) -> MeasureSummary:
+def _summary(
+    measure: Measure, record: DefinitionRecord, control: ControlRow | None, history: History
+) -> MeasureSummary:
     last, current = history.measures.last(measure.id), history.measures.current(measure.id)
     status, error = (last.status, last.error) if last else (Status.NOT_STARTED, "")
     if control is not None and measure.id in control.ids and control.is_held(datetime.now(UTC)):
@@ -250,7 +253,8 @@ def table_columns(names: Sequence[str]) -> list[str]:
     found = ["_".join(map(_plain_name, name.split("."))) for name in names]
     for name, column in zip(names, found, strict=True):
         if [other.lower() for other in found].count(column.lower()) > 1:
-            raise ConfigError(f'Several values would be column "{column}" of one table, "{name}" among them.', "Rename one.")
+            message = f'Several values would be column "{column}" of one table, "{name}" among them.'
+            raise ConfigError(message, "Rename one of them.")
     return found
 
 

@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from typing import Any
 
 from segengine.operations.evaluation import Evaluation
 from segengine.project.catalogue import Catalogue
@@ -116,7 +117,7 @@ class Outcomes:
     def _without_snapshot(self, identity: str, status: Status, error: str) -> SegmentRun | MeasureRun:
         """Return a row for a definition without a new snapshot."""
         definition, hashes = self.catalogue.evaluated[identity], self.catalogue.hashes[identity]
-        common = {
+        common: dict[str, Any] = {
             "run_id": self.lease.work_id,
             "name": definition.name,
             "snapshot_version": 0,
@@ -134,8 +135,8 @@ class Outcomes:
         }
         if isinstance(definition, Measure):
             return MeasureRun(measure_id=identity, row_count=None, value_counts="", **common)
-        counts = dict.fromkeys(("profile_count", "member_count", "entered_count", "left_count"))
-        return SegmentRun(segment_id=identity, **counts, **common)
+        counts = ("profile_count", "member_count", "entered_count", "left_count")
+        return SegmentRun(segment_id=identity, **dict.fromkeys(counts), **common)
 
     def _parent_versions(self, identity: str) -> dict[str, int]:
         """Return the newest snapshot version of each parent."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -53,7 +53,8 @@ class RefreshReport:
     @property
     def is_complete(self) -> bool:
         """Whether all segments and measures were evaluated and published."""
-        return all(run.status is Status.SUCCESSFUL for run in (*self.segments, *self.measures))
+        statuses = [run.status for run in self.segments] + [run.status for run in self.measures]
+        return all(status is Status.SUCCESSFUL for status in statuses)
 
 
 def refresh_segments(

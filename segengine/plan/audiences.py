@@ -22,9 +22,7 @@ def is_hidden(segment_id: str) -> bool:
     return segment_id.startswith(_HIDDEN)
 
 
-def plan_run(
-    due: Mapping[str, Segment | Measure], catalogue: Catalogue, as_of: int
-) -> list[AudiencePlan]:
+def plan_run(due: Mapping[str, Segment | Measure], catalogue: Catalogue, as_of: int) -> list[AudiencePlan]:
     """Return the plan of each audience that has something to evaluate, accounts first.
 
     Args:

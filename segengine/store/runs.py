@@ -77,7 +77,6 @@ class SegmentRun:
     finished_at: datetime
     outline_counts: str = ""
 
-
     @property
     def id(self) -> str:
         """The segment."""

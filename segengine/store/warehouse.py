@@ -155,7 +155,7 @@ class Warehouse:
                 writer.save(self.path(table))
 
     def overwrite(self, table: str, rows: DataFrame) -> None:
-        """Write a table for other tools, beside ours in a catalog, under `output/` in a path; what was there is gone."""
+        """Write a table for other tools: beside ours in a catalog, under `output/` in a path."""
         with engine_errors(f"writing table {table}"):
             writer = rows.write.format("delta").mode("overwrite").option("overwriteSchema", "true")
             if self.is_catalog:

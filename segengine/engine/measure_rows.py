@@ -38,13 +38,13 @@ def engine_type(type_: AttributeType) -> str:
 
 def value_columns(measures: Mapping[str, Measure]) -> dict[str, AttributeType]:
     """Return the columns of measures that are attributes of profiles, and their types."""
-    return {measure.column(value): value.type for measure in measures.values() for value in measure.values}
+    return {measure.column(value): value.type for measure in measures.values() for value in measure.shown_values}
 
 
 def group_columns(measure: Measure) -> dict[str, AttributeType]:
     """Return the columns of a measure's rows by dimensions, and their types; `profile_key` comes before them."""
     columns = {dimension.name: dimension.type for dimension in measure.dimensions}
-    return columns | {value.name: value.type for value in measure.values}
+    return columns | {value.name: value.type for value in measure.shown_values}
 
 
 def profile_rows(

@@ -63,7 +63,8 @@ def pack_rows(rows: pa.RecordBatch, *, small: bool = False) -> bytes:
     options = pa.ipc.IpcWriteOptions(compression="zstd" if small else None)
     with pa.ipc.new_stream(sink, rows.schema, options=options) as writer:
         writer.write_batch(rows)
-    return sink.getvalue().to_pybytes()
+    packed: bytes = sink.getvalue().to_pybytes()
+    return packed
 
 
 def unpack_rows(content: bytes | pa.Buffer) -> pa.RecordBatch:

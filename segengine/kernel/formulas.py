@@ -192,7 +192,7 @@ class _Bucket:
             return self._computed([_values(self._results, operand) for operand in operands], payload)
         before = _values(self._results, operands[0])
         if node.kind == "if_missing":
-            return ProfileValues(with_literal(before.array, *payload, self._plan.zone), before.overflow)
+            return ProfileValues(with_literal(before.array, payload[0], payload[1], self._plan.zone), before.overflow)
         allowed = _bits(self._results, operands[1])
         stored = before.array.type
         nothing = pa.scalar(0).cast(stored) if payload else pa.scalar(None, stored)

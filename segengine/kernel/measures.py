@@ -16,6 +16,7 @@ from segengine.kernel.scan import KEY
 from segengine.project.aggregates import MAX_PRECISION, ZERO_OF_NOTHING
 from segengine.project.model import Aggregate, Attribute, Measure, MeasureValue, ValueOf
 from segengine.project.types import AttributeType, Family, parse_span
+from segengine.project.walk import order_values
 
 _LIMIT = 10**MAX_PRECISION
 
@@ -86,13 +87,13 @@ def name_groups(
     columns = {KEY: finished.column(KEY)} if measure.per_profile else {}
     columns |= {dimension.name: finished.column(f"d{place}") for place, dimension in enumerate(measure.dimensions)}
     values: dict[str, pa.Array] = {}
-    aggregated = 0
-    for value in measure.values:
+    place_of = {value.name: place for place, value in enumerate(aggregated_values(measure))}
+    for value in order_values(measure):
         if isinstance(value.source, Aggregate):
-            array = finished.column(f"v{aggregated}")
+            place = place_of[value.name]
+            array = finished.column(f"v{place}")
             if masks:
-                array = pc.if_else(pa.array(masks[aggregated]), array, value_of_nothing(value))
-            aggregated += 1
+                array = pc.if_else(pa.array(masks[place]), array, value_of_nothing(value))
         else:
             found = compute(value.source, _Reader(measure, values), as_of, zone, finished.num_rows)
             over_count += len(take_overflow(found))
@@ -100,7 +101,13 @@ def name_groups(
         if value.if_missing is not None:
             array = with_literal(array, value.if_missing, value.type, zone)
         values[value.name] = array
-    return pa.record_batch({**columns, **values}), over_count
+    columns |= {value.name: values[value.name] for value in measure.shown_values}
+    return pa.record_batch(columns), over_count
+
+
+def aggregated_values(measure: Measure) -> list[MeasureValue]:
+    """Return the values that are aggregates, in the order of a scan's groups."""
+    return [value for value in measure.values if isinstance(value.source, Aggregate)]
 
 
 def value_of_nothing(value: MeasureValue) -> pa.Scalar:

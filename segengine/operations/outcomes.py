@@ -135,8 +135,8 @@ class Outcomes:
         }
         if isinstance(definition, Measure):
             return MeasureRun(measure_id=identity, row_count=None, value_counts="", **common)
-        counts = ("profile_count", "member_count", "entered_count", "left_count")
-        return SegmentRun(segment_id=identity, **dict.fromkeys(counts), **common)
+        common |= dict.fromkeys(("profile_count", "member_count", "entered_count", "left_count"))
+        return SegmentRun(segment_id=identity, **common)
 
     def _parent_versions(self, identity: str) -> dict[str, int]:
         """Return the newest snapshot version of each parent."""

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from segengine.plan.refresh import Around, AudiencePlan, opposite, plan_audience
+from segengine.plan.refresh import Around, AudiencePlan, Question, opposite, plan_audience
 from segengine.project.catalogue import Catalogue
-from segengine.project.model import Condition, Measure, ProfileRule, RowsRule, Segment, Settings, Step
-from segengine.project.walk import find_segments, profile_conditions, segment_rules
+from segengine.project.model import Measure, ProfileRule, RowsRule, Segment, Settings, Step
+from segengine.project.walk import definition_parents
 
 _HIDDEN = "@"  # no slug begins with it: nobody's segment has such an id
 
@@ -31,16 +31,17 @@ def plan_run(due: Mapping[str, Segment | Measure], catalogue: Catalogue, as_of: 
         as_of: What relative times are relative to, in microseconds since 1970 UTC.
     """
     settings = catalogue.settings
-    questions = _Questions(settings)
     planned: dict[str, dict[str, Segment | Measure]] = {audience: {} for audience in settings.audiences}
     for definition in due.values():
         planned[definition.audience][definition.id] = definition
-        questions.ask(definition)
-    for hidden in questions.hidden():
-        planned[hidden.audience][hidden.id] = hidden
-    accounts_first = sorted(planned, key=lambda audience: settings.audiences[audience].account is not None)
-    found = [audience for audience in accounts_first if planned[audience]]
-    return [_plan(audience, planned[audience], catalogue, questions, as_of) for audience in found]
+    questions = _Questions(settings)
+    plans: list[AudiencePlan] = []
+    # Planned accounts last: what the others ask of them is then known. Evaluated first.
+    for audience in sorted(reversed(planned), key=lambda audience: settings.audiences[audience].account is None):
+        definitions = {**planned[audience], **{hidden.id: hidden for hidden in questions.of(audience)}}
+        if definitions:
+            plans.append(_plan(audience, definitions, catalogue, questions, as_of))
+    return plans[::-1]
 
 
 def _plan(
@@ -50,21 +51,23 @@ def _plan(
     questions: _Questions,
     as_of: int,
 ) -> AudiencePlan:
-    parents = {parent for definition in definitions.values() for parent in find_segments(definition)} - set(definitions)
-    carried = {parent for parent in parents if catalogue.segments[parent].audience != audience}
-    if carried and questions.settings.account_of(audience) is None:
+    parents = {parent for definition in definitions.values() for parent in definition_parents(definition)}
+    segments = {parent for parent in parents - set(definitions) if parent in catalogue.segments}
+    carried = {parent for parent in segments if catalogue.segments[parent].audience != audience}
+    accounts = catalogue.settings.account_of(audience)
+    if carried and accounts is None:
         raise LookupError(f"segments of {audience}, which has no account, ask for {', '.join(sorted(carried))}")
-    asked = questions.of(audience)
     around = Around(
-        settings=questions.settings,
+        settings=catalogue.settings,
         measures=catalogue.measures,
         as_of=as_of,
-        stored=tuple(sorted(parents - carried)),
-        carried=tuple(sorted({*carried, *asked.values()})),
-        rules={question: hidden for question, hidden in asked.items() if isinstance(question, RowsRule)},
-        conditions={question: hidden for question, hidden in asked.items() if isinstance(question, Condition)},
+        stored=tuple(sorted(segments - carried)),
+        carried=tuple(sorted(carried)),
+        ask=(lambda question: questions.ask(accounts.name, question)) if accounts else None,
     )
     plan = plan_audience(audience, definitions, around)
+    asked = {identity: definitions[identity].name for identity in plan.asked}
+    questions.note(plan.asked, asked)
     return replace(plan, outside=_plan_outside(plan, catalogue, around)) if plan.stored_measures else plan
 
 
@@ -75,11 +78,9 @@ def _plan_outside(plan: AudiencePlan, catalogue: Catalogue, around: Around) -> A
         if identity in wanted:
             wanted |= set(catalogue.parents(identity)) & set(catalogue.measures)
     measures = {identity: measure for identity, measure in catalogue.measures.items() if identity in wanted}
-    segments = {parent for measure in measures.values() for parent in find_segments(measure)}
+    parents = {parent for measure in measures.values() for parent in definition_parents(measure)}
+    segments = parents & set(catalogue.segments)
     return plan_audience(plan.audience, measures, replace(around, stored=tuple(sorted(segments | set(around.stored)))))
-
-
-_Question = RowsRule | Condition  # a rule over rows of the account, a condition on a measure of it
 
 
 @dataclass
@@ -87,38 +88,26 @@ class _Questions:
     """What segments and measures ask of their accounts; equal questions are one."""
 
     settings: Settings
-    _found: dict[tuple[str, _Question], str] = field(default_factory=dict)
+    _found: dict[tuple[str, Question], str] = field(default_factory=dict)
     _asked_by: dict[str, list[str]] = field(default_factory=dict)
-    _of: dict[str, dict[_Question, str]] = field(default_factory=dict)
 
-    def ask(self, definition: Segment | Measure) -> None:
-        """Note the rules of a definition that are over rows of its account, its conditions on measures of it."""
-        accounts = self.settings.account_of(definition.audience)
-        if accounts is None:
-            return
-        for rule in segment_rules(definition.steps) if isinstance(definition, Segment) else ():
-            if isinstance(rule, RowsRule) and rule.path.target == accounts.table:
-                self._note(definition, accounts.name, rule)
-        for condition in profile_conditions(definition):
-            if condition.attribute.measure and condition.attribute.hops:
-                self._note(definition, accounts.name, condition)
+    def ask(self, account: str, question: Question) -> str:
+        """Return the id of the hidden segment of an account audience that stands for a question."""
+        return self._found.setdefault((account, question), f"{_HIDDEN}{len(self._found) + 1}")
 
-    def _note(self, definition: Segment | Measure, account: str, question: _Question) -> None:
-        hidden = self._found.setdefault((account, question), f"{_HIDDEN}{len(self._found) + 1}")
-        self._of.setdefault(definition.audience, {})[question] = hidden
-        self._asked_by.setdefault(hidden, []).append(definition.name)
+    def note(self, asked: Mapping[str, frozenset[str]], names: Mapping[str, str]) -> None:
+        """Keep who asked, by name; `asked`: the hidden segments by id of the definition."""
+        for identity, hidden in asked.items():
+            for each in hidden:
+                self._asked_by.setdefault(each, []).append(names[identity])
 
-    def of(self, audience: str) -> dict[_Question, str]:
-        """Return the hidden segments that stand for the questions of an audience's definitions."""
-        return self._of.get(audience, {})
-
-    def hidden(self) -> list[Segment]:
-        """Return the hidden segments; the description says whose question it is."""
+    def of(self, account: str) -> list[Segment]:
+        """Return the hidden segments of an audience; the description says whose question it is."""
         return [
             Segment(
                 id=hidden,
                 name=_name(question),
-                description=", ".join(dict.fromkeys(self._asked_by[hidden])),
+                description=", ".join(dict.fromkeys(self._asked_by.get(hidden, []))),
                 tags=(),
                 audience=account,
                 type="dynamic",
@@ -128,15 +117,16 @@ class _Questions:
                 attach_limit=0,
                 place=question.place,
             )
-            for (account, question), hidden in self._found.items()
+            for (of_account, question), hidden in self._found.items()
+            if of_account == account
         ]
 
 
-def _name(question: _Question) -> str:
+def _name(question: Question) -> str:
     return f"a rule over {question.path.name}" if isinstance(question, RowsRule) else question.text
 
 
-def _rule(question: _Question) -> RowsRule | ProfileRule:
+def _rule(question: Question) -> RowsRule | ProfileRule:
     """Return the rule judged on the account: of a condition those who fail it, as nobody fails without an account."""
     if isinstance(question, RowsRule):
         return question

@@ -13,7 +13,6 @@ from segengine.project.aggregates import ZERO_OF_NOTHING
 from segengine.project.model import (
     Aggregate,
     AggregateFunction,
-    All,
     Attribute,
     Expression,
     Measure,
@@ -24,7 +23,7 @@ from segengine.project.model import (
 )
 from segengine.project.profile_parts import split_common
 from segengine.project.types import AttributeType
-from segengine.project.walk import operand_leaves
+from segengine.project.walk import operand_leaves, order_values
 
 
 @dataclass(frozen=True)
@@ -102,9 +101,9 @@ class MeasurePlanner:
 
     def _attribute(self, measure: Measure) -> MeasurePlan:
         nodes: dict[str, int] = {}
-        for value in measure.values:
+        for value in order_values(measure):
             nodes[value.name] = self._value(measure, value, nodes)
-        return MeasurePlan({measure.column(value): nodes[value.name] for value in measure.values})
+        return MeasurePlan({measure.column(value): nodes[value.name] for value in measure.shown_values})
 
     def _value(self, measure: Measure, value: MeasureValue, others: Mapping[str, int]) -> int:
         if isinstance(value.source, Aggregate):
@@ -117,7 +116,7 @@ class MeasurePlanner:
 
     def _aggregate(self, measure: Measure, value: MeasureValue, aggregate: Aggregate) -> int:
         path = self._path(measure)
-        rows, profile = self._split(path, measure.where, value.where)
+        rows, profile = self._split(measure, path, value.where)
         scan, place = self._passes.value(path, Value(rows, aggregate))
         self._after_groups(measure, scan)
         node = self._formulas.add("value", scan, place, payload=(value.type, aggregate.function in ZERO_OF_NOTHING))
@@ -139,12 +138,12 @@ class MeasurePlanner:
 
     def _grouped(self, measure: Measure) -> MeasurePlan:
         path = self._path(measure)
-        rows, profile = self._split(path, measure.where)
+        rows, profile = self._split(measure, path)
         everyone = profile == self._formulas.EVERYONE
         wanted, masks = [], []
         for value in measure.values:
             if isinstance(value.source, Aggregate):
-                own, mask = self._split(path, measure.where, value.where)
+                own, mask = self._split(measure, path, value.where)
                 wanted.append((own, value.source))
                 masks.append(mask)
         per_profile = measure.per_profile or not everyone
@@ -176,9 +175,9 @@ class MeasurePlanner:
             groups = self._formulas.add("stored_groups", payload=self._known[measure.over])
         self._formulas.add("scan_groups", groups, payload=scan)
 
-    def _split(self, path: Path, *conditions: Expression | None) -> tuple[RowSet, int]:
-        """Return the rows of conditions, and the node of the profiles they leave."""
-        parts = [split_common(All((part,)) if part is not None else None, path) for part in conditions]
+    def _split(self, measure: Measure, path: Path, where: Expression | None = None) -> tuple[RowSet, int]:
+        """Return the rows that a measure's conditions and those of one value leave, and the node of the profiles."""
+        parts = [split_common(part, None if measure.over else path) for part in (measure.where, where)]
         rows = self._row_set(*(part.rows for part in parts))
         profile = self._formulas.all([self._on_profile(item) for part in parts for item in part.profile])
         return rows, profile

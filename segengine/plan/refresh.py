@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from types import MappingProxyType
 
 from segengine.plan.formulas import FormulaBuilder, FormulaNode
 from segengine.plan.measures import MeasurePlan, MeasurePlanner, StoredValue
@@ -80,14 +79,16 @@ class AudiencePlan:
         return {number: scan for number, scan in enumerate(self.scans) if number not in inner}
 
 
+Question = RowsRule | Condition  # a rule over rows of the account, a condition on a measure of it
+
+
 @dataclass(frozen=True)
 class Around:
     """What lies outside of a plan.
 
     `settings`: the project; `measures`: all of its measures by id; `as_of`: what relative times are relative to, in
     microseconds since 1970 UTC; `stored`: parents that are not evaluated in this run; `carried`: parents that are
-    segments of the profiles' accounts; `rules`, `conditions`: rules over rows of the accounts and conditions on their
-    measures, and the carried parents that stand for them.
+    segments of the profiles' accounts; `ask` returns the hidden segment of the accounts that stands for a question.
     """
 
     settings: Settings
@@ -95,8 +96,7 @@ class Around:
     as_of: int
     stored: tuple[str, ...] = ()
     carried: tuple[str, ...] = ()
-    rules: Mapping[RowsRule, str] = MappingProxyType({})
-    conditions: Mapping[Condition, str] = MappingProxyType({})
+    ask: Callable[[Question], str] | None = None
 
 
 def plan_audience(audience: str, definitions: Mapping[str, Segment | Measure], around: Around) -> AudiencePlan:
@@ -131,7 +131,7 @@ def plan_audience(audience: str, definitions: Mapping[str, Segment | Measure], a
         results=results,
         stored=around.stored,
         stored_measures=planner.stored_measures(),
-        carried=around.carried,
+        carried=tuple(planner.carried),
         outlines=outlines,
         overflow=overflow,
         answers=planner.passes.answers(),
@@ -144,7 +144,9 @@ class _Planner:
         table = around.settings.audiences[audience].table
         self._around = around
         self._zone = around.settings.time_zone
-        self._stored = (*around.stored, *around.carried)
+        accounts = around.settings.account_of(audience)
+        self._account_table = accounts.table if accounts else ""
+        self.carried = list(around.carried)  # those that stand for questions follow
         self.passes = Passes(audience, table, _paths(definitions.values()))
         self.formulas = FormulaBuilder(FormulaNode("bit", self.passes.output(None, SomeRow(EVERY_ROW))))
         self._measures = MeasurePlanner(around.measures, self.passes, self.formulas, self._row_set, self._profile)
@@ -191,7 +193,7 @@ class _Planner:
         if not is_counted(item):
             return None, total
         if isinstance(item.rule, RowsRule) and item.expression is not None:
-            if item.rule in self._around.rules:
+            if self._is_of_account(item.rule):
                 return None, total
             rule, _ = _split_rule(item.rule)
             rows = self._row_set(rule.among, rule.where)
@@ -217,9 +219,18 @@ class _Planner:
             return self._steps(rule.steps)
         if isinstance(rule, ProfileRule):
             return self._profile(push_not_inward(rule.where))
-        return self._asked(self._around.rules[rule]) if rule in self._around.rules else self._rows(rule)
+        return self._asked(rule) if self._is_of_account(rule) else self._rows(rule)
 
-    def _asked(self, hidden: str) -> int:
+    def _is_of_account(self, rule: RowsRule) -> bool:
+        return rule.path.target == self._account_table
+
+    def _asked(self, question: Question) -> int:
+        """Return the node of the profiles whose accounts are in the hidden segment of a question."""
+        if self._around.ask is None:
+            raise LookupError("nobody is there to ask about accounts")
+        hidden = self._around.ask(question)
+        if hidden not in self.carried:
+            self.carried.append(hidden)
         self.asked.setdefault(self.passes.subject, set()).add(hidden)
         return self._member(hidden)
 
@@ -234,9 +245,8 @@ class _Planner:
         if isinstance(expression, AnyOf):
             return self.formulas.any([self._profile(item) for item in expression.items])
         if isinstance(expression, Condition):
-            if expression in self._around.conditions:
-                failed = self._asked(self._around.conditions[expression])
-                return self.formulas.without(self.formulas.EVERYONE, failed)
+            if expression.attribute.measure and expression.attribute.hops:
+                return self.formulas.without(self.formulas.EVERYONE, self._asked(expression))  # who fails it
             if isinstance(expression.test, Relative):
                 return self._profile(self._anchored(expression))
             if expression.attribute.measure:
@@ -254,7 +264,7 @@ class _Planner:
     def _member(self, segment_id: str) -> int:
         if segment_id in self._members:
             return self._members[segment_id]
-        return self.formulas.add("stored", self._stored.index(segment_id))
+        return self.formulas.add("stored", (*self._around.stored, *self.carried).index(segment_id))
 
     def _output(self, path: Path | None, output: Output) -> int:
         """Return the node of an output."""

@@ -71,10 +71,15 @@ def operand_leaves(operand: Operand) -> Iterator[Attribute | ValueOf]:
         yield from operand_leaves(operand.right)
 
 
+def operand_attributes(operand: Operand) -> Iterator[Attribute]:
+    """Yield the attributes an expression is made of."""
+    yield from (leaf for leaf in operand_leaves(operand) if isinstance(leaf, Attribute))
+
+
 def aggregate_attributes(aggregate: Aggregate) -> Iterator[Attribute]:
     """Yield the attributes an aggregate reads of each row."""
     if aggregate.of is not None:
-        yield from (leaf for leaf in operand_leaves(aggregate.of) if isinstance(leaf, Attribute))
+        yield from operand_attributes(aggregate.of)
     if aggregate.by is not None:
         yield aggregate.by
     yield from aggregate.key
@@ -114,11 +119,7 @@ def measure_attributes(measure: Measure) -> Iterator[Attribute]:
 
 def value_references(operand: Operand) -> Iterator[str]:
     """Yield the names of the values of the same measure that an expression is made of."""
-    if isinstance(operand, ValueOf):
-        yield operand.value
-    elif isinstance(operand, Arithmetic):
-        yield from value_references(operand.left)
-        yield from value_references(operand.right)
+    yield from (leaf.value for leaf in operand_leaves(operand) if isinstance(leaf, ValueOf))
 
 
 def order_values(measure: Measure) -> tuple[MeasureValue, ...]:

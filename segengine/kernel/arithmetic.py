@@ -16,7 +16,7 @@ import pyarrow as pa
 from segengine.kernel.bitmaps import AnyArray
 from segengine.kernel.date_parts import to_instants, to_local
 from segengine.kernel.ordinals import Ordinals, to_nine_digits
-from segengine.project.aggregates import FLOAT_SCALE, MAX_PRECISION
+from segengine.project.aggregates import FLOAT_SCALE, MAX_PRECISION, exact_scale
 from segengine.project.model import Arithmetic, AsOf, Attribute, Number, Operand, ValueOf
 from segengine.project.types import AttributeType, Family
 
@@ -117,11 +117,6 @@ class _Rows:
         if type_.name == "timestamp_ntz":
             instants = to_instants(instants, type_.zone or self.zone)
         return Ordinals(to_local(instants, self.zone) // _DAY, times.missing, invalid=times.invalid)
-
-
-def exact_scale(type_: AttributeType) -> int:
-    """Return the digits after the point that a number enters arithmetic with."""
-    return FLOAT_SCALE if type_.name in _FLOATS else type_.scale
 
 
 def exact_numbers(numbers: Ordinals, type_: AttributeType) -> Ordinals:

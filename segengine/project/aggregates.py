@@ -46,12 +46,17 @@ def value_type(function: AggregateFunction, type_: AttributeType) -> AttributeTy
     """Return the type of an aggregate's value.
 
     Sums are exact at the scale of their values, averages have six digits more; floats enter both as decimals with nine
-    digits after the point. Extremes are values of the attribute itself.
+    digits after the point. Extremes and picked values are values of the attribute itself.
     """
-    if function is AggregateFunction.COUNT_UNIQUE:
+    if function in (AggregateFunction.COUNT, AggregateFunction.COUNT_UNIQUE):
         return AttributeType("integer")
-    if function in (AggregateFunction.MIN, AggregateFunction.MAX):
+    if function not in (AggregateFunction.SUM, AggregateFunction.AVERAGE):
         return type_
-    scale = FLOAT_SCALE if type_.name in ("float", "double") else type_.scale
+    scale = exact_scale(type_)
     extra = QUOTIENT_SCALE if function is AggregateFunction.AVERAGE else 0
     return AttributeType("decimal", MAX_PRECISION, scale + extra)
+
+
+def exact_scale(type_: AttributeType) -> int:
+    """Return the digits after the point with which a number enters exact arithmetic."""
+    return FLOAT_SCALE if type_.name in ("float", "double") else type_.scale

@@ -21,7 +21,7 @@ from segengine.kernel.bitmaps import AnyArray
 from segengine.kernel.date_parts import settle_walls
 from segengine.kernel.ordinals import Ordinals, text_values
 from segengine.kernel.picks import Kept, Picks
-from segengine.kernel.values import Columns, Groups, Texts, Values, make_groups
+from segengine.kernel.values import Columns, Groups, Numbered, Texts, Values, make_groups
 from segengine.project.aggregates import MAX_PRECISION, QUOTIENT_SCALE, value_type
 from segengine.project.model import Aggregate, AggregateFunction, Arithmetic, Attribute, ValueOf
 from segengine.project.types import AttributeType, Family
@@ -87,7 +87,8 @@ def readings(aggregate: Aggregate) -> tuple[Reading, ...]:
 class ValueReader:
     """Reads one attribute, or arithmetic on several, in one form.
 
-    `attributes` are those it reads; `invalid_count`: values seen that are errors (infinities).
+    `attributes` are those it reads; `invalid_count`: values seen that are errors (infinities). `numbered`: the distinct
+    values, where these are counted.
     """
 
     def __init__(self, of: Attribute | Arithmetic, form: Form, clock: Clock | None = None) -> None:
@@ -96,7 +97,7 @@ class ValueReader:
         self.attributes = tuple(dict.fromkeys(aggregate_attributes(Aggregate(AggregateFunction.COUNT, of))))
         self._form = form
         self._clock = clock
-        self._ids: dict[object, int] = {}
+        self.numbered = Numbered()
 
     def read(self, columns: Columns) -> Values:
         """Return the values of a batch.
@@ -118,9 +119,7 @@ class ValueReader:
     def _texts(self, array: pa.Array) -> Values:
         texts = text_values(array)
         if self._form is Form.DISTINCT:
-            encoded = texts.dictionary_encode()
-            codes = np.asarray(encoded.indices.fill_null(len(encoded.dictionary)))
-            numbers = self._numbers([*encoded.dictionary.to_pylist(), None])[codes]
+            numbers = self.numbered.of_texts(texts)
             return Values(numbers, numbers >= 0)
         there = pc.fill_null(pc.not_equal(texts, ""), False).to_numpy(zero_copy_only=False)
         return Values(_nothing(len(texts)) if self._form is Form.THERE else Texts(texts), there)
@@ -142,21 +141,8 @@ class ValueReader:
             values = values.astype(object)
             values[list(ordinals.large)] = list(ordinals.large.values())
         if self._form is Form.DISTINCT:
-            return self._numbered(values, missing)
+            return Values(self.numbered.of_array(values), there)
         return Values(values, there)
-
-    def _numbered(self, values: AnyArray, missing: npt.NDArray[np.bool_] | None) -> Values:
-        if values.dtype == object:
-            numbers = self._numbers(values.tolist())
-        else:
-            distinct, places = np.unique(values, return_inverse=True)
-            numbers = self._numbers(distinct.tolist())[places]
-        return Values(numbers, None if missing is None else ~missing)
-
-    def _numbers(self, values: Sequence[object]) -> Integers:
-        """Return a number for each value, the same in all batches of a task; -1 for missing text."""
-        ids = self._ids
-        return np.array([-1 if v is None or v == "" else ids.setdefault(v, len(ids)) for v in values], dtype=np.int64)
 
 
 def _nothing(count: int) -> AnyArray:
@@ -177,6 +163,10 @@ class Counts:
     def add(self, groups: Groups) -> None:
         """Take in rows."""
         self._counts[groups.places] += groups.lengths
+
+    def add_counts(self, counts: AnyArray, groups: Groups) -> None:
+        """Take in numbers of rows, shape (groups.count,)."""
+        self._counts[groups.places] += np.add.reduceat(counts, groups.starts)
 
     def result(self, own: slice) -> Ordinals:
         """Return the counts of a bucket, shape (32,768,)."""
@@ -234,22 +224,22 @@ class Averages:
     """Exact averages, rounded half to even at six digits more than the values have."""
 
     def __init__(self) -> None:
-        self._sums = Sums()
-        self._counts = Counts()
+        self.sums = Sums()
+        self.counts = Counts()
 
     def grow(self, room: int) -> None:
         """Make room for so many places."""
-        self._sums.grow(room)
-        self._counts.grow(room)
+        self.sums.grow(room)
+        self.counts.grow(room)
 
     def add(self, values: AnyArray, groups: Groups) -> None:
         """Take in values, shape (groups.count,)."""
-        self._sums.add(values, groups)
-        self._counts.add(groups)
+        self.sums.add(values, groups)
+        self.counts.add(groups)
 
     def result(self, own: slice) -> Ordinals:
         """Return the averages of a bucket; missing where there was no value."""
-        sums, counts = self._sums.result(own), self._counts.result(own).values
+        sums, counts = self.sums.result(own), self.counts.result(own).values
         missing = counts == 0
         divisors = np.where(missing, 1, counts)
         whole, rest = np.divmod(sums.values, divisors)
@@ -325,17 +315,22 @@ class DistinctCounts:
         if self._loose > 2 * len(self._pairs[0]):
             self._compact()
 
+    def pairs(self) -> tuple[Integers, Integers]:
+        """Return places, ascending, and the numbers of the distinct values there."""
+        if len(self._pairs) > 1:
+            self._compact()
+        pairs = self._pairs[0] if self._pairs else np.zeros(0, dtype=np.int64)
+        return pairs >> _ID_BITS, pairs & ((1 << _ID_BITS) - 1)
+
     def _compact(self) -> None:
         self._pairs = [_distinct(np.concatenate(self._pairs))]
         self._loose = 0
 
     def result(self, own: slice) -> Ordinals:
         """Return the counts of a bucket, shape (32,768,); 0 where there was nothing."""
-        if len(self._pairs) > 1:
-            self._compact()
-        pairs = self._pairs[0] if self._pairs else np.zeros(0, dtype=np.int64)
-        first, last = np.searchsorted(pairs, [own.start << _ID_BITS, own.stop << _ID_BITS])
-        places = (pairs[first:last] >> _ID_BITS) - own.start
+        places, _ = self.pairs()
+        first, last = np.searchsorted(places, [own.start, own.stop])
+        places = places[first:last] - own.start
         return Ordinals(np.bincount(places, minlength=own.stop - own.start).astype(np.int64), None)
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from segengine.kernel.aggregates import Accumulator, Reading, ValueKey, add_rows, make_accumulator, readings
 from segengine.kernel.bitmaps import AnyArray
@@ -58,16 +59,26 @@ class Aggregation:
                 columns = [values[reading.key] for reading in member.readings]
                 add_rows(member.accumulator, columns, member.needed, rows, groups)
 
+    def accumulator(self, wanted: Wanted) -> Accumulator:
+        """Return the state of an aggregate."""
+        return self._members[wanted].accumulator
+
     def result(self, wanted: Wanted, own: slice) -> Ordinals:
         """Return the values of an aggregate at some places; those with too many digits are still among them."""
         return self._members[wanted].accumulator.result(own)
 
 
-def rows_of_lanes(lanes: Mapping[RowSet, AnyArray], count: int) -> Callable[[RowSet], AnyArray]:
-    """Return a function that finds the rows of a row set in its bitmap over the rows."""
+class Lanes:
+    """Which rows of a batch are in each row set, as bitmaps."""
 
-    def rows_in(row_set: RowSet) -> AnyArray:
-        chosen = np.unpackbits(lanes[row_set], count=count, bitorder="little").view(np.bool_)
-        return np.flatnonzero(chosen)
+    def __init__(self, bitmaps: Mapping[RowSet, AnyArray], count: int) -> None:
+        self._bitmaps = bitmaps
+        self._count = count
 
-    return rows_in
+    def mask(self, row_set: RowSet) -> npt.NDArray[np.bool_]:
+        """Return whether each row is in a row set."""
+        return np.unpackbits(self._bitmaps[row_set], count=self._count, bitorder="little").view(np.bool_)
+
+    def rows(self, row_set: RowSet) -> AnyArray:
+        """Return the rows of a row set, ascending."""
+        return np.flatnonzero(self.mask(row_set))

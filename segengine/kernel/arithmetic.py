@@ -14,9 +14,9 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from segengine.kernel.bitmaps import AnyArray
-from segengine.kernel.date_parts import to_instants, to_local
+from segengine.kernel.date_parts import local_days
 from segengine.kernel.ordinals import Ordinals, to_nine_digits
-from segengine.project.aggregates import FLOAT_SCALE, MAX_PRECISION
+from segengine.project.aggregates import FLOAT_SCALE, MAX_PRECISION, exact_scale
 from segengine.project.model import Arithmetic, AsOf, Attribute, Number, Operand, ValueOf
 from segengine.project.types import AttributeType, Family
 
@@ -28,7 +28,6 @@ _INT64 = np.iinfo(np.int64)
 _HALF = 1 << 62  # two numbers below it have a sum that fits
 _WORD = 1 << 64
 _LIMIT = 10**MAX_PRECISION
-_DAY = 86_400_000_000
 _FLOATS = ("float", "double")
 _FAST_FLOAT = 2.0**61 / 10**FLOAT_SCALE
 _FIXED_TYPES = {
@@ -93,7 +92,7 @@ class _Rows:
     def _joined(self, operand: Arithmetic) -> Ordinals:
         left_type, right_type = operand.left.type, operand.right.type
         if left_type.family in (Family.DATE, Family.TIMESTAMP):
-            left, right = (self._days(self.value(part), part.type) for part in (operand.left, operand.right))
+            left, right = (local_days(self.value(part), part.type, self.zone) for part in (operand.left, operand.right))
             return _with_gaps(_sums(left, right, -1), left, right)
         left, right = (exact_numbers(self.value(part), part.type) for part in (operand.left, operand.right))
         left_scale, right_scale = exact_scale(left_type), exact_scale(right_type)
@@ -108,20 +107,6 @@ class _Rows:
             1 if operand.operator == "+" else -1,
         )
         return _with_gaps(joined, left, right)
-
-    def _days(self, times: Ordinals, type_: AttributeType) -> Ordinals:
-        """Return dates, or the local days of times, as days since 1970."""
-        if type_.family is Family.DATE:
-            return times
-        instants = np.asarray(times.values, dtype=np.int64)
-        if type_.name == "timestamp_ntz":
-            instants = to_instants(instants, type_.zone or self.zone)
-        return Ordinals(to_local(instants, self.zone) // _DAY, times.missing, invalid=times.invalid)
-
-
-def exact_scale(type_: AttributeType) -> int:
-    """Return the digits after the point that a number enters arithmetic with."""
-    return FLOAT_SCALE if type_.name in _FLOATS else type_.scale
 
 
 def exact_numbers(numbers: Ordinals, type_: AttributeType) -> Ordinals:

@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from segengine.kernel.date_parts import take_part
 from segengine.kernel.ordinals import read_ordinals
-from segengine.plan.scans import Limits, Scan, aggregates_of, asked_clauses, limits_of
+from segengine.plan.scans import Groups, Limits, Scan, aggregates_of, asked_clauses, limits_of
 from segengine.project.model import Attribute
 from segengine.project.walk import aggregate_attributes
 
@@ -48,6 +48,15 @@ class BadValues:
                 if any(attribute in aggregate_attributes(aggregate) for _, aggregate in aggregates_of(asked))
             ]
             self._note(attribute, "aggregated", places, rows)
+
+    def note_dimension(self, attribute: Attribute, rows: pa.RecordBatch) -> None:
+        """Count the errors of an attribute by which values are told apart."""
+        places = [
+            place
+            for place, asked in enumerate(self._scan.asked)
+            if isinstance(asked, Groups) and any(each.attribute == attribute for each in asked.dimensions)
+        ]
+        self._note(attribute, attribute.name, places, rows)
 
     def _note(self, attribute: Attribute, use: str, places: Sequence[int], rows: pa.RecordBatch) -> None:
         ordinals = read_ordinals(self._column(attribute, rows), attribute.whole.type)

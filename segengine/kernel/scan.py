@@ -17,22 +17,24 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from segengine.kernel.aggregates import ValueKey, ValueReader, aggregate_type, drop_overflow, readings, value_batch
-from segengine.kernel.aggregation import Aggregation, rows_of_lanes
+from segengine.kernel.aggregation import Aggregation, Lanes
 from segengine.kernel.arithmetic import Clock
 from segengine.kernel.bad_values import BadValues, InvalidCounts
 from segengine.kernel.bitmaps import BITMAP_BYTES, AnyArray, Words, transpose_words
 from segengine.kernel.counters import Planes, add_saturating, at_least, sum_groups
+from segengine.kernel.groups import KEY as KEY
+from segengine.kernel.groups import DimensionReader, GroupTable
 from segengine.kernel.program import ScanProgram, compile_scan
 from segengine.kernel.values import BadColumnError as BadColumnError  # callers know it from here
 from segengine.kernel.values import Columns, Values, joined_values
 from segengine.plan.rows import Clause, Clauses, Combined, RowSet
 from segengine.plan.scans import BUCKET_SIZE, RowCount, Scan, SomeRow, SomeRowOf
 
-KEY = "profile_key"
 _BATCH_ROWS = 1 << 18
 _PIECE_ROWS = 1 << 14
 _ROW_BITS = 20  # of a packed (place, row): two batches fit
 _SHIFT = BUCKET_SIZE.bit_length() - 1
+_NOBODY = 0  # the key of rows that reach no profile; its bucket, 0, is no bucket of profiles
 
 # On the embedded engine tasks are threads of one process. More of them at work than there are cores would only
 # fight for the lock of the interpreter and for cache: seven tasks on two cores took half as much again.
@@ -55,9 +57,22 @@ class ScanKernel:
         self._indexes = program.fresh_indexes()
         self._readers: dict[ValueKey, ValueReader] = {
             reading.key: ValueReader(reading.of, reading.form, program.clock)
-            for _, aggregate in scan.aggregates
+            for _, aggregate in (*scan.aggregates, *(value for each in scan.groups for value in each.values))
             for reading in readings(aggregate)
         }
+        self._dimensions = {
+            (index, place): DimensionReader(dimension, program.clock)
+            for index, each in enumerate(scan.groups)
+            for place, dimension in enumerate(each.dimensions)
+        }
+        numbered = {key: reader.numbered for key, reader in self._readers.items()}
+        self._tables = [
+            GroupTable(
+                each, [self._dimensions[index, place].numbered for place in range(len(each.dimensions))], numbered
+            )
+            for index, each in enumerate(scan.groups)
+        ]
+        self._keeps_orphans = any(not each.per_profile for each in scan.groups)
         self._state = _States(program, scan)
         self._bad_values = BadValues(scan)
         self.row_count = 0
@@ -90,30 +105,36 @@ class ScanKernel:
         keys = rows.column(rows.schema.get_field_index(KEY))
         if keys.null_count:
             self.orphan_count += keys.null_count
-            rows = rows.filter(keys.is_valid())
-            keys = rows.column(rows.schema.get_field_index(KEY))
+            if self._keeps_orphans:
+                keys = keys.fill_null(_NOBODY)
+            else:
+                rows = rows.filter(keys.is_valid())
+                keys = rows.column(rows.schema.get_field_index(KEY))
         known = self._invalid_counts()
         columns = Columns(lambda attribute: rows.column(rows.schema.get_field_index(self._scan.column_name(attribute))))
         codes = [index.read(columns).astype(np.int32) for index in self._indexes]
         values = [reader.read(columns) for reader in self._readers.values()]
+        values += [reader.read(columns) for reader in self._dimensions.values()]
         if self._invalid_counts() != known:
             self._note_invalid(rows, known)
         return _Coded(keys.to_numpy(zero_copy_only=False), codes, values)
 
     def _invalid_counts(self) -> list[int]:
-        judged = [index.invalid_count for index in self._indexes]
-        return judged + [reader.invalid_count for reader in self._readers.values()]
+        counts = [index.invalid_count for index in self._indexes]
+        counts += [reader.invalid_count for reader in self._readers.values()]
+        return counts + [reader.invalid_count for reader in self._dimensions.values()]
 
     def _note_invalid(self, rows: pa.RecordBatch, known: list[int]) -> None:
         """Note in whose way a batch has values that are errors; `known`: counts before it."""
-        grown = [now > before for now, before in zip(self._invalid_counts(), known, strict=True)]
-        for index, has_errors in zip(self._indexes, grown, strict=False):
-            if has_errors:
+        grown = iter([now > before for now, before in zip(self._invalid_counts(), known, strict=True)])
+        for index in self._indexes:
+            if next(grown):
                 self._bad_values.note_judged(index.attribute, rows)
-        readers = zip(self._readers.values(), grown[len(self._indexes) :], strict=True)
-        self._bad_values.note_aggregated(
-            {attribute for reader, has_errors in readers if has_errors for attribute in reader.attributes}, rows
-        )
+        aggregated = {own for reader in self._readers.values() if next(grown) for own in reader.attributes}
+        self._bad_values.note_aggregated(aggregated, rows)
+        for reader in self._dimensions.values():
+            if next(grown):
+                self._bad_values.note_dimension(reader.attribute, rows)
 
     def _accumulate(self, rows: _Coded) -> None:
         places = self._state.places(rows.keys)
@@ -130,9 +151,30 @@ class ScanKernel:
             words = self._state.match(tables, [column[piece] for column in codes], piece.stop - piece.start)
             self._state.update(words, own - piece.start, places[own])
             self._state.note_rows(words)
-        if self._scan.aggregates:
-            values = {key: column.taken(order) for key, column in zip(self._readers, rows.values, strict=True)}
-            self._state.aggregate(places, values)
+        if self._scan.aggregates or self._tables:
+            taken = [column.taken(order) for column in rows.values]
+            values = dict(zip(self._readers, taken, strict=False))
+            lanes = self._state.lanes(len(places))
+            self._state.aggregate(places, lanes, values)
+            if self._tables:
+                numbers = dict(zip(self._dimensions, taken[len(self._readers) :], strict=True))
+                self._group(rows.keys[order], lanes, numbers, values)
+
+    def _group(
+        self,
+        keys: npt.NDArray[np.int64],
+        lanes: Lanes,
+        numbers: Mapping[tuple[int, int], Values],
+        values: Mapping[ValueKey, Values],
+    ) -> None:
+        """Take in the rows of a batch by dimensions."""
+        for index, (groups, table) in enumerate(zip(self._scan.groups, self._tables, strict=True)):
+            rows = lanes.rows(groups.rows)
+            if groups.per_profile:
+                rows = rows[keys[rows] != _NOBODY]
+            if len(rows):
+                own = [numbers[index, place].at(slice(None)) for place in range(len(groups.dimensions))]
+                table.add(keys, own, rows, lanes.mask, values)
 
     def invalid_counts(self) -> InvalidCounts:
         """Return how many values of a column or aggregate were errors for what is asked: infinities, bad years."""
@@ -156,6 +198,11 @@ class ScanKernel:
         `overflow`: by number of the value the places in the bucket, as JSON.
         """
         yield from self._state.values()
+
+    def group_states(self, number: int) -> pa.RecordBatch | None:
+        """Return the states of the scan's groups with that number (`state_schema`); None where there was no row."""
+        states = self._tables[number].states()
+        return states if states.num_rows else None
 
 
 @dataclass(frozen=True)
@@ -226,7 +273,7 @@ class _States:
 
     def places(self, keys: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
         """Return where each key's state lies, making room for buckets not seen before."""
-        buckets = (keys - 1) >> _SHIFT
+        buckets = (keys + (BUCKET_SIZE - 1)) >> _SHIFT
         slot_of = np.zeros(int(buckets.max()) + 1, dtype=np.int64)
         for bucket in np.flatnonzero(np.bincount(buckets)):
             slot_of[bucket] = self._slots.setdefault(int(bucket), len(self._slots))
@@ -265,12 +312,15 @@ class _States:
         if self._layout.aggregated:
             self._noted.append(self._joined_layers(words, self._layout.summed, self._layout.aggregated).copy())
 
-    def aggregate(self, places: AnyArray, values: Mapping[ValueKey, Values]) -> None:
-        """Take in the values of a batch whose rows were noted; `places`: of each row, sorted."""
-        noted = np.concatenate([*self._noted, np.zeros((-len(places) % 8, self._layout.summed_words), np.uint64)])
+    def lanes(self, count: int) -> Lanes:
+        """Return which of the rows noted since the last batch are aggregated; `count`: how many these were."""
+        noted = np.concatenate([*self._noted, np.zeros((-count % 8, self._layout.summed_words), np.uint64)])
         self._noted = []
-        lanes = dict(zip(self._layout.aggregated, transpose_words(noted), strict=False))
-        self._aggregation.add(places, rows_of_lanes(lanes, len(places)), values)
+        return Lanes(dict(zip(self._layout.aggregated, transpose_words(noted), strict=False)), count)
+
+    def aggregate(self, places: AnyArray, lanes: Lanes, values: Mapping[ValueKey, Values]) -> None:
+        """Take in the values of a batch; `places`: of each row, sorted."""
+        self._aggregation.add(places, lanes.rows, values)
 
     def invalid_counts(self) -> InvalidCounts:
         """Return for how many profiles a part of an aggregate's value was an error, by output."""
@@ -304,14 +354,19 @@ class _States:
         joined: npt.NDArray[np.bool_] = join.reduce([self._tree_bits(words, part, positions) for part in tree.parts])
         return joined
 
+    def _buckets(self) -> Iterator[tuple[int, slice]]:
+        """Yield each bucket seen and the places of its profiles; rows of nobody are in none."""
+        for bucket, slot in self._slots.items():
+            if bucket:
+                yield bucket, slice(slot * BUCKET_SIZE, (slot + 1) * BUCKET_SIZE)
+
     def bitmaps(self) -> Iterator[tuple[int, bytes]]:
         """Yield each bucket and the bitmaps of all outputs."""
         layout = self._layout
         singles = {clause: place for place, clause in enumerate(layout.single)}
         lanes = {lane: layout.single_words.stop * 64 + place for place, lane in enumerate(layout.lanes)}
         counters = {rows: place for place, rows in enumerate(layout.counted)}
-        for bucket, slot in self._slots.items():
-            own = slice(slot * BUCKET_SIZE, (slot + 1) * BUCKET_SIZE)
+        for bucket, own in self._buckets():
             rows = transpose_words(self._bits[own])
             planes = [transpose_words(plane[own]) for plane in self._counts] if counters else []
             blob = np.empty((len(self._outputs), BITMAP_BYTES), dtype=np.uint8)
@@ -331,18 +386,17 @@ class _States:
                 found = transpose_words(judge.words(values))
                 blob[list(judge.outputs)] = found[: len(judge.outputs)]
             if over:
-                self.overflow[bucket + 1] = over
-            yield bucket + 1, blob.tobytes()
+                self.overflow[bucket] = over
+            yield bucket, blob.tobytes()
 
     def values(self) -> Iterator[tuple[int, pa.RecordBatch]]:
         """Yield each bucket and the values of its profiles."""
-        for bucket, slot in self._slots.items():
-            own = slice(slot * BUCKET_SIZE, (slot + 1) * BUCKET_SIZE)
+        for bucket, own in self._buckets():
             found = [
                 (self._aggregation.result((value.rows, value.aggregate), own), aggregate_type(value.aggregate))
                 for value in self._values
             ]
-            yield bucket + 1, value_batch(found)
+            yield bucket, value_batch(found)
 
 
 def _grown(states: AnyArray, length: int) -> AnyArray:

@@ -43,6 +43,40 @@ class Columns:
         return self._ordinals[attribute]
 
 
+class Numbered:
+    """Distinct values by number, the same in all batches of a task: 0, 1, ... in the order they come."""
+
+    def __init__(self) -> None:
+        self._numbers: dict[object, int] = {}
+
+    def numbers(self, values: Sequence[object]) -> npt.NDArray[np.int64]:
+        """Return the number of each value."""
+        known = self._numbers
+        return np.array([known.setdefault(value, len(known)) for value in values], dtype=np.int64)
+
+    def of_array(self, values: AnyArray) -> npt.NDArray[np.int64]:
+        """Return the number of each value of an array; equal ones are looked up once."""
+        if values.dtype == object:
+            return self.numbers(values.tolist())
+        distinct, places = np.unique(values, return_inverse=True)
+        return self.numbers(distinct.tolist())[places]
+
+    def of_texts(self, texts: pa.Array) -> npt.NDArray[np.int64]:
+        """Return the number of each text; -1 where there is none, or an empty one."""
+        encoded = texts.dictionary_encode()
+        codes = np.asarray(encoded.indices.fill_null(len(encoded.dictionary)))
+        found = [-1 if text is None or text == "" else self._number(text) for text in encoded.dictionary.to_pylist()]
+        numbers: npt.NDArray[np.int64] = np.array([*found, -1], dtype=np.int64)[codes]
+        return numbers
+
+    def _number(self, value: object) -> int:
+        return self._numbers.setdefault(value, len(self._numbers))
+
+    def values(self) -> list[object]:
+        """Return all values in the order of their numbers."""
+        return list(self._numbers)
+
+
 @dataclass(frozen=True)
 class Texts:
     """Texts of rows that become Python's own only where they are asked for; `order`: the rows' places in `array`."""
@@ -60,6 +94,10 @@ class Texts:
         texts: AnyArray = self.array.take(pa.array(wanted)).to_numpy(zero_copy_only=False)
         return texts
 
+    def taken(self, order: AnyArray) -> Texts:
+        """Return the texts in another order."""
+        return Texts(self.array, order if self.order is None else self.order[order])
+
 
 @dataclass(frozen=True)
 class Values:
@@ -73,11 +111,13 @@ class Values:
 
     def taken(self, order: AnyArray) -> Values:
         """Return the values in another order."""
-        data = Texts(self.data.array, order) if isinstance(self.data, Texts) else self.data[order]
+        data = self.data.taken(order) if isinstance(self.data, Texts) else self.data[order]
         return Values(data, None if self.there is None else self.there[order])
 
-    def at(self, rows: AnyArray) -> AnyArray:
+    def at(self, rows: AnyArray | slice) -> AnyArray:
         """Return the values of some rows as an array."""
+        if isinstance(self.data, Texts):
+            return self.data[np.arange(len(self.data))[rows]]
         return self.data[rows]
 
 

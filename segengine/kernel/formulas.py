@@ -166,7 +166,8 @@ class _Bucket:
         """Return who passes a test, of those who are there: an absent profile has values too, those of nothing."""
         index, place = self._tests[number]
         if id(index) not in self._passed:
-            self._passed[id(index)] = transpose_words(index.table[index.codes(values)])
+            codes = index.codes(values)  # first: it may extend the table
+            self._passed[id(index)] = transpose_words(index.table[codes])
         passed: Words = self._passed[id(index)][place].view(np.uint64)
         return passed & _bits(self._results, FormulaBuilder.EVERYONE)
 

@@ -14,8 +14,8 @@ from reference import Joined, Reference
 from worlds import World
 
 from segengine.errors import Issue, Level
-from segengine.kernel.bitmaps import BITMAP_BYTES, bitmap_keys
 from segengine.kernel.arithmetic import Clock
+from segengine.kernel.bitmaps import BITMAP_BYTES, bitmap_keys
 from segengine.kernel.formulas import BucketParts, Formulas
 from segengine.kernel.scan import KEY, ScanKernel
 from segengine.plan.refresh import Around, AudiencePlan, plan_audience

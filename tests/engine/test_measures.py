@@ -100,9 +100,7 @@ AMOUNTS = ("9.99", "0.01", "5", None, "-1", "99")
 PURCHASES = {
     "purchase_id": [1, 2, 3, 4, 5, 6],
     "customer_id": ["a", "a", "b", "b", "c", "nobody"],
-    "amount": pa.array(
-        [Decimal("9.99"), Decimal("0.01"), Decimal("5"), None, Decimal("-1"), Decimal("99")], pa.decimal128(8, 2)
-    ),
+    "amount": pa.array([None if text is None else Decimal(text) for text in AMOUNTS], pa.decimal128(8, 2)),
     "channel": ["web", "store", "web", "web", "store", None],
     "bought_at": pa.array([instant(d) for d in (1, 2, 3, 4, 31, 6)], pa.timestamp("us", tz="UTC")),
     "weight": [1.5, 0.1, 2.5, 2.0, None, 1.0],

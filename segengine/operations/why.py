@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from segengine.kernel.aggregates import ValueReader, make_accumulator, make_groups
+from segengine.kernel.aggregates import ValueReader, Values, make_accumulator, make_groups
 from segengine.kernel.columns import OrderedIndex, make_index
 from segengine.kernel.ordinals import Ordinals
 from segengine.operations.context import OpenProject, load_registered, read_state
@@ -26,6 +26,8 @@ from segengine.operations.segments import find_snapshot, find_version
 from segengine.project.find import find_segment
 from segengine.project.logic import push_not_inward
 from segengine.project.model import (
+    Aggregate,
+    AggregateFunction,
     All,
     AnyOf,
     Attribute,
@@ -51,6 +53,7 @@ from segengine.project.walk import expression_leaves, rule_expressions
 from segengine.store.runs import SegmentRun
 
 SHOWN_ROWS = 5
+EXTREMES = (AggregateFunction.MIN, AggregateFunction.MAX)
 Mask = npt.NDArray[np.bool_]
 
 
@@ -60,7 +63,7 @@ class WhyLine:
 
     `truth`: "true", "false" or "missing" of what is judged on the profile, None of what is judged on rows. `saw`: the
     value, or how many rows. `total`: whether the rules so far let the profile in, where there are several. `rows`: up
-    to five of the rows that decided a rule, by key.
+    to five of the rows that decided a rule, by key; of a smallest or largest value those that have it.
     """
 
     depth: int
@@ -211,13 +214,27 @@ class _Judge:
             raise TypeError(f"{attribute.name} is no aggregate")
         accumulator = make_accumulator(attribute.aggregate)
         accumulator.grow(1)
-        reader = ValueReader(attribute.aggregate.of, attribute.aggregate.function)
-        values = reader.read(self._reader.column(rule.path, attribute.aggregate.of))
-        chosen = self.row_masks(rule)[1] & (True if values.there is None else values.there)
+        values, chosen = self._aggregated(attribute.aggregate, rule)
         if chosen.any():
             data = values.data[chosen]
             accumulator.add(data, make_groups(np.zeros(len(data), dtype=np.int64)))
         return accumulator.result(slice(0, 1))
+
+    def _aggregated(self, aggregate: Aggregate, rule: RowsRule) -> tuple[Values, Mask]:
+        """Return the values of the profile's rows, and which of them an aggregate is made of."""
+        values = ValueReader(aggregate.of, aggregate.function).read(self._reader.column(rule.path, aggregate.of))
+        return values, self.row_masks(rule)[1] & (True if values.there is None else values.there)
+
+    def extreme_rows(self, attribute: Attribute, rule: RowsRule) -> Mask | None:
+        """Return the rows with the smallest or largest value, or None of an aggregate that all rows make."""
+        if attribute.aggregate is None or attribute.aggregate.function not in EXTREMES:
+            return None
+        values, chosen = self._aggregated(attribute.aggregate, rule)
+        if not chosen.any():
+            return chosen
+        found = self.aggregate(attribute, rule)
+        extreme: Mask = chosen & (values.data == found.large.get(0, found.values[0]))
+        return extreme
 
 
 def _join(step: Step, inside: bool, holds: bool) -> bool:
@@ -267,7 +284,9 @@ class _Lines:
             value = show_ordinal(
                 self._judge.aggregate(expression.attribute, rule), expression.attribute.whole.type, self._zone
             )
-            return replace(line, truth=holds, saw=value)
+            extreme = self._judge.extreme_rows(expression.attribute, rule)
+            rows = () if extreme is None else self._shown_rows(rule, extreme)
+            return replace(line, truth=holds, saw=value, rows=rows)
         mask = self._judge.mask(expression, rule.path)
         return replace(line, saw=f"{int(mask.sum())} of {len(mask)} rows")
 
@@ -275,6 +294,8 @@ class _Lines:
         holds = self._judge.rule(rule)
         looked_at, satisfied = self._judge.row_masks(rule)
         saw = f"{int(satisfied.sum())} of {int(looked_at.sum())} rows"
+        if _asks_for_extremes_alone(rule):
+            return replace(line, truth=_truth(holds), saw=saw)  # the lines of these name their rows
         deciding = looked_at & ~satisfied if rule.quantifier is Quantifier.ALL and not holds else satisfied
         return replace(line, truth=_truth(holds), saw=saw, rows=self._shown_rows(rule, deciding))
 
@@ -299,6 +320,12 @@ class _Lines:
         if isinstance(plain, datetime) and plain.tzinfo is not None:
             return _local(plain, self._zone)
         return "missing" if plain is None or plain == "" else str(plain)
+
+
+def _asks_for_extremes_alone(rule: RowsRule) -> bool:
+    leaves = list(expression_leaves(rule.aggregates)) if rule.aggregates is not None else []
+    aggregates = [leaf.attribute.aggregate for leaf in leaves if isinstance(leaf, Condition)]
+    return bool(aggregates) and all(found is not None and found.function in EXTREMES for found in aggregates)
 
 
 def _local(moment: datetime, zone: str) -> str:

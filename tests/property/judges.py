@@ -10,7 +10,7 @@ from typing import Any
 
 import pyarrow as pa
 from kernel_runs import EXPECTED_ERRORS, KernelRun, arrow_type, read_segments, run_kernel
-from reference import Reference
+from reference_measures import MeasureReference, values_of
 from reference_values import FailedError, is_missing
 from workspace import Workspace
 from worlds import Case, World
@@ -20,6 +20,7 @@ from segengine.errors import DefinitionError, Level
 from segengine.project.nodes import dump_documents
 
 from .duckdb_oracle import DuckdbOracle
+from .rows_of_text import write_computed
 from .sql_values import NotExpressibleError
 
 Members = dict[str, set[str] | None]  # None: the segment has no result
@@ -42,9 +43,15 @@ class Disagreement:
 
 
 def judge_by_reference(case: Case) -> Members:
-    """Return the members of every segment."""
-    reference = Reference(case.world, {segment["name"]: segment for segment in case.segments}, case.stored)
+    """Return the members of every segment, and the rows of every measure as text."""
+    segments, measures = ({one["name"]: one for one in some} for some in (case.segments, case.measures))
+    reference = MeasureReference(case.world, segments, case.stored, measures)
     found: Members = {}
+    for name, measure in measures.items():
+        try:
+            found[name] = write_computed(reference.computed(name), values_of(measure))
+        except FailedError:
+            found[name] = None
     for segment in case.segments:
         try:
             found[segment["name"]] = reference.members(segment["name"])
@@ -54,9 +61,14 @@ def judge_by_reference(case: Case) -> Members:
 
 
 def judge_by_duckdb(case: Case) -> Members:
-    """Return the members of the segments that SQL can express."""
+    """Return the members of the segments and the rows of the measures that SQL can express."""
     oracle = DuckdbOracle(case)
     found: Members = {}
+    for measure in case.measures:
+        try:
+            found[measure["name"]] = oracle.rows(measure["name"])
+        except NotExpressibleError:
+            continue
     for segment in case.segments:
         try:
             found[segment["name"]] = oracle.members(segment["name"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -110,7 +111,10 @@ def make_scan_function(scan: Scan, number: int) -> BatchFunction:
             yield bits_part(bucket, str(number), blob)
         counts = (kernel.row_count, kernel.orphan_count) if scan.is_first_pass else (0, 0)
         yield facts_part(scan.name, *counts, kernel.invalid_counts())
-        if overflow := kernel.overflow_counts():
+        overflow: Counter[int] = Counter()
+        for places_by_output in kernel.overflow_places().values():
+            overflow.update({output: len(places) for output, places in places_by_output.items()})
+        if overflow:
             yield overflow_part(scan.audience, number, overflow)
 
     return accumulate

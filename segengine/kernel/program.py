@@ -12,6 +12,7 @@ from functools import reduce
 
 import numpy as np
 
+from segengine.kernel.arithmetic import Clock
 from segengine.kernel.bitmaps import Words, pack_booleans
 from segengine.kernel.columns import ColumnIndex, OrderedIndex, make_index
 from segengine.kernel.ordinals import Ordinals
@@ -82,7 +83,7 @@ def make_layout(scan: Scan) -> Layout:
     counted = tuple(
         sorted(dict.fromkeys(o.rows for o in scan.outputs if isinstance(o, RowCount)), key=lambda r: -_depth(r))
     )
-    aggregated = tuple(sorted(dict.fromkeys(rows for rows, _ in scan.aggregates), key=lambda r: -_depth(r)))
+    aggregated = tuple(sorted(_aggregated_row_sets(scan), key=lambda r: -_depth(r)))
     most = max((o.at_least for o in scan.outputs if isinstance(o, RowCount)), default=0)
     single_words = _add_block(positions, list(single))
     inside = _add_layers(positions, [lane.inside for lane in lanes])
@@ -107,6 +108,13 @@ def make_layout(scan: Scan) -> Layout:
         summed=summed,
         trees=trees,
     )
+
+
+def _aggregated_row_sets(scan: Scan) -> list[RowSet]:
+    found = [rows for rows, _ in scan.aggregates]
+    for groups in scan.groups:
+        found += [groups.rows, *(rows for rows, _ in groups.values)]
+    return list(dict.fromkeys(found))
 
 
 def _add_block(positions: Positions, clauses: Positions) -> slice:
@@ -150,13 +158,17 @@ def _leaves(tree: RowSet) -> Iterator[Clause]:
 
 @dataclass(frozen=True)
 class ScanProgram:
-    """A compiled scan. `base` has a bit for every position with a clause, shape (1, words)."""
+    """A compiled scan. `base` has a bit for every position with a clause, shape (1, words).
+
+    `clock`: the time of the run, for arithmetic on rows and dimensions; None where there are none.
+    """
 
     scan: Scan
     layout: Layout
     base: Words
     indexes: tuple[ColumnIndex, ...]
     judges: tuple[Judge, ...]
+    clock: Clock | None
 
     def fresh_indexes(self) -> list[ColumnIndex]:
         """Return indexes that share the tables and nothing that changes."""
@@ -211,10 +223,11 @@ def _make_judge(scan: Scan, rows: RowSet, aggregate: Aggregate) -> Judge:
     return Judge(rows, aggregate, indexes, tuple(place for place, _ in own))
 
 
-def compile_scan(scan: Scan) -> ScanProgram:
+def compile_scan(scan: Scan, clock: Clock | None = None) -> ScanProgram:
     """Return a scan ready to run."""
     layout = make_layout(scan)
     there = np.array([[clause is not None for clause in layout.positions]], dtype=bool)
     indexes = tuple(make_index(attribute, layout.positions) for attribute in scan.judged)
-    judges = tuple(_make_judge(scan, rows, aggregate) for rows, aggregate in scan.aggregates)
-    return ScanProgram(scan, layout, pack_booleans(there, layout.width), indexes, judges)
+    judged = dict.fromkeys(aggregated(output) for output in scan.outputs if isinstance(output, ValueTest))
+    judges = tuple(_make_judge(scan, rows, aggregate) for rows, aggregate in judged)
+    return ScanProgram(scan, layout, pack_booleans(there, layout.width), indexes, judges, clock)

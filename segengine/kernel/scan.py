@@ -9,66 +9,69 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from segengine.kernel.aggregates import (
-    ValueReader,
-    Values,
-    drop_overflow,
-    joined_values,
-    make_accumulator,
-    make_groups,
-)
+from segengine.kernel.aggregates import ValueKey, ValueReader, aggregate_type, drop_overflow, readings, value_batch
+from segengine.kernel.aggregation import Aggregation, Lanes
+from segengine.kernel.arithmetic import Clock
 from segengine.kernel.bitmaps import BITMAP_BYTES, AnyArray, Words, transpose_words
 from segengine.kernel.counters import Planes, add_saturating, at_least, sum_groups
-from segengine.kernel.ordinals import BadValueError
+from segengine.kernel.groups import KEY as KEY
+from segengine.kernel.groups import DimensionReader, GroupTable
 from segengine.kernel.program import ScanProgram, compile_scan
+from segengine.kernel.values import BadColumnError as BadColumnError  # callers know it from here
+from segengine.kernel.values import Columns, Values, joined_values
 from segengine.plan.rows import Clause, Clauses, Combined, RowSet
 from segengine.plan.scans import BUCKET_SIZE, RowCount, Scan, SomeRow, SomeRowOf
-from segengine.project.model import Aggregate, AggregateFunction, Attribute
 
-_Read = TypeVar("_Read")
-ValueKey = tuple[Attribute, str]
-
-KEY = "profile_key"
 _BATCH_ROWS = 1 << 18
 _PIECE_ROWS = 1 << 14
 _ROW_BITS = 20  # of a packed (place, row): two batches fit
 _SHIFT = BUCKET_SIZE.bit_length() - 1
+_NOBODY = 0  # the key of rows that reach no profile; its bucket, 0, is no bucket of profiles
 
 # On the embedded engine tasks are threads of one process. More of them at work than there are cores would only
 # fight for the lock of the interpreter and for cache: seven tasks on two cores took half as much again.
 _turns = threading.BoundedSemaphore(os.cpu_count() or 1)
 
 
-class BadColumnError(Exception):
-    """A column has values that are not of its declared type."""
-
-    def __init__(self, column: str, type_: str, count: int) -> None:
-        super().__init__(column, type_, count)
-        self.column, self.type, self.count = column, type_, count
-
-
 class ScanKernel:
     """Accumulates the outputs of one scan over batches of rows."""
 
-    def __init__(self, scan: Scan, program: ScanProgram | None = None) -> None:
+    def __init__(self, scan: Scan, program: ScanProgram | None = None, clock: Clock | None = None) -> None:
         """Prepare the accumulators.
 
         Args:
             scan: What to answer.
             program: The scan compiled before, once for all tasks; None: compile it now.
+            clock: The time of the run where the scan is compiled now (`compile_scan`).
         """
-        program = program or compile_scan(scan)
+        program = program or compile_scan(scan, clock)
         self._scan = scan
         self._indexes = program.fresh_indexes()
-        self._readers = {(a.of, _form(a)): ValueReader(a.of, a.function) for _, a in scan.aggregates}
+        self._readers: dict[ValueKey, ValueReader] = {
+            reading.key: ValueReader(reading.of, reading.form, program.clock)
+            for _, aggregate in (*scan.aggregates, *(value for each in scan.groups for value in each.values))
+            for reading in readings(aggregate)
+        }
+        self._dimensions = {
+            (index, place): DimensionReader(dimension, program.clock)
+            for index, each in enumerate(scan.groups)
+            for place, dimension in enumerate(each.dimensions)
+        }
+        numbered = {key: reader.numbered for key, reader in self._readers.items()}
+        self._tables = [
+            GroupTable(
+                each, [self._dimensions[index, place].numbered for place in range(len(each.dimensions))], numbered
+            )
+            for index, each in enumerate(scan.groups)
+        ]
+        self._keeps_orphans = any(not each.per_profile for each in scan.groups)
         self._state = _States(program, scan)
         self.row_count = 0
         self.orphan_count = 0
@@ -100,19 +103,16 @@ class ScanKernel:
         keys = rows.column(rows.schema.get_field_index(KEY))
         if keys.null_count:
             self.orphan_count += keys.null_count
-            rows = rows.filter(keys.is_valid())
-            keys = rows.column(rows.schema.get_field_index(KEY))
-        codes = [self._read(index.codes, index.attribute, rows).astype(np.int32) for index in self._indexes]
-        values = [self._read(reader.read, reader.attribute, rows) for reader in self._readers.values()]
+            if self._keeps_orphans:
+                keys = keys.fill_null(_NOBODY)
+            else:
+                rows = rows.filter(keys.is_valid())
+                keys = rows.column(rows.schema.get_field_index(KEY))
+        columns = Columns(lambda attribute: rows.column(rows.schema.get_field_index(self._scan.column_name(attribute))))
+        codes = [index.read(columns).astype(np.int32) for index in self._indexes]
+        values = [reader.read(columns) for reader in self._readers.values()]
+        values += [reader.read(columns) for reader in self._dimensions.values()]
         return _Coded(keys.to_numpy(zero_copy_only=False), codes, values)
-
-    def _read(self, read: Callable[[pa.Array], _Read], attribute: Attribute, rows: pa.RecordBatch) -> _Read:
-        values = rows.column(rows.schema.get_field_index(self._scan.column_name(attribute)))
-        try:
-            return read(values)
-        except BadValueError as error:
-            column = attribute.whole
-            raise BadColumnError(column.name, str(column.type), error.count) from None
 
     def _accumulate(self, rows: _Coded) -> None:
         places = self._state.places(rows.keys)
@@ -129,26 +129,64 @@ class ScanKernel:
             words = self._state.match(tables, [column[piece] for column in codes], piece.stop - piece.start)
             self._state.update(words, own - piece.start, places[own])
             self._state.note_rows(words)
-        if self._readers:
-            values = {key: column.taken(order) for key, column in zip(self._readers, rows.values, strict=True)}
-            self._state.aggregate(places, values)
+        if self._scan.aggregates or self._tables:
+            taken = [column.taken(order) for column in rows.values]
+            values = dict(zip(self._readers, taken, strict=False))
+            lanes = self._state.lanes(len(places))
+            self._state.aggregate(places, lanes, values)
+            if self._tables:
+                numbers = dict(zip(self._dimensions, taken[len(self._readers) :], strict=True))
+                self._group(rows.keys[order], lanes, numbers, values)
+
+    def _group(
+        self,
+        keys: npt.NDArray[np.int64],
+        lanes: Lanes,
+        numbers: Mapping[tuple[int, int], Values],
+        values: Mapping[ValueKey, Values],
+    ) -> None:
+        """Take in the rows of a batch by dimensions."""
+        for index, (groups, table) in enumerate(zip(self._scan.groups, self._tables, strict=True)):
+            rows = lanes.rows(groups.rows)
+            if groups.per_profile:
+                rows = rows[keys[rows] != _NOBODY]
+            if len(rows):
+                own = [numbers[index, place].at(slice(None)) for place in range(len(groups.dimensions))]
+                table.add(keys, own, rows, lanes.mask, values)
 
     def invalid_counts(self) -> dict[str, int]:
         """Return how many values of each column or aggregate were errors: infinities, impossible years."""
-        found = [(reader.attribute.name, reader.invalid_count) for reader in self._readers.values()]
+        found = [item for reader in self._readers.values() for item in reader.invalid_counts.items()]
         found += [(index.attribute.whole.name, index.invalid_count) for index in self._indexes]
+        found += [(reader.name, reader.invalid_count) for reader in self._dimensions.values()]
         counts = self._state.invalid_counts()
         for name, count in found:  # the parts of a column meet the same values
             counts[name] = max(count, counts.get(name, 0))
         return {name: count for name, count in counts.items() if count}
 
-    def overflow_counts(self) -> dict[int, int]:
-        """Return for how many profiles the aggregate that an output judges had too many digits, by output."""
-        return {output: count for output, count in self._state.overflow.items() if count}
+    def overflow_places(self) -> dict[int, dict[int, list[int]]]:
+        """Return the profiles for whom the aggregate that an output judges had too many digits.
+
+        By bucket and output their places in the bucket; known once the bucket's bitmaps have been taken.
+        """
+        return self._state.overflow
 
     def bitmaps(self) -> Iterator[tuple[int, bytes]]:
         """Yield each bucket seen and its outputs: one bitmap of 4,096 bytes after the other."""
         yield from self._state.bitmaps()
+
+    def values(self) -> Iterator[tuple[int, pa.RecordBatch]]:
+        """Yield each bucket seen and the scan's values of its 32,768 profiles: columns `v0`, `v1`, ...
+
+        NULL where missing. Where a number has more than 38 digits it is NULL too, and the schema's metadata have
+        `overflow`: by number of the value the places in the bucket, as JSON.
+        """
+        yield from self._state.values()
+
+    def group_states(self, number: int) -> pa.RecordBatch | None:
+        """Return the states of the scan's groups with that number (`state_schema`); None where there was no row."""
+        states = self._tables[number].states()
+        return states if states.num_rows else None
 
 
 @dataclass(frozen=True)
@@ -168,13 +206,6 @@ def _joined(parts: list[_Coded]) -> _Coded:
         [np.concatenate(column) for column in columns],
         [joined_values(column) for column in values],
     )
-
-
-def _form(aggregate: Aggregate) -> str:
-    """Return how an aggregate takes its values: exact numbers, ordinals, or numbers of distinct values."""
-    if aggregate.function in (AggregateFunction.SUM, AggregateFunction.AVERAGE):
-        return "exact"
-    return "distinct" if aggregate.function is AggregateFunction.COUNT_UNIQUE else "ordinal"
 
 
 def _pieces(starts: AnyArray, count: int) -> Iterator[slice]:
@@ -201,9 +232,10 @@ class _States:
         self._counts: Planes = [np.zeros((0, layout.counter_words), dtype=np.uint64) for _ in range(layout.count_depth)]
         self._buffers: list[Words] = [np.zeros((0, layout.width), dtype=np.uint64)] * 2
         self._judges = program.fresh_judges()
-        self._accumulators = [make_accumulator(judge.aggregate) for judge in program.judges]
+        self._aggregation = Aggregation(scan.aggregates)
+        self._values = scan.values
         self._noted: list[Words] = []
-        self.overflow: dict[int, int] = {}
+        self.overflow: dict[int, dict[int, list[int]]] = {}
 
     def match(self, tables: Sequence[Words], codes: Sequence[npt.NDArray[np.int32]], count: int) -> Words:
         """Return the clause bits of a piece of rows, shape (count, words), in a buffer that the next piece reuses."""
@@ -225,7 +257,7 @@ class _States:
 
     def places(self, keys: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
         """Return where each key's state lies, making room for buckets not seen before."""
-        buckets = (keys - 1) >> _SHIFT
+        buckets = (keys + (BUCKET_SIZE - 1)) >> _SHIFT
         slot_of = np.zeros(int(buckets.max()) + 1, dtype=np.int64)
         for bucket in np.flatnonzero(np.bincount(buckets)):
             slot_of[bucket] = self._slots.setdefault(int(bucket), len(self._slots))
@@ -233,8 +265,7 @@ class _States:
             room = max(len(self._slots), 2 * len(self._bits) // BUCKET_SIZE) * BUCKET_SIZE
             self._bits = _grown(self._bits, room)
             self._counts = [_grown(plane, room) for plane in self._counts]
-            for accumulator in self._accumulators:
-                accumulator.grow(room)
+            self._aggregation.grow(room)
         found: npt.NDArray[np.int64] = (slot_of[buckets] << _SHIFT) | ((keys - 1) & (BUCKET_SIZE - 1))
         return found
 
@@ -265,25 +296,15 @@ class _States:
         if self._layout.aggregated:
             self._noted.append(self._joined_layers(words, self._layout.summed, self._layout.aggregated).copy())
 
-    def aggregate(self, places: AnyArray, values: Mapping[ValueKey, Values]) -> None:
-        """Take in the values of a batch whose rows were noted; `places`: of each row, sorted."""
-        noted = np.concatenate([*self._noted, np.zeros((-len(places) % 8, self._layout.summed_words), np.uint64)])
+    def lanes(self, count: int) -> Lanes:
+        """Return which of the rows noted since the last batch are aggregated; `count`: how many these were."""
+        noted = np.concatenate([*self._noted, np.zeros((-count % 8, self._layout.summed_words), np.uint64)])
         self._noted = []
-        lanes = transpose_words(noted)
-        for lane, row_set in enumerate(self._layout.aggregated):
-            chosen = np.unpackbits(lanes[lane], count=len(places), bitorder="little").view(np.bool_)
-            rows = np.flatnonzero(chosen)
-            whole = make_groups(places[rows]) if len(rows) else None
-            for judge, accumulator in zip(self._judges, self._accumulators, strict=True):
-                if judge.rows != row_set or whole is None:
-                    continue
-                column = values[judge.aggregate.of, _form(judge.aggregate)]
-                if column.there is None:
-                    accumulator.add(column.data[rows], whole)
-                    continue
-                there = rows[column.there[rows]]
-                if len(there):
-                    accumulator.add(column.data[there], make_groups(places[there]))
+        return Lanes(dict(zip(self._layout.aggregated, transpose_words(noted), strict=False)), count)
+
+    def aggregate(self, places: AnyArray, lanes: Lanes, values: Mapping[ValueKey, Values]) -> None:
+        """Take in the values of a batch; `places`: of each row, sorted."""
+        self._aggregation.add(places, lanes.rows, values)
 
     def invalid_counts(self) -> dict[str, int]:
         """Return how many values of each aggregate were errors in themselves."""
@@ -314,14 +335,19 @@ class _States:
         joined: npt.NDArray[np.bool_] = join.reduce([self._tree_bits(words, part, positions) for part in tree.parts])
         return joined
 
+    def _buckets(self) -> Iterator[tuple[int, slice]]:
+        """Yield each bucket seen and the places of its profiles; rows of nobody are in none."""
+        for bucket, slot in self._slots.items():
+            if bucket:
+                yield bucket, slice(slot * BUCKET_SIZE, (slot + 1) * BUCKET_SIZE)
+
     def bitmaps(self) -> Iterator[tuple[int, bytes]]:
         """Yield each bucket and the bitmaps of all outputs."""
         layout = self._layout
         singles = {clause: place for place, clause in enumerate(layout.single)}
         lanes = {lane: layout.single_words.stop * 64 + place for place, lane in enumerate(layout.lanes)}
         counters = {rows: place for place, rows in enumerate(layout.counted)}
-        for bucket, slot in self._slots.items():
-            own = slice(slot * BUCKET_SIZE, (slot + 1) * BUCKET_SIZE)
+        for bucket, own in self._buckets():
             rows = transpose_words(self._bits[own])
             planes = [transpose_words(plane[own]) for plane in self._counts] if counters else []
             blob = np.empty((len(self._outputs), BITMAP_BYTES), dtype=np.uint8)
@@ -333,13 +359,25 @@ class _States:
                 elif isinstance(output, RowCount):
                     lane = counters[output.rows]
                     blob[place] = at_least([plane[lane] for plane in planes], output.at_least)
-            for judge, accumulator in zip(self._judges, self._accumulators, strict=True):
-                values = accumulator.result(own)
-                over = drop_overflow(values)
-                self.overflow |= {output: self.overflow.get(output, 0) + over for output in judge.outputs}
+            over: dict[int, list[int]] = {}
+            for judge in self._judges:
+                values = self._aggregation.result((judge.rows, judge.aggregate), own)
+                if places := drop_overflow(values):
+                    over |= dict.fromkeys(judge.outputs, places)
                 found = transpose_words(judge.words(values))
                 blob[list(judge.outputs)] = found[: len(judge.outputs)]
-            yield bucket + 1, blob.tobytes()
+            if over:
+                self.overflow[bucket] = over
+            yield bucket, blob.tobytes()
+
+    def values(self) -> Iterator[tuple[int, pa.RecordBatch]]:
+        """Yield each bucket and the values of its profiles."""
+        for bucket, own in self._buckets():
+            found = [
+                (self._aggregation.result((value.rows, value.aggregate), own), aggregate_type(value.aggregate))
+                for value in self._values
+            ]
+            yield bucket, value_batch(found)
 
 
 def _grown(states: AnyArray, length: int) -> AnyArray:

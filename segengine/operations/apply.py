@@ -143,7 +143,8 @@ def _plan(
         changes += _gone(loaded, registry, prune, author, now)
     merged = _merged_definitions(loaded, changes, registry)
     catalogue = check_definitions(merged, settings, schema, problems)
-    problems.issues += [issue for segment in catalogue.segments.values() for issue in find_pattern_issues(segment)]
+    found = [catalogue.find(identity) for identity in catalogue.order]
+    problems.issues += [issue for definition in found for issue in find_pattern_issues(definition)]
     raise_on_errors(problems)
     hashed = _with_hashes(changes, catalogue)
     before = {identity: record.data_hash for identity, record in registry.live().items()}

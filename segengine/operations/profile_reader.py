@@ -155,4 +155,8 @@ class ProfileReader:
 def column_of(condition: Condition) -> Attribute:
     """Return the column that a condition's value is taken or worked out from."""
     aggregate = condition.attribute.aggregate
-    return aggregate.of if aggregate else condition.attribute.whole
+    if aggregate is None:
+        return condition.attribute.whole
+    if not isinstance(aggregate.of, Attribute):
+        raise TypeError("a rule judges aggregates of attributes; measures alone have others")
+    return aggregate.of

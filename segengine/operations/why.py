@@ -17,9 +17,10 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from segengine.kernel.aggregates import ValueReader, make_accumulator, make_groups
+from segengine.kernel.aggregates import ValueReader, add_rows, make_accumulator, readings
 from segengine.kernel.columns import OrderedIndex, make_index
 from segengine.kernel.ordinals import Ordinals
+from segengine.kernel.values import Columns, make_groups
 from segengine.operations.context import OpenProject, load_registered, read_state
 from segengine.operations.profile_reader import ProfileReader, column_of
 from segengine.operations.segments import find_snapshot, find_version
@@ -211,12 +212,13 @@ class _Judge:
             raise TypeError(f"{attribute.name} is no aggregate")
         accumulator = make_accumulator(attribute.aggregate)
         accumulator.grow(1)
-        reader = ValueReader(attribute.aggregate.of, attribute.aggregate.function)
-        values = reader.read(self._reader.column(rule.path, attribute.aggregate.of))
-        chosen = self.row_masks(rule)[1] & (True if values.there is None else values.there)
-        if chosen.any():
-            data = values.data[chosen]
-            accumulator.add(data, make_groups(np.zeros(len(data), dtype=np.int64)))
+        read = readings(attribute.aggregate)
+        columns = Columns(lambda column: self._reader.column(rule.path, column))
+        values = [ValueReader(reading.of, reading.form).read(columns) for reading in read]
+        rows = np.flatnonzero(self.row_masks(rule)[1])
+        if len(rows):
+            groups = make_groups(np.zeros(len(rows), dtype=np.int64))
+            add_rows(accumulator, values, [reading.needed for reading in read], rows, groups)
         return accumulator.result(slice(0, 1))
 
 

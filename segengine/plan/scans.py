@@ -13,6 +13,7 @@ from segengine.project.date_parts import column_ranges
 from segengine.project.model import Aggregate, AggregateFunction, Attribute, Condition, Dimension, Path
 from segengine.project.types import Family
 from segengine.project.values import Ranges, make_ranges
+from segengine.project.walk import aggregate_attributes
 
 BUCKET_SIZE = 32_768  # profiles a bucket, one bit each: Spark's own bitmap functions use the same number
 
@@ -77,9 +78,10 @@ class Groups:
 class Scan:
     """What one pass over the rows of a path yields.
 
-    `path` is None for the profiles themselves (one row each). `columns` are the attributes read, each once whatever its
-    parts; a kernel column is named by its place (`c0`, `c1`, ...). `limits` are ranges outside of which no output looks
-    at a row, per attribute of the table itself.
+    `path` is None for the profiles themselves (one row each); a path without hops leads to no profile, its rows count
+    for business measures alone. `columns` are the attributes read, each once whatever its parts; a kernel column is
+    named by its place (`c0`, `c1`, ...). `outputs` leave as one bit a profile, `values` and `groups` as what measures
+    keep. `limits` are ranges outside of which nothing looks at a row, per attribute of the table itself.
     """
 
     audience: str
@@ -99,14 +101,15 @@ class Scan:
 
     @property
     def aggregates(self) -> tuple[tuple[RowSet, Aggregate], ...]:
-        """Return what is aggregated over which rows, each once."""
+        """Return what is aggregated over which rows of a profile, each once."""
         found = [aggregated(output) for output in self.outputs if isinstance(output, ValueTest)]
+        found += [(value.rows, value.aggregate) for value in self.values]
         return tuple(dict.fromkeys(found))
 
     @property
     def judged(self) -> tuple[Attribute, ...]:
         """The attributes that conditions on rows are about: columns and their parts."""
-        return _judged(self.outputs)
+        return _judged(self.outputs, self.values, self.groups)
 
     def column_name(self, attribute: Attribute) -> str:
         """Return the kernel's name of the column an attribute is read from."""
@@ -130,8 +133,8 @@ def output_row_sets(output: Output) -> tuple[Clause, ...]:
     return clauses_of(output.rows)
 
 
-def rows_looked_at(output: Output) -> tuple[Clause, ...]:
-    """Return clauses one of which every row has to satisfy to make a difference to an output."""
+def rows_looked_at(output: Output | Value | Groups) -> tuple[Clause, ...]:
+    """Return clauses one of which every row has to satisfy to make a difference to an output, a value or groups."""
     if isinstance(output, SomeRow):
         return (output.clause,)
     return clauses_of(output.inside if isinstance(output, SomeRowOf) else output.rows)
@@ -139,11 +142,16 @@ def rows_looked_at(output: Output) -> tuple[Clause, ...]:
 
 # What an aggregate keeps of one profile, in bytes; of distinct values, what a handful of them takes.
 _STATE_BYTES = {
+    AggregateFunction.COUNT: 8,
     AggregateFunction.SUM: 8,
     AggregateFunction.AVERAGE: 16,
     AggregateFunction.MIN: 9,
     AggregateFunction.MAX: 9,
     AggregateFunction.COUNT_UNIQUE: 64,
+    AggregateFunction.FIRST: 64,
+    AggregateFunction.LAST: 64,
+    AggregateFunction.ARG_MAX: 64,
+    AggregateFunction.ARG_MIN: 64,
 }
 LIVE_BUCKETS = 5  # buckets whose state one task is taken to hold at a time
 MAX_STATE_BYTES = 512 << 20  # of a task; a scan with more is read in several passes
@@ -151,49 +159,79 @@ MAX_STATE_BYTES = 512 << 20  # of a task; a scan with more is read in several pa
 
 @dataclass
 class ScanBuilder:
-    """Collects the outputs asked of one pass over the rows of a path."""
+    """Collects what is asked of one pass over the rows of a path."""
 
     audience: str
     table: str
     path: Path | None
     is_first_pass: bool = True
     _outputs: dict[Output, int] = field(default_factory=dict)
+    _values: dict[Value, int] = field(default_factory=dict)
+    _groups: dict[Groups, int] = field(default_factory=dict)
     _aggregates: set[tuple[RowSet, Aggregate]] = field(default_factory=set)
 
-    def has_room(self, output: Output) -> bool:
-        """Return whether an output is there already, or its state fits beside the others'."""
-        if output in self._outputs or not isinstance(output, ValueTest) or not self._aggregates:
+    def has_room(self, asked: Output | Value | Groups) -> bool:
+        """Return whether something is there already, or its state fits beside the others'.
+
+        The groups of a profile are taken to be as many as one: what they take is not known before they are read.
+        """
+        wanted = _aggregated_by(asked)
+        if not self._aggregates or wanted <= self._aggregates:
             return True
-        functions = [aggregate.function for _, aggregate in self._aggregates | {aggregated(output)}]
+        functions = [aggregate.function for _, aggregate in self._aggregates | wanted]
         return sum(_STATE_BYTES[f] for f in functions) * BUCKET_SIZE * LIVE_BUCKETS <= MAX_STATE_BYTES
 
     def output(self, output: Output) -> int:
         """Return the number of an output, the same for equal ones."""
-        if isinstance(output, ValueTest):
-            self._aggregates.add(aggregated(output))
+        self._aggregates |= _aggregated_by(output)
         return self._outputs.setdefault(output, len(self._outputs))
+
+    def value(self, value: Value) -> int:
+        """Return the number of a value, the same for equal ones."""
+        self._aggregates |= _aggregated_by(value)
+        return self._values.setdefault(value, len(self._values))
+
+    def groups(self, groups: Groups) -> int:
+        """Return the number of groups, the same for equal ones."""
+        self._aggregates |= _aggregated_by(groups)
+        return self._groups.setdefault(groups, len(self._groups))
 
     def build(self) -> Scan:
         """Return the finished scan."""
-        outputs = tuple(self._outputs)
-        whole = {attribute.whole for attribute in _judged(outputs)}
-        whole |= {aggregate.of for _, aggregate in self._aggregates}
-        columns = tuple(sorted(whole, key=lambda attribute: attribute.name))
-        limits = _limits(outputs, columns)
-        return Scan(self.audience, self.table, self.path, columns, outputs, (), (), limits, self.is_first_pass)
+        outputs, values, groups = tuple(self._outputs), tuple(self._values), tuple(self._groups)
+        read = {attribute.whole for attribute in _judged(outputs, values, groups)}
+        read |= {attribute.whole for _, aggregate in self._aggregates for attribute in aggregate_attributes(aggregate)}
+        read |= {dimension.attribute.whole for each in groups for dimension in each.dimensions}
+        columns = tuple(sorted(read, key=lambda attribute: attribute.name))
+        looked_at = [clause for asked in (*outputs, *values, *groups) for clause in rows_looked_at(asked)]
+        limits = _limits(looked_at, columns)
+        return Scan(self.audience, self.table, self.path, columns, outputs, values, groups, limits, self.is_first_pass)
 
 
-def _judged(outputs: tuple[Output, ...]) -> tuple[Attribute, ...]:
-    attributes = {c.attribute for output in outputs for clause in output_row_sets(output) for c in clause}
+def _aggregated_by(asked: Output | Value | Groups) -> set[tuple[RowSet, Aggregate]]:
+    if isinstance(asked, ValueTest):
+        return {aggregated(asked)}
+    if isinstance(asked, Value):
+        return {(asked.rows, asked.aggregate)}
+    return set(asked.values) if isinstance(asked, Groups) else set()
+
+
+def _judged(
+    outputs: tuple[Output, ...], values: tuple[Value, ...], groups: tuple[Groups, ...]
+) -> tuple[Attribute, ...]:
+    clauses = [clause for output in outputs for clause in output_row_sets(output)]
+    row_sets = [value.rows for value in values]
+    row_sets += [rows for each in groups for rows in (each.rows, *(own for own, _ in each.values))]
+    clauses += [clause for rows in row_sets for clause in clauses_of(rows)]
+    attributes = {condition.attribute for clause in clauses for condition in clause}
     return tuple(sorted(attributes, key=lambda attribute: attribute.name))
 
 
-def _limits(outputs: tuple[Output, ...], columns: tuple[Attribute, ...]) -> tuple[tuple[Attribute, Ranges], ...]:
-    """Return the hull of what the outputs look at, for each time column of the table itself that bounds all of them.
+def _limits(clauses: list[Clause], columns: tuple[Attribute, ...]) -> tuple[tuple[Attribute, Ranges], ...]:
+    """Return the hull of the rows looked at, for each time column of the table itself that bounds all of them.
 
     Times only: they are what tables are laid out by, so that an engine can skip files.
     """
-    clauses = [clause for output in outputs for clause in rows_looked_at(output)]
     own = [column for column in columns if not column.hops and column.type.family in (Family.DATE, Family.TIMESTAMP)]
     hulls = [(attribute, _hull([_accepted(clause, attribute) for clause in clauses])) for attribute in own]
     return tuple((attribute, hull) for attribute, hull in hulls if hull is not None)

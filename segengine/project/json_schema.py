@@ -71,7 +71,7 @@ def make_json_schema(settings: Settings | None, schema: Schema | None) -> Json:
     rows = {table: _united([_attributes(*known, table)]) for table in _row_tables(known[0])} if known else {}
     for table, attributes in rows.items():
         definitions[f"rows_of_{table}"] = _condition(f"rows_of_{table}", attributes)
-        for function in AggregateFunction:
+        for function in AGGREGATE_SUMMARIES:
             definitions[f"{function}_of_{table}"] = _aggregate(*known, table, function) if known else {}
     definitions["row_condition"] = _condition("row_condition", None)
     definitions["via"] = _via(settings)
@@ -266,10 +266,10 @@ def _rule(settings: Settings | None, row_tables: Sequence[str]) -> Object:
         },
         "additionalProperties": False,
         "anyOf": [{"required": ["over"]}, {"required": ["where"]}, {"required": ["rules"]}],
-        "dependentRequired": {name: ["over"] for name in ("via", "rows", "among", *AggregateFunction)},
+        "dependentRequired": {name: ["over"] for name in ("via", "rows", "among", *AGGREGATE_SUMMARIES)},
         "dependentSchemas": {
             "rules": {"maxProperties": 1},
-            **{str(function): {"not": {"required": ["rows"]}} for function in AggregateFunction},
+            **{str(function): {"not": {"required": ["rows"]}} for function in AGGREGATE_SUMMARIES},
         },
         "if": {"required": ["over"]},
         "then": {"allOf": [_rows_of(table) for table in row_tables]} if row_tables else _rows_parts(None),
@@ -305,7 +305,7 @@ def _rows_parts(table: str | None) -> Object:
     condition = f"rows_of_{table}" if table else "row_condition"
     several: Object = {"type": "object", "additionalProperties": _reference("value"), "minProperties": 1}
     aggregates: Object = {
-        str(function): _reference(f"{function}_of_{table}") if table else several for function in AggregateFunction
+        str(function): _reference(f"{function}_of_{table}") if table else several for function in AGGREGATE_SUMMARIES
     }
     return {"properties": {"among": _reference(condition), "where": _reference(condition), **aggregates}}
 

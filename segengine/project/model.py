@@ -82,6 +82,25 @@ class Audience:
 
 
 @dataclass(frozen=True)
+class Activity:
+    """What the rows of a table say that somebody did: the columns that templates of measures ask for, '' where none.
+
+    `at`: when it happened; `start`, `end`: from when to when it lasted; `amount`: what it was worth; `earned`,
+    `redeemed`: loyalty points.
+    """
+
+    name: str
+    table: str
+    at: str = ""
+    amount: str = ""
+    start: str = ""
+    end: str = ""
+    earned: str = ""
+    redeemed: str = ""
+    place: Place = field(default=Place(), compare=False)
+
+
+@dataclass(frozen=True)
 class Settings:
     """The project file after its environment's overlay."""
 
@@ -95,6 +114,7 @@ class Settings:
     relationships: tuple[Relationship, ...]
     audiences: Mapping[str, Audience]
     environment: str = ""
+    activities: Mapping[str, Activity] = field(default_factory=dict)
 
     def relationships_from(self, table: str) -> list[Relationship]:
         """Return the many-to-one links that start at a table."""
@@ -494,7 +514,7 @@ class MeasureValue:
     """One value of a measure: an aggregate over its rows, or an expression over other values.
 
     `where`: of the measure's rows those that count for this value. `if_missing`: what stands for a missing value, of
-    the value's type; applied last.
+    the value's type; applied last. `is_helper`: other values are worked out from it, nothing else sees it (templates).
     """
 
     name: str
@@ -502,6 +522,7 @@ class MeasureValue:
     source: Aggregate | Operand
     where: Expression | None = None
     if_missing: str | None = None
+    is_helper: bool = False
     place: Place = field(default=Place(), compare=False)
 
 
@@ -533,6 +554,11 @@ class Measure:
         """Whether it gives every profile one value for each of its names: attributes like those of the table."""
         return self.per_profile and not self.dimensions
 
+    @property
+    def shown_values(self) -> tuple[MeasureValue, ...]:
+        """The values that are kept: all but helpers."""
+        return tuple(value for value in self.values if not value.is_helper)
+
     def column(self, value: MeasureValue) -> str:
         """Return what conditions call one of its values: the measure's name, of several `name.value`."""
-        return self.name if len(self.values) == 1 else f"{self.name}.{value.name}"
+        return self.name if len(self.shown_values) == 1 else f"{self.name}.{value.name}"

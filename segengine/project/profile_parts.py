@@ -1,7 +1,8 @@
-"""Conditions on the profile inside rules over rows.
+"""Conditions on the profile inside rules over rows, and in the filters of measures.
 
-They are the same for all rows of a profile, so they are taken out of the rule and judged once per profile: membership
-in segments always, attributes of the profile (reached along the rule's own path) where that is possible.
+They are the same for all rows of a profile, so they are taken out and judged once per profile: membership in segments
+and measures always, attributes of the profile (reached along the rows' own path) where that is possible. A path of
+None stands for the groups of a measure with dimensions.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from dataclasses import dataclass, replace
 from itertools import product
 
 from segengine.project.logic import push_not_inward
+from segengine.project.measure_names import is_group_attribute
 from segengine.project.model import (
     All,
     AnyOf,
@@ -36,16 +38,19 @@ class Alternative:
     rows: Expression | None
 
 
-def _on_profile(leaf: Expression, path: Path) -> Expression | None:
+def _on_profile(leaf: Expression, path: Path | None) -> Expression | None:
     """Return a condition (or a negated membership) as one on the profile, or None where it is about rows."""
     if isinstance(leaf, InSegment) or (isinstance(leaf, Not) and isinstance(leaf.item, InSegment)):
         return leaf
-    if isinstance(leaf, Condition) and (attribute := profile_attribute(leaf.attribute, path)):
-        return replace(leaf, attribute=attribute)
-    return None
+    if not isinstance(leaf, Condition):
+        return None
+    if path is None:
+        return None if is_group_attribute(leaf.attribute) else leaf
+    attribute = profile_attribute(leaf.attribute, path)
+    return replace(leaf, attribute=attribute) if attribute else None
 
 
-def split_common(expression: Expression | None, path: Path) -> Alternative:
+def split_common(expression: Expression | None, path: Path | None) -> Alternative:
     """Return an expression as the conditions on the profile that all its rows share, and the rest on rows.
 
     Only what stands alone or in the topmost `all` is taken out.
@@ -67,14 +72,14 @@ def _conjuncts(expression: Expression) -> Iterator[Expression]:
         yield expression
 
 
-def split_alternatives(expression: Expression | None, path: Path) -> list[Alternative] | None:
+def split_alternatives(expression: Expression | None, path: Path | None) -> list[Alternative] | None:
     """Return alternatives one of which holds where some row satisfies an expression; None where they are too many."""
     if expression is None:
         return [Alternative((), None)]
     return _alternatives(push_not_inward(expression), path)
 
 
-def _alternatives(expression: Expression, path: Path) -> list[Alternative] | None:
+def _alternatives(expression: Expression, path: Path | None) -> list[Alternative] | None:
     on_profile = _on_profile(expression, path)
     if on_profile is not None:
         return [Alternative((on_profile,), None)]
@@ -96,14 +101,14 @@ def _alternatives(expression: Expression, path: Path) -> list[Alternative] | Non
     return joined if len(joined) <= MAX_ALTERNATIVES else None
 
 
-def _joined_rows(expression: All | AnyOf, path: Path) -> list[Expression]:
+def _joined_rows(expression: All | AnyOf, path: Path | None) -> list[Expression]:
     """Return the items, those that are about rows alone as one."""
     about_rows = tuple(item for item in expression.items if not _mentions_profile(item, path))
     others = [item for item in expression.items if _mentions_profile(item, path)]
     return [*others, replace(expression, items=about_rows)] if about_rows else others
 
 
-def _mentions_profile(expression: Expression, path: Path) -> bool:
+def _mentions_profile(expression: Expression, path: Path | None) -> bool:
     return any(_on_profile(leaf, path) is not None for leaf in expression_leaves(expression))
 
 
@@ -114,23 +119,44 @@ def _both(choice: tuple[Alternative, ...]) -> Alternative:
 
 
 def check_profile_parts(rule: RowsRule, problems: Problems) -> None:
-    """Report memberships that stand where they cannot be taken out of a rule."""
+    """Report memberships and measures that stand where they cannot be taken out of a rule."""
     if rule.quantifier is Quantifier.ANY and rule.aggregates is None:
         whole = All(rule_expressions(rule))
-        if _segments_in(whole) and split_alternatives(whole, rule.path) is None:
-            first = _segments_in(whole)[0]
-            message = f"in_segment makes more than {MAX_ALTERNATIVES} alternatives with the conditions around it."
-            problems.add(first.place, "SEG224", message, _HINT)
+        leaves = _judged_apart(whole)
+        if leaves and split_alternatives(whole, rule.path) is None:
+            what = f"more than {MAX_ALTERNATIVES} alternatives with the conditions around it"
+            problems.add(leaves[0].place, "SEG224", f"{_called(leaves[0])} makes {what}.", _HINT)
         return
     for expression in (rule.among, rule.where):
-        left = split_common(expression, rule.path).rows
-        for leaf in _segments_in(left) if left is not None else ():
-            message = "in_segment stands under `any` in a rule that counts or sums rows; only `rows: any` allows that."
-            problems.add(leaf.place, "SEG224", message, _HINT)
+        where = "in a rule that counts or sums rows; only `rows: any` allows that"
+        _check_common(expression, rule.path, where, _HINT, problems)
+
+
+def check_measure_parts(expression: Expression | None, path: Path | None, problems: Problems) -> None:
+    """Report memberships and measures that cannot be taken out of the filter of a measure or of one of its values."""
+    where = "in the filter of a measure, where it may only stand in the topmost `all`"
+    hint = "Make two values with a filter each, and a third of them by an `expression`."
+    _check_common(expression, path, where, hint, problems)
+
+
+def _check_common(expression: Expression | None, path: Path | None, where: str, hint: str, problems: Problems) -> None:
+    left = split_common(expression, path).rows
+    for leaf in _judged_apart(left) if left is not None else ():
+        message = f"{_called(leaf)} stands under `any` {where}."
+        problems.add(leaf.place, "SEG224", message, hint)
 
 
 _HINT = "Make it a rule of its own: `- union: {where: {in_segment: ...}}`, or `- intersect: ...`."
 
 
-def _segments_in(expression: Expression) -> list[InSegment]:
-    return [leaf for leaf in expression_leaves(expression) if isinstance(leaf, InSegment)]
+def _judged_apart(expression: Expression) -> list[InSegment | Condition]:
+    """Return what only the profile can tell: no row has a column of it."""
+    return [
+        leaf
+        for leaf in expression_leaves(expression)
+        if isinstance(leaf, InSegment) or (leaf.attribute.measure and not is_group_attribute(leaf.attribute))
+    ]
+
+
+def _called(leaf: InSegment | Condition) -> str:
+    return "in_segment" if isinstance(leaf, InSegment) else f'the measure in "{leaf.text}"'

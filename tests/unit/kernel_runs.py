@@ -138,7 +138,7 @@ class KernelRun:
             assert not kernel.duplicate_count
             blobs = list(kernel.bitmaps())
             self.invalid |= {(scan.name, name) for name in kernel.invalid_counts()}
-            self.overflown |= {(number, output) for output in kernel.overflow_counts()}
+            self.overflown |= {(number, o) for outputs in kernel.overflow_places().values() for o in outputs}
             for bucket, blob in blobs:
                 buckets.setdefault(bucket, {})[number] = blob
         parents = {place: self._bitmaps(stored[name]) for place, name in enumerate(plan.stored)}

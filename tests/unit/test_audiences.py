@@ -11,7 +11,7 @@ from segengine.operations.explain import explain_refresh
 from segengine.plan.audiences import is_hidden, plan_run
 from segengine.plan.refresh import AudiencePlan
 from segengine.project.audiences import find_rows_path
-from segengine.project.canonical import Hashes, hash_segments
+from segengine.project.canonical import Hashes, hash_definitions
 from segengine.project.catalogue import Catalogue, check_definitions
 from segengine.project.definitions import read_definition
 from segengine.project.model import Path as RelationshipPath
@@ -210,7 +210,7 @@ HARBOR = Path(__file__).parents[2] / "conf" / "harbor_supply"
 
 def hashes_of(text: str, folder: Path = TRADE) -> dict[str, Hashes]:
     catalogue = catalogue_of(text, folder)
-    return hash_segments(
+    return hash_definitions(
         catalogue.segments, {key: catalogue.parents(key) for key in catalogue.segments}, catalogue.settings
     )
 

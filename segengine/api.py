@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
+
+import pyarrow as pa
 
 from segengine.errors import ConfigError
 from segengine.operations.apply import DefinitionPlan, Side, apply_definitions, plan_definitions
@@ -15,9 +17,18 @@ from segengine.operations.context import OpenProject, open_project, open_setting
 from segengine.operations.evaluation import Progress
 from segengine.operations.explain import explain_refresh
 from segengine.operations.get import get_definitions
+from segengine.operations.measures import (
+    MeasureDetails,
+    MeasureSummary,
+    list_measures,
+    read_measure_values,
+    read_totals,
+    show_measure,
+    write_measure_tables,
+)
 from segengine.operations.output_tables import write_output_tables
 from segengine.operations.preview import PreviewedSegment, preview_plan
-from segengine.operations.refresh import RefreshReport, choose_segments, refresh_segments
+from segengine.operations.refresh import RefreshReport, choose_due, refresh_segments
 from segengine.operations.schema import SchemaPull, pull_schema
 from segengine.operations.segments import (
     PREVIEW_MEMBERS,
@@ -33,7 +44,7 @@ from segengine.operations.status import ProjectStatus, read_status
 from segengine.operations.validate import Validation, validate_project
 from segengine.operations.why import Why, explain_membership
 from segengine.plan.explain import AudienceExplanation
-from segengine.project.model import Segment
+from segengine.project.model import Measure, Segment
 from segengine.project.nodes import Plain
 
 if TYPE_CHECKING:
@@ -141,7 +152,7 @@ class Project:
     def refresh(
         self, names: Sequence[str] = (), *, as_of: datetime | None = None, progress: Progress | None = None
     ) -> RefreshReport:
-        """Evaluate segments (all active ones, or the named) and publish their snapshots.
+        """Evaluate segments and measures (all active ones, or the named) and publish their snapshots.
 
         Raises:
             DataContractError: A source is not as the project says; nothing was published.
@@ -155,10 +166,10 @@ class Project:
                 return refresh_segments(project, names, as_of=as_of)
             return refresh_segments(project, names, as_of=as_of, progress=progress)
 
-    def due(self, names: Sequence[str] = ()) -> list[Segment]:
-        """Return the segments a refresh would evaluate, parents first; writes nothing."""
+    def due(self, names: Sequence[str] = ()) -> list[Segment | Measure]:
+        """Return what a refresh would evaluate, parents first; writes nothing."""
         with self._session() as project:
-            return choose_segments(project, names)
+            return choose_due(project, names)
 
     def segments(self) -> list[SegmentSummary]:
         """Return a summary of every applied segment, by name."""
@@ -216,6 +227,42 @@ class Project:
         """Write the output tables of segments and return the tables' names."""
         with self._session() as project:
             return write_output_tables(project, names)
+
+    def measures(self) -> list[MeasureSummary]:
+        """Return a summary of every applied measure, by name."""
+        with self._session() as project:
+            return list_measures(project)
+
+    def measure(self, name: str) -> MeasureDetails:
+        """Return everything about one measure."""
+        with self._session() as project:
+            return show_measure(project, name)
+
+    def totals(self, name: str) -> list[Mapping[str, object]]:
+        """Return the values of a business measure without dimensions at each of its snapshots, oldest first."""
+        with self._session() as project:
+            details = show_measure(project, name)
+            return read_totals(project, details.summary.measure, details.snapshots)
+
+    def values(
+        self,
+        name: str,
+        *,
+        limit: int | None = PREVIEW_MEMBERS,
+        snapshot: int | None = None,
+        at: datetime | None = None,
+    ) -> pa.Table:
+        """Return the values of a measure: the first `limit` rows by profile, or all (None).
+
+        Columns: `profile_id` where the values belong to profiles, its dimensions, its values; missing ones are NULL.
+        """
+        with self._session() as project:
+            return pa.Table.from_batches(read_measure_values(project, name, limit=limit, snapshot=snapshot, at=at).rows)
+
+    def write_measure_tables(self) -> list[str]:
+        """Write the current values of all measures as tables for other tools, and return the tables' names."""
+        with self._session() as project:
+            return write_measure_tables(project)
 
     def status(self, limit: int = 10) -> ProjectStatus:
         """Return who holds the lease and how the newest runs ended."""

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -130,6 +131,18 @@ def set_verbose(verbose: bool) -> None:
 def show_count(value: Any) -> str:
     """Return a number with separators, nothing for None."""
     return "" if value is None else f"{value:,}"
+
+
+def show_value(value: Any) -> str:
+    """Return a stored value for people and for CSV: decimals without trailing zeros, times in ISO 8601."""
+    if value is None:
+        return ""
+    if isinstance(value, Decimal):
+        text = f"{value:f}"
+        return (text.rstrip("0").rstrip(".") if "." in text else text) or "0"
+    if isinstance(value, datetime):
+        return value.isoformat().replace("+00:00", "Z")
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def show_share(value: Any) -> str:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
+import tempfile
+import weakref
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
@@ -20,6 +24,7 @@ from segengine.engine.source_files import (
     list_files,
     parquet_columns,
 )
+from segengine.engine.statistics import delta_to_read, parquet_to_read
 from segengine.errors import DataContractError, SegEngineError
 from segengine.project.model import Schema, Settings, Table
 from segengine.project.types import EPOCH
@@ -42,12 +47,31 @@ class Sources:
     settings: Settings
     versions: Versions
     as_of: datetime | None = None
+    _places: dict[str, list[str]] = field(default_factory=dict, compare=False, repr=False)
 
     def read(self, name: str) -> DataFrame:
         """Return a table's rows as stored, at the pinned version, up to `as_of`."""
-        table = self.settings.tables[name]
-        rows = _read(self.session, self.settings, table, self.versions.get(name))
+        table, version = self.settings.tables[name], self.versions.get(name)
+        if self.session.kind == "embedded" and name not in self._places:
+            self._places[name] = self._find_places(table, version)
+        rows = _read(self.session, self.settings, table, version, self._places.get(name))
         return rows if self.as_of is None or not table.at else rows.where(self._until(table, self.as_of))
+
+    def _find_places(self, table: Table, version: int | None) -> list[str]:
+        """Return the paths the embedded engine reads a table at, copies where its statistics would mislead."""
+        location = self.settings.table_location(table)
+        if table.is_catalog or not is_local(location):
+            return [location]
+        if table.format == "delta":
+            return [location if version is None else delta_to_read(table.name, location, version, self._make_folder)]
+        files = list_files(table.name, location, f".{table.format}")
+        return parquet_to_read(table.name, files, self._make_folder) if table.format == "parquet" else files
+
+    def _make_folder(self) -> Path:
+        """Return a new folder of this user alone, which stays as long as the session, whose frames read from it."""
+        folder = tempfile.mkdtemp(prefix="segengine-")
+        weakref.finalize(self.session, shutil.rmtree, folder, ignore_errors=True)
+        return Path(folder)
 
     def _until(self, table: Table, as_of: datetime) -> Column:
         from pyspark.sql import functions as F
@@ -125,7 +149,10 @@ def quoted(name: str) -> str:
     return ".".join(f"`{part}`" for part in name.replace("`", "").split("."))
 
 
-def _read(session: EngineSession, settings: Settings, table: Table, version: int | None) -> DataFrame:
+def _read(
+    session: EngineSession, settings: Settings, table: Table, version: int | None, places: list[str] | None = None
+) -> DataFrame:
+    """Return a table's rows; `places`: the paths to read, None: where the project says it is."""
     location = settings.table_location(table)
     reader = session.spark.read
     if version is not None:
@@ -133,8 +160,8 @@ def _read(session: EngineSession, settings: Settings, table: Table, version: int
     if table.is_catalog:
         return reader.table(location)
     if table.format == "delta":
-        return reader.format("delta").load(location)
-    files = list_files(table.name, location, f".{table.format}") if is_local(location) else [location]
+        return reader.format("delta").load(*(places or [location]))
+    files = places or (list_files(table.name, location, f".{table.format}") if is_local(location) else [location])
     if table.format == "parquet":
         return reader.parquet(*files)
     schema = ", ".join(f"`{name}` string" for name in csv_columns(table.name, files))
@@ -161,10 +188,10 @@ def stored_columns(
 
 
 def _flat_fields(schema: Any, prefix: str = "") -> Iterator[tuple[str, str]]:
-    for field in schema.fields:
-        yield prefix + field.name, engine_type_name(field.dataType.simpleString())
-        if field.dataType.typeName() == "struct":
-            yield from _flat_fields(field.dataType, f"{prefix}{field.name}.")
+    for part in schema.fields:
+        yield prefix + part.name, engine_type_name(part.dataType.simpleString())
+        if part.dataType.typeName() == "struct":
+            yield from _flat_fields(part.dataType, f"{prefix}{part.name}.")
 
 
 def check_against_lock(

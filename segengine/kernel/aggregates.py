@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 
 from segengine.kernel.arithmetic import Clock, compute, exact_numbers, half_even, put_exactly, to_arrow
 from segengine.kernel.bitmaps import AnyArray
+from segengine.kernel.date_parts import settle_walls
 from segengine.kernel.ordinals import Ordinals, text_values
 from segengine.kernel.picks import Kept, Picks
 from segengine.kernel.values import Columns, Groups, Numbered, Texts, Values, make_groups
@@ -86,14 +87,14 @@ def readings(aggregate: Aggregate) -> tuple[Reading, ...]:
 class ValueReader:
     """Reads one attribute, or arithmetic on several, in one form.
 
-    `invalid_counts`: values seen that are errors (infinities), by the name of their attribute. `numbered`: the distinct
+    `attributes` are those it reads; `invalid_count`: values seen that are errors (infinities). `numbered`: the distinct
     values, where these are counted.
     """
 
     def __init__(self, of: Attribute | Arithmetic, form: Form, clock: Clock | None = None) -> None:
         self.of = of
-        self.invalid_counts: dict[str, int] = {}
-        self._attributes = tuple(dict.fromkeys(aggregate_attributes(Aggregate(AggregateFunction.COUNT, of))))
+        self.invalid_count = 0
+        self.attributes = tuple(dict.fromkeys(aggregate_attributes(Aggregate(AggregateFunction.COUNT, of))))
         self._form = form
         self._clock = clock
         self.numbered = Numbered()
@@ -106,19 +107,14 @@ class ValueReader:
         """
         if isinstance(self.of, Attribute) and self.of.type.family is Family.TEXT:
             return self._texts(columns.array(self.of))
-        read: dict[Attribute | ValueOf, Ordinals] = {own: columns.ordinals(own) for own in self._attributes}
-        for attribute, ordinals in zip(self._attributes, read.values(), strict=True):
-            if ordinals.invalid is not None:
-                self._count_invalid(attribute.name, len(ordinals.invalid))
+        read: dict[Attribute | ValueOf, Ordinals] = {own: columns.ordinals(own) for own in self.attributes}
+        self.invalid_count += sum(len(own.invalid) for own in read.values() if own.invalid is not None)
         if isinstance(self.of, Attribute):
             return self._values(read[self.of])
         if self._clock is None:
             raise ValueError("arithmetic on rows needs the time of the run")
         count = len(next(iter(read.values())).values)
         return self._values(compute(self.of, read.__getitem__, self._clock.as_of, self._clock.zone, count))
-
-    def _count_invalid(self, name: str, count: int) -> None:
-        self.invalid_counts[name] = self.invalid_counts.get(name, 0) + count
 
     def _texts(self, array: pa.Array) -> Values:
         texts = text_values(array)
@@ -139,6 +135,8 @@ class ValueReader:
         if self._form is Form.EXACT:
             ordinals = exact_numbers(ordinals, self.of.type)
         values: AnyArray = ordinals.values
+        if self.of.type.name == "timestamp_ntz" and self._form is not Form.PLAIN:
+            values = settle_walls(ordinals.values.astype(np.int64, copy=False), self.of.type.zone or "UTC")
         if ordinals.large:
             values = values.astype(object)
             values[list(ordinals.large)] = list(ordinals.large.values())

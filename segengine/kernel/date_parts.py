@@ -125,6 +125,14 @@ def to_instants(walls: Numbers, zone: str) -> Numbers:
     return walls if zone == "UTC" else walls - _offsets_at(walls, zone, True)
 
 
+def settle_walls(walls: Numbers, zone: str) -> Numbers:
+    """Return local times as the clocks showed them: one that never was becomes the later one it means.
+
+    Those that are left have the order of the instants they mean, and are as many.
+    """
+    return walls if zone == "UTC" else to_local(to_instants(walls, zone), zone)
+
+
 def _offsets_at(times: Numbers, zone: str, are_walls: bool) -> Numbers:
     """Return the offset at each time, in microseconds; far beyond the calendar that of its ends."""
     if not len(times):

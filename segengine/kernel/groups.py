@@ -75,7 +75,7 @@ class DimensionReader:
     """Reads the values of a dimension as numbers: 0 where missing, else one more than in `numbered`."""
 
     def __init__(self, dimension: Dimension, clock: Clock | None) -> None:
-        self.name = dimension.attribute.whole.name
+        self.attribute = dimension.attribute
         self.numbered = Numbered()
         self.invalid_count = 0
         self._dimension = dimension

@@ -18,7 +18,7 @@ from segengine.kernel.columns import ColumnIndex, OrderedIndex, make_index
 from segengine.kernel.ordinals import Ordinals
 from segengine.plan.rows import Clause, Clauses, RowSet
 from segengine.plan.scans import RowCount, Scan, SomeRow, SomeRowOf, ValueTest, aggregated
-from segengine.project.model import Aggregate
+from segengine.project.model import Aggregate, Attribute
 
 Positions = list[Clause | None]
 
@@ -181,7 +181,7 @@ class ScanProgram:
 
 @dataclass(frozen=True)
 class Judge:
-    """Judges an aggregate over a row set; bit i of its words is `outputs[i]` of the scan.
+    """Judges an aggregate over a row set; bit i of its words is `outputs[i]` of the scan, about `attributes[i]`.
 
     `indexes` code its values, and the parts of dates and times that are asked for.
     """
@@ -190,16 +190,17 @@ class Judge:
     aggregate: Aggregate
     indexes: tuple[OrderedIndex, ...]
     outputs: tuple[int, ...]
+    attributes: tuple[Attribute, ...]
 
     @property
     def name(self) -> str:
         """The aggregate for people."""
         return self.indexes[0].attribute.whole.name
 
-    @property
-    def invalid_count(self) -> int:
-        """How many values had no part: their year is in no calendar."""
-        return max(index.invalid_count for index in self.indexes)
+    def outputs_of(self, index: OrderedIndex) -> list[int]:
+        """Return the outputs that an index judges."""
+        pairs = zip(self.outputs, self.attributes, strict=True)
+        return [output for output, attribute in pairs if attribute == index.attribute]
 
     def fresh(self) -> Judge:
         """Return a judge for another task."""
@@ -220,7 +221,8 @@ def _make_judge(scan: Scan, rows: RowSet, aggregate: Aggregate) -> Judge:
     conditions = [frozenset((condition,)) for _, condition in own]
     attributes = sorted({condition.attribute for _, condition in own}, key=lambda attribute: attribute.name)
     indexes = tuple(OrderedIndex(attribute, conditions) for attribute in attributes)
-    return Judge(rows, aggregate, indexes, tuple(place for place, _ in own))
+    judged = tuple(condition.attribute for _, condition in own)
+    return Judge(rows, aggregate, indexes, tuple(place for place, _ in own), judged)
 
 
 def compile_scan(scan: Scan, clock: Clock | None = None) -> ScanProgram:

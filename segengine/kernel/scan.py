@@ -19,6 +19,7 @@ import pyarrow as pa
 from segengine.kernel.aggregates import ValueKey, ValueReader, aggregate_type, drop_overflow, readings, value_batch
 from segengine.kernel.aggregation import Aggregation, Lanes
 from segengine.kernel.arithmetic import Clock
+from segengine.kernel.bad_values import BadValues, InvalidCounts
 from segengine.kernel.bitmaps import BITMAP_BYTES, AnyArray, Words, transpose_words
 from segengine.kernel.counters import Planes, add_saturating, at_least, sum_groups
 from segengine.kernel.groups import KEY as KEY
@@ -73,6 +74,7 @@ class ScanKernel:
         ]
         self._keeps_orphans = any(not each.per_profile for each in scan.groups)
         self._state = _States(program, scan)
+        self._bad_values = BadValues(scan)
         self.row_count = 0
         self.orphan_count = 0
         self.duplicate_count = 0
@@ -108,11 +110,31 @@ class ScanKernel:
             else:
                 rows = rows.filter(keys.is_valid())
                 keys = rows.column(rows.schema.get_field_index(KEY))
+        known = self._invalid_counts()
         columns = Columns(lambda attribute: rows.column(rows.schema.get_field_index(self._scan.column_name(attribute))))
         codes = [index.read(columns).astype(np.int32) for index in self._indexes]
         values = [reader.read(columns) for reader in self._readers.values()]
         values += [reader.read(columns) for reader in self._dimensions.values()]
+        if self._invalid_counts() != known:
+            self._note_invalid(rows, known)
         return _Coded(keys.to_numpy(zero_copy_only=False), codes, values)
+
+    def _invalid_counts(self) -> list[int]:
+        counts = [index.invalid_count for index in self._indexes]
+        counts += [reader.invalid_count for reader in self._readers.values()]
+        return counts + [reader.invalid_count for reader in self._dimensions.values()]
+
+    def _note_invalid(self, rows: pa.RecordBatch, known: list[int]) -> None:
+        """Note in whose way a batch has values that are errors; `known`: counts before it."""
+        grown = iter([now > before for now, before in zip(self._invalid_counts(), known, strict=True)])
+        for index in self._indexes:
+            if next(grown):
+                self._bad_values.note_judged(index.attribute, rows)
+        aggregated = {own for reader in self._readers.values() if next(grown) for own in reader.attributes}
+        self._bad_values.note_aggregated(aggregated, rows)
+        for reader in self._dimensions.values():
+            if next(grown):
+                self._bad_values.note_dimension(reader.attribute, rows)
 
     def _accumulate(self, rows: _Coded) -> None:
         places = self._state.places(rows.keys)
@@ -154,15 +176,9 @@ class ScanKernel:
                 own = [numbers[index, place].at(slice(None)) for place in range(len(groups.dimensions))]
                 table.add(keys, own, rows, lanes.mask, values)
 
-    def invalid_counts(self) -> dict[str, int]:
-        """Return how many values of each column or aggregate were errors: infinities, impossible years."""
-        found = [item for reader in self._readers.values() for item in reader.invalid_counts.items()]
-        found += [(index.attribute.whole.name, index.invalid_count) for index in self._indexes]
-        found += [(reader.name, reader.invalid_count) for reader in self._dimensions.values()]
-        counts = self._state.invalid_counts()
-        for name, count in found:  # the parts of a column meet the same values
-            counts[name] = max(count, counts.get(name, 0))
-        return {name: count for name, count in counts.items() if count}
+    def invalid_counts(self) -> InvalidCounts:
+        """Return how many values of a column or aggregate were errors for what is asked: infinities, bad years."""
+        return self._bad_values.counts() | self._state.invalid_counts()
 
     def overflow_places(self) -> dict[int, dict[int, list[int]]]:
         """Return the profiles for whom the aggregate that an output judges had too many digits.
@@ -306,12 +322,15 @@ class _States:
         """Take in the values of a batch; `places`: of each row, sorted."""
         self._aggregation.add(places, lanes.rows, values)
 
-    def invalid_counts(self) -> dict[str, int]:
-        """Return how many values of each aggregate were errors in themselves."""
-        counts: dict[str, int] = {}
-        for judge in self._judges:
-            counts[judge.name] = counts.get(judge.name, 0) + judge.invalid_count
-        return counts
+    def invalid_counts(self) -> InvalidCounts:
+        """Return for how many profiles a part of an aggregate's value was an error, by output."""
+        return {
+            (output, judge.name): index.invalid_count
+            for judge in self._judges
+            for index in judge.indexes
+            if index.invalid_count
+            for output in judge.outputs_of(index)
+        }
 
     def _joined_layers(self, words: Words, layers: tuple[slice, ...], row_sets: Sequence[RowSet]) -> Words:
         """Return the lanes' bits in the words of the first layer, trees filled in."""

@@ -127,7 +127,7 @@ class ProfileReader:
         return self._memberships[segment_id]
 
     def _read_membership(self, segment_id: str) -> bool:
-        snapshots = self.history.snapshots(segment_id)
+        snapshots = self.history.segments.snapshots(segment_id)
         same_run = [run for run in snapshots if self.run and run.run_id == self.run.run_id]
         numbers = json.loads(self.run.parents) if self.run else {}
         stored = [run for run in snapshots if run.snapshot_version == numbers.get(segment_id)]

@@ -105,8 +105,8 @@ def explain_membership(
     _, history = read_state(project)
     segment = find_segment(catalogue, name)
     run: SegmentRun | None = None
-    if history.snapshots(segment.id) or snapshot is not None or at is not None:
-        run = find_snapshot(history, segment, snapshot, at)
+    if history.segments.snapshots(segment.id) or snapshot is not None or at is not None:
+        run = find_snapshot(history.segments, segment, snapshot, at)
         segment = find_version(catalogue, registry, run)
     reader = ProfileReader(project, catalogue, history, segment, run, profile_id)
     judge = _Judge(reader)

@@ -6,6 +6,7 @@ Outputs are numbered as they are asked for, and equal ones are one.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from segengine.plan.rows import Clause, RowSet, clauses_of
@@ -50,6 +51,7 @@ class ValueTest:
 
 
 Output = SomeRow | SomeRowOf | RowCount | ValueTest
+Limits = tuple[tuple[Attribute, Ranges], ...]
 
 
 @dataclass(frozen=True)
@@ -74,6 +76,9 @@ class Groups:
     per_profile: bool
 
 
+Asked = Output | Value | Groups
+
+
 @dataclass(frozen=True)
 class Scan:
     """What one pass over the rows of a path yields.
@@ -91,13 +96,18 @@ class Scan:
     outputs: tuple[Output, ...]
     values: tuple[Value, ...] = ()
     groups: tuple[Groups, ...] = ()
-    limits: tuple[tuple[Attribute, Ranges], ...] = ()
+    limits: Limits = ()
     is_first_pass: bool = True
 
     @property
     def name(self) -> str:
         """The scan for people."""
         return self.path.name if self.path else self.table
+
+    @property
+    def asked(self) -> tuple[Asked, ...]:
+        """Everything asked of the scan: outputs, then values, then groups."""
+        return (*self.outputs, *self.values, *self.groups)
 
     @property
     def aggregates(self) -> tuple[tuple[RowSet, Aggregate], ...]:
@@ -109,7 +119,7 @@ class Scan:
     @property
     def judged(self) -> tuple[Attribute, ...]:
         """The attributes that conditions on rows are about: columns and their parts."""
-        return _judged(self.outputs, self.values, self.groups)
+        return _judged(self.asked)
 
     def column_name(self, attribute: Attribute) -> str:
         """Return the kernel's name of the column an attribute is read from."""
@@ -124,20 +134,22 @@ def aggregated(output: ValueTest) -> tuple[RowSet, Aggregate]:
     return output.rows, aggregate
 
 
-def output_row_sets(output: Output) -> tuple[Clause, ...]:
-    """Return the clauses an output is made of."""
-    if isinstance(output, SomeRow):
-        return (output.clause,)
-    if isinstance(output, SomeRowOf):
-        return clauses_of(output.inside) + clauses_of(output.outside)
-    return clauses_of(output.rows)
+def asked_clauses(asked: Asked) -> tuple[Clause, ...]:
+    """Return the clauses an output, a value or groups are made of."""
+    if isinstance(asked, SomeRow):
+        return (asked.clause,)
+    if isinstance(asked, SomeRowOf):
+        return clauses_of(asked.inside) + clauses_of(asked.outside)
+    if isinstance(asked, Groups):
+        return tuple(clause for rows in (asked.rows, *(own for own, _ in asked.values)) for clause in clauses_of(rows))
+    return clauses_of(asked.rows)
 
 
-def rows_looked_at(output: Output | Value | Groups) -> tuple[Clause, ...]:
-    """Return clauses one of which every row has to satisfy to make a difference to an output, a value or groups."""
-    if isinstance(output, SomeRow):
-        return (output.clause,)
-    return clauses_of(output.inside if isinstance(output, SomeRowOf) else output.rows)
+def rows_looked_at(asked: Asked) -> tuple[Clause, ...]:
+    """Return clauses one of which every row has to satisfy to make a difference to what is asked."""
+    if isinstance(asked, SomeRow):
+        return (asked.clause,)
+    return clauses_of(asked.inside if isinstance(asked, SomeRowOf) else asked.rows)
 
 
 # What an aggregate keeps of one profile, in bytes; of distinct values, what a handful of them takes.
@@ -170,12 +182,12 @@ class ScanBuilder:
     _groups: dict[Groups, int] = field(default_factory=dict)
     _aggregates: set[tuple[RowSet, Aggregate]] = field(default_factory=set)
 
-    def has_room(self, asked: Output | Value | Groups) -> bool:
+    def has_room(self, asked: Asked) -> bool:
         """Return whether something is there already, or its state fits beside the others'.
 
         The groups of a profile are taken to be as many as one: what they take is not known before they are read.
         """
-        wanted = _aggregated_by(asked)
+        wanted = set(aggregates_of(asked))
         if not self._aggregates or wanted <= self._aggregates:
             return True
         functions = [aggregate.function for _, aggregate in self._aggregates | wanted]
@@ -183,55 +195,51 @@ class ScanBuilder:
 
     def output(self, output: Output) -> int:
         """Return the number of an output, the same for equal ones."""
-        self._aggregates |= _aggregated_by(output)
+        self._aggregates |= aggregates_of(output)
         return self._outputs.setdefault(output, len(self._outputs))
 
     def value(self, value: Value) -> int:
         """Return the number of a value, the same for equal ones."""
-        self._aggregates |= _aggregated_by(value)
+        self._aggregates |= aggregates_of(value)
         return self._values.setdefault(value, len(self._values))
 
     def groups(self, groups: Groups) -> int:
         """Return the number of groups, the same for equal ones."""
-        self._aggregates |= _aggregated_by(groups)
+        self._aggregates |= aggregates_of(groups)
         return self._groups.setdefault(groups, len(self._groups))
 
     def build(self) -> Scan:
         """Return the finished scan."""
         outputs, values, groups = tuple(self._outputs), tuple(self._values), tuple(self._groups)
-        read = {attribute.whole for attribute in _judged(outputs, values, groups)}
+        asked = (*outputs, *values, *groups)
+        read = {attribute.whole for attribute in _judged(asked)}
         read |= {attribute.whole for _, aggregate in self._aggregates for attribute in aggregate_attributes(aggregate)}
         read |= {dimension.attribute.whole for each in groups for dimension in each.dimensions}
         columns = tuple(sorted(read, key=lambda attribute: attribute.name))
-        looked_at = [clause for asked in (*outputs, *values, *groups) for clause in rows_looked_at(asked)]
-        limits = _limits(looked_at, columns)
+        limits = limits_of(asked, columns)
         return Scan(self.audience, self.table, self.path, columns, outputs, values, groups, limits, self.is_first_pass)
 
 
-def _aggregated_by(asked: Output | Value | Groups) -> set[tuple[RowSet, Aggregate]]:
+def aggregates_of(asked: Asked) -> frozenset[tuple[RowSet, Aggregate]]:
+    """Return what is aggregated for an output, a value or groups, over which rows."""
     if isinstance(asked, ValueTest):
-        return {aggregated(asked)}
+        return frozenset((aggregated(asked),))
     if isinstance(asked, Value):
-        return {(asked.rows, asked.aggregate)}
-    return set(asked.values) if isinstance(asked, Groups) else set()
+        return frozenset(((asked.rows, asked.aggregate),))
+    return frozenset(asked.values) if isinstance(asked, Groups) else frozenset()
 
 
-def _judged(
-    outputs: tuple[Output, ...], values: tuple[Value, ...], groups: tuple[Groups, ...]
-) -> tuple[Attribute, ...]:
-    clauses = [clause for output in outputs for clause in output_row_sets(output)]
-    row_sets = [value.rows for value in values]
-    row_sets += [rows for each in groups for rows in (each.rows, *(own for own, _ in each.values))]
-    clauses += [clause for rows in row_sets for clause in clauses_of(rows)]
-    attributes = {condition.attribute for clause in clauses for condition in clause}
+def _judged(asked: Iterable[Asked]) -> tuple[Attribute, ...]:
+    attributes = {condition.attribute for each in asked for clause in asked_clauses(each) for condition in clause}
     return tuple(sorted(attributes, key=lambda attribute: attribute.name))
 
 
-def _limits(clauses: list[Clause], columns: tuple[Attribute, ...]) -> tuple[tuple[Attribute, Ranges], ...]:
+def limits_of(asked: Iterable[Asked], columns: tuple[Attribute, ...]) -> Limits:
     """Return the hull of the rows looked at, for each time column of the table itself that bounds all of them.
 
     Times only: they are what tables are laid out by, so that an engine can skip files.
     """
+    clauses = [clause for each in asked for clause in rows_looked_at(each)]
     own = [column for column in columns if not column.hops and column.type.family in (Family.DATE, Family.TIMESTAMP)]
     hulls = [(attribute, _hull([_accepted(clause, attribute) for clause in clauses])) for attribute in own]
     return tuple((attribute, hull) for attribute, hull in hulls if hull is not None)

@@ -12,6 +12,7 @@ from segengine.project.types import AttributeType, Family
 FLOAT_SCALE = 9  # digits after the point at which a float enters sums and averages
 QUOTIENT_SCALE = 6  # digits an average has beyond its values
 MAX_PRECISION = 38
+ZERO_OF_NOTHING = frozenset({AggregateFunction.SUM, AggregateFunction.COUNT, AggregateFunction.COUNT_UNIQUE})
 
 AGGREGATE_SUMMARIES = {
     AggregateFunction.COUNT_UNIQUE: "How many distinct values the rows that satisfy have",

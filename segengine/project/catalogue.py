@@ -37,6 +37,11 @@ class Catalogue:
     measures: Mapping[str, Measure] = field(default_factory=dict)
     order: tuple[str, ...] = ()
 
+    @cached_property
+    def evaluated(self) -> dict[str, Segment | Measure]:
+        """The segments and measures by id, parents before children."""
+        return {identity: self.find(identity) for identity in self.order}
+
     def find(self, identity: str) -> Segment | Measure:
         """Return the segment or measure of an id."""
         return self.segments[identity] if identity in self.segments else self.measures[identity]
@@ -47,13 +52,12 @@ class Catalogue:
 
     @cached_property
     def _parents(self) -> dict[str, tuple[str, ...]]:
-        return {identity: definition_parents(self.find(identity)) for identity in self.order}
+        return {identity: definition_parents(definition) for identity, definition in self.evaluated.items()}
 
     @cached_property
     def hashes(self) -> dict[str, Hashes]:
         """The hashes of every segment and measure."""
-        in_order = {identity: self.find(identity) for identity in self.order}
-        return hash_definitions(in_order, self._parents, self.settings)
+        return hash_definitions(self.evaluated, self._parents, self.settings)
 
 
 def load_catalogue(settings: Settings) -> Catalogue:

@@ -555,6 +555,11 @@ class Measure:
         return self.per_profile and not self.dimensions
 
     @property
+    def is_total(self) -> bool:
+        """Whether it has one row alone: a business measure without dimensions."""
+        return not self.per_profile and not self.dimensions
+
+    @property
     def shown_values(self) -> tuple[MeasureValue, ...]:
         """The values that are kept: all but helpers."""
         return tuple(value for value in self.values if not value.is_helper)

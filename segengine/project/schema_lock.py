@@ -89,7 +89,7 @@ def _table_columns(
     types: dict[str, AttributeType] = {}
     for name, text in stored.items():
         if name not in declared and "." not in name and " " not in name and name not in RESERVED:
-            types[name] = _with_zone(parse_type(text) or AttributeType(text), table, "", text)
+            types[name] = _with_zone(parse_type(text) or AttributeType(text), table, "", text, settings)
     for name, column in declared.items():
         source = column.source or name
         if stored and source not in stored:
@@ -101,15 +101,15 @@ def _table_columns(
         if column.type is not None and stored and not can_mean(parse_type(text), column.type):
             message = f'column "{source}" of table "{table.name}" is stored as {text} and cannot mean {column.type}.'
             problems.add(column.place, "SEG108", message)
-        types[name] = _with_zone(found, table, column.zone, text)
+        types[name] = _with_zone(found, table, column.zone, text, settings)
     return types
 
 
-def _with_zone(type_: AttributeType, table: Table, zone: str, stored: str) -> AttributeType:
+def _with_zone(type_: AttributeType, table: Table, zone: str, stored: str, settings: Settings) -> AttributeType:
     """Return a timestamp with its zone; one that must declare it and does not becomes unsupported, with the reason.
 
     A Delta TIMESTAMP is an instant. A Parquet or CSV timestamp may be anything, so its zone has to be said. A zone
-    on text or a zone-less timestamp means: wall clock there.
+    on text or a zone-less timestamp means: wall clock there; without one it is wall clock in the project's.
     """
     if type_.family is not Family.TIMESTAMP:
         return type_
@@ -118,7 +118,7 @@ def _with_zone(type_: AttributeType, table: Table, zone: str, stored: str) -> At
     is_instant = type_.name == "timestamp" and stored == "timestamp"
     if is_instant or (zone == "UTC" and stored != "text"):
         return AttributeType("timestamp" if is_instant else "timestamp_ntz", zone="" if is_instant else "UTC")
-    return AttributeType("timestamp_ntz", zone=zone)
+    return AttributeType("timestamp_ntz", zone=zone or settings.time_zone)
 
 
 _WIDENS = {

@@ -69,7 +69,7 @@ _DECIMAL = re.compile(r"decimal\s*\(\s*(\d{1,2})\s*,\s*(\d{1,2})\s*\)")
 class AttributeType:
     """The type of an attribute: a name (`text`, `integer`, `decimal`, ...) and what belongs to it.
 
-    `zone` is the zone of a wall-clock timestamp (`timestamp_ntz`), empty where the project's applies.
+    `zone` is the zone of a wall-clock timestamp (`timestamp_ntz`): the column's own, else the project's.
     """
 
     name: str

@@ -62,13 +62,18 @@ def expression_leaves(expression: Expression) -> Iterator[Condition | InSegment]
             yield from expression_leaves(item)
 
 
-def operand_attributes(operand: Operand) -> Iterator[Attribute]:
-    """Yield the attributes an expression is made of."""
-    if isinstance(operand, Attribute):
+def operand_leaves(operand: Operand) -> Iterator[Attribute | ValueOf]:
+    """Yield the attributes and other values an expression is made of."""
+    if isinstance(operand, Attribute | ValueOf):
         yield operand
     elif isinstance(operand, Arithmetic):
-        yield from operand_attributes(operand.left)
-        yield from operand_attributes(operand.right)
+        yield from operand_leaves(operand.left)
+        yield from operand_leaves(operand.right)
+
+
+def operand_attributes(operand: Operand) -> Iterator[Attribute]:
+    """Yield the attributes an expression is made of."""
+    yield from (leaf for leaf in operand_leaves(operand) if isinstance(leaf, Attribute))
 
 
 def aggregate_attributes(aggregate: Aggregate) -> Iterator[Attribute]:
@@ -114,11 +119,7 @@ def measure_attributes(measure: Measure) -> Iterator[Attribute]:
 
 def value_references(operand: Operand) -> Iterator[str]:
     """Yield the names of the values of the same measure that an expression is made of."""
-    if isinstance(operand, ValueOf):
-        yield operand.value
-    elif isinstance(operand, Arithmetic):
-        yield from value_references(operand.left)
-        yield from value_references(operand.right)
+    yield from (leaf.value for leaf in operand_leaves(operand) if isinstance(leaf, ValueOf))
 
 
 def order_values(measure: Measure) -> tuple[MeasureValue, ...]:
@@ -156,24 +157,3 @@ def profile_attribute(attribute: Attribute, path: Path) -> Attribute | None:
     if attribute.aggregate or attribute.hops[:length] != path.hops:
         return None
     return replace(attribute, base=path.hops[-1].target, hops=attribute.hops[length:])
-
-
-def used_attributes(steps: tuple[Step, ...], profile_table: str) -> Iterator[tuple[str, Attribute]]:
-    """Yield (name of the scan, column or aggregate) for everything that is read or worked out for a segment.
-
-    A condition on the profile inside a rule over rows is named for both: the plan decides which of them reads it.
-    """
-    for rule in segment_rules(steps):
-        for expression in rule_expressions(rule):
-            for leaf in expression_leaves(expression):
-                if not isinstance(leaf, Condition):
-                    continue
-                attribute = leaf.attribute.whole
-                if isinstance(rule, ProfileRule):
-                    yield profile_table, attribute
-                    continue
-                yield rule.path.name, attribute
-                for of in aggregate_attributes(attribute.aggregate) if attribute.aggregate else ():
-                    yield rule.path.name, of
-                if on_profile := profile_attribute(attribute, rule.path):
-                    yield rule.path.target, on_profile

@@ -507,6 +507,48 @@ def test_infinity_fails_only_what_uses_the_column(engine: EngineSession, good: W
     assert listed["bought_beans"].current.snapshot_version == 2
 
 
+INFINITE_LONG_AGO = """
+{kind: segment, name: Lately, rules: [{over: orders, where: {ordered_at: {after: 2024-12-31}}, sum: {amount: {at_least: 3}}}]}
+---
+kind: segment
+name: Large lately
+rules: [{over: orders, rows: none, where: {all: [{ordered_at: {after: 2024-12-31}}, {amount: {at_least: 3}}]}}]
+---
+{kind: segment, name: Ever, rules: [{over: orders, where: {ordered_at: {after: 2019-12-31}}, max: {amount: {at_least: 3}}}]}
+---
+{kind: segment, name: In 2023, rules: [{over: orders, where: {ordered_at: {year_of: 2023}}}]}
+---
+{kind: segment, name: Once, rules: [{over: orders, where: {ordered_at: {after: 2019-12-31}}}]}
+"""  # noqa: E501
+
+
+@pytest.mark.parametrize("chosen", [["Lately"], ["Lately", "Large lately"], ["Lately", "Ever"], []])
+def test_errors_in_rows_read_for_others_fail_nobody(engine: EngineSession, tmp_path: Path, chosen: list[str]) -> None:
+    """A shared scan reads what the widest of its segments looks at; whether one fails is its own matter."""
+    days = [datetime(2021, 1, 1, tzinfo=UTC), datetime(2025, 1, 1, tzinfo=UTC)]
+    beyond = pa.scalar(2**60, pa.int64()).cast(pa.timestamp("us", "UTC"))
+    orders = {
+        "order_id": [1, 2, 3],
+        "customer_id": ["a", "a", "b"],
+        "ordered_at": pa.array([*days, beyond], pa.timestamp("us", "UTC")),
+        "amount": [float("inf"), 3.0, 4.0],
+    }
+    project = """
+        project: shop
+        tables: {customers: {path: data/customers, key: customer_id}, orders: {path: data/orders, key: order_id}}
+        relationships: [orders.customer_id -> customers]
+        audiences: {customer: {table: customers}}
+    """
+    workspace = Workspace(tmp_path, engine)
+    workspace.set_up(project, {"customers": {"customer_id": ["a", "b"]}, "orders": orders}, INFINITE_LONG_AGO)
+    workspace.apply()
+    found = {run.segment_id: (str(run.status), run.error) for run in workspace.refresh(*chosen).segments}
+    expected = dict.fromkeys(["lately", "large_lately", "in_2023", "once"], ("Successful", ""))
+    expected["ever"] = ("Failed", '1 value(s) of "amount" are infinite or out of range')
+    assert found == {name: expected[name] for name in found}
+    assert len(found) == len(chosen or expected)
+
+
 def test_run_reads_the_version_it_pinned(engine: EngineSession, good: Workspace, tmp_path: Path) -> None:
     """Rows that arrive between planning and reading belong to the next run."""
     workspace = good.copy_to(tmp_path).on(engine)

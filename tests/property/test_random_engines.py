@@ -57,12 +57,7 @@ NAN_AND_ONE_VALUE = Case(
 
 
 @pytest.mark.before_the_engine
-def test_nan_beside_one_value_is_read(
-    request: pytest.FixtureRequest, engine: EngineSession, open_once: OpenOnce, tmp_path: Path
-) -> None:
-    if engine.kind == "embedded":
-        reason = "Sail 0.7 takes the one value in the statistics for all (apache/datafusion#24804)"
-        request.applymarker(pytest.mark.xfail(strict=True, reason=reason))
+def test_nan_beside_one_value_is_read(engine: EngineSession, open_once: OpenOnce, tmp_path: Path) -> None:
     workspace = Workspace(tmp_path, open_once("embedded"))
-    found = judge_by_engine(NAN_AND_ONE_VALUE, workspace, engine, spare_nan=False)
+    found = judge_by_engine(NAN_AND_ONE_VALUE, workspace, engine)
     assert found == judge_by_reference(NAN_AND_ONE_VALUE)

@@ -73,7 +73,7 @@ def plans_of(*names: str, text: str = SEGMENTS) -> dict[str, AudiencePlan]:
     """Return the plans for some of the segments (none named: all) by audience, in the order they run."""
     catalogue = catalogue_of(text)
     due = {key: segment for key, segment in catalogue.segments.items() if not names or segment.name in names}
-    return {plan.audience: plan for plan in plan_run(due, catalogue.segments, catalogue.settings, 0)}
+    return {plan.audience: plan for plan in plan_run(due, catalogue, 0)}
 
 
 # ---- the project file
@@ -142,7 +142,7 @@ def test_accounts_come_first_and_answer_for_their_contacts() -> None:
     assert [key for key in account.members if not is_hidden(key)] == ["key_accounts"]
     assert len(hidden) == 2, "Buyers and Same buyers ask the same"
     assert not any(map(is_slug, hidden)), "no segment of a user has such an id"
-    assert contact.carried == (*hidden, "key_accounts")
+    assert contact.carried == ("key_accounts", *hidden)
     assert contact.stored == account.stored == account.carried == ()
     assert [scan.name for scan in account.scans] == ["accounts", "orders > account"]
     assert [scan.name for scan in contact.scans] == ["contacts", "tickets > contact"]
@@ -153,7 +153,7 @@ def test_what_is_asked_is_judged_whoever_is_due() -> None:
 
     assert list(plans) == ["account", "contact"]
     assert [is_hidden(key) for key in plans["account"].members] == [True]
-    assert plans["contact"].carried[-1] == "key_accounts", "read from its current snapshot: it is not in the run"
+    assert plans["contact"].carried[0] == "key_accounts", "read from its current snapshot: it is not in the run"
     assert list(plans_of("Key people")) == ["contact"], "nothing to judge: no pass over accounts"
     assert list(plans_of("Key accounts")) == ["account"]
 
@@ -170,7 +170,7 @@ def test_two_audiences_of_one_account_share_a_question(tmp_path: Path) -> None:
     catalogue = catalogue_of(SEGMENTS + leads, tmp_path)
     due = {key: catalogue.segments[key] for key in ("silent", "silent_leads")}
 
-    account, contact, lead = plan_run(due, catalogue.segments, catalogue.settings, 0)
+    account, contact, lead = plan_run(due, catalogue, 0)
 
     assert (account.audience, contact.audience, lead.audience) == ("account", "contact", "lead")
     assert contact.carried == lead.carried == tuple(account.members)

@@ -235,6 +235,6 @@ def test_dimensions_that_are_errors_are_missing_and_counted() -> None:
     states = kernel.group_states(0)
     assert states is not None
     assert by_group(groups, finish_states(groups, states)) == {(0,): [2], (None,): [3]}
-    assert kernel.invalid_counts() == {"score": 1}
+    assert kernel.invalid_counts() == {(0, "score"): 1}
     assert (kernel.row_count, kernel.orphan_count) == (5, 1)
     assert [bucket for bucket, _ in kernel.bitmaps()] == [1]

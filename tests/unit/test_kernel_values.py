@@ -268,6 +268,6 @@ def test_infinities_of_arithmetic_are_counted_by_column() -> None:
     ]
     kernel = ScanKernel(scan, clock=CLOCK)
     kernel.add(batches(rows, scan.columns, 3))
-    assert kernel.invalid_counts() == {"score": 2}
+    assert kernel.invalid_counts() == {(0, "score"): 2, (1, "score"): 2}
     assert value_of(found_values(kernel), 1, 0) == 3
     assert value_of(found_values(kernel), 1, 1) == 1

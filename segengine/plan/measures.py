@@ -1,0 +1,183 @@
+"""Measures in a plan: values of profiles from scans and from each other, groups by dimensions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from segengine.plan.formulas import FormulaBuilder
+from segengine.plan.passes import Passes
+from segengine.plan.rows import ALL_ROWS, RowSet
+from segengine.plan.scans import Groups, Value
+from segengine.project.aggregates import ZERO_OF_NOTHING
+from segengine.project.model import (
+    Aggregate,
+    AggregateFunction,
+    Attribute,
+    Expression,
+    Measure,
+    MeasureValue,
+    Operand,
+    Path,
+    ValueOf,
+)
+from segengine.project.profile_parts import split_common
+from segengine.project.types import AttributeType
+from segengine.project.walk import operand_leaves, order_values
+
+
+@dataclass(frozen=True)
+class StoredValue:
+    """A value of a measure outside of the run; `column` is what the stored values call it."""
+
+    measure_id: str
+    column: str
+    type: AttributeType
+
+
+@dataclass(frozen=True)
+class Computation:
+    """An expression and its leaves, in the order of the nodes that hold their values."""
+
+    operand: Operand
+    leaves: tuple[Attribute | ValueOf, ...]
+
+
+@dataclass(frozen=True)
+class MeasurePlan:
+    """Where the results of a measure are.
+
+    `values`: the node of each value by its column (attributes of profiles); `groups`: of the finished groups, by
+    dimensions; `states`: where the states of a business measure leave: (scan, groups), or a node where the profile
+    decides which rows count.
+    """
+
+    values: Mapping[str, int]
+    groups: int | None = None
+    states: tuple[int, int] | int | None = None
+
+
+class MeasurePlanner:
+    """Adds measures to the formulas of one audience."""
+
+    def __init__(
+        self,
+        known: Mapping[str, Measure],
+        passes: Passes,
+        formulas: FormulaBuilder,
+        row_set: Callable[..., RowSet],
+        on_profile: Callable[[Expression], int],
+    ) -> None:
+        """Prepare.
+
+        Args:
+            known: Every measure of the project by id.
+            passes: The scans.
+            formulas: The nodes.
+            row_set: Makes the row set of conditions, relative times anchored.
+            on_profile: Returns the node of a condition on the profile.
+        """
+        self._known = known
+        self._passes = passes
+        self._formulas = formulas
+        self._row_set = row_set
+        self._on_profile = on_profile
+        self._planned: dict[str, MeasurePlan] = {}
+        self._rows_of: dict[str, int] = {}  # the scan over the groups of a measure
+
+    def add(self, measure: Measure) -> MeasurePlan:
+        """Return where the results of a measure are; what it refers to is planned or stored."""
+        plan = self._attribute(measure) if measure.is_attribute else self._grouped(measure)
+        self._planned[measure.id] = plan
+        return plan
+
+    def value_node(self, attribute: Attribute) -> int:
+        """Return the node of a measure's value, of this run or stored."""
+        planned = self._planned.get(attribute.measure)
+        if planned is not None:
+            return planned.values[attribute.column]
+        stored = StoredValue(attribute.measure, attribute.column, attribute.whole.type)
+        return self._formulas.add("stored_value", payload=stored)
+
+    def _attribute(self, measure: Measure) -> MeasurePlan:
+        nodes: dict[str, int] = {}
+        for value in order_values(measure):
+            nodes[value.name] = self._value(measure, value, nodes)
+        return MeasurePlan({measure.column(value): nodes[value.name] for value in measure.shown_values})
+
+    def _value(self, measure: Measure, value: MeasureValue, others: Mapping[str, int]) -> int:
+        if isinstance(value.source, Aggregate):
+            node = self._aggregate(measure, value, value.source)
+        else:
+            node = self._computed(value.source, others)
+        if value.if_missing is not None:
+            node = self._formulas.add("if_missing", node, payload=(value.if_missing, value.type))
+        return node
+
+    def _aggregate(self, measure: Measure, value: MeasureValue, aggregate: Aggregate) -> int:
+        path = self._path(measure)
+        rows, profile = self._split(measure, path, value.where)
+        scan, place = self._passes.value(path, Value(rows, aggregate))
+        self._after_groups(measure, scan)
+        node = self._formulas.add("value", scan, place, payload=(value.type, aggregate.function in ZERO_OF_NOTHING))
+        if profile == self._formulas.EVERYONE:
+            return node
+        return self._formulas.add("only", node, profile, payload=aggregate.function in ZERO_OF_NOTHING)
+
+    def _computed(self, operand: Operand, others: Mapping[str, int]) -> int:
+        leaves = tuple(dict.fromkeys(operand_leaves(operand)))
+        nodes = [others[leaf.value] if isinstance(leaf, ValueOf) else self._leaf(leaf) for leaf in leaves]
+        return self._formulas.add("compute", *nodes, payload=Computation(operand, leaves))
+
+    def _leaf(self, attribute: Attribute) -> int:
+        if attribute.measure:
+            return self.value_node(attribute)
+        # The profiles' own column: one row each, so that the smallest value is the value.
+        scan, place = self._passes.value(None, Value(ALL_ROWS, Aggregate(AggregateFunction.MIN, attribute)))
+        return self._formulas.add("value", scan, place, payload=(attribute.type, False))
+
+    def _grouped(self, measure: Measure) -> MeasurePlan:
+        path = self._path(measure)
+        rows, profile = self._split(measure, path)
+        everyone = profile == self._formulas.EVERYONE
+        wanted, masks = [], []
+        for value in measure.values:
+            if isinstance(value.source, Aggregate):
+                own, mask = self._split(measure, path, value.where)
+                wanted.append((own, value.source))
+                masks.append(mask)
+        per_profile = measure.per_profile or not everyone
+        scan, place = self._passes.groups(path, Groups(rows, measure.dimensions, tuple(wanted), per_profile))
+        self._after_groups(measure, scan)
+        if measure.per_profile:
+            node = self._formulas.add("groups", scan, place, profile, *masks, payload=measure)
+            return MeasurePlan({}, groups=node)
+        if everyone:
+            return MeasurePlan({}, states=(scan, place))
+        return MeasurePlan({}, states=self._formulas.add("states", scan, place, profile))
+
+    def _path(self, measure: Measure) -> Path:
+        if measure.over:
+            return Path(measure.over, ())
+        if measure.path is None:
+            raise ValueError(f"measure {measure.id} has no rows")
+        if not measure.per_profile and not measure.path.hops:
+            return self._passes.path_of_rows(measure.path.over)
+        return measure.path
+
+    def _after_groups(self, measure: Measure, scan: int) -> None:
+        """See to it that the groups of another measure are scanned before what is asked of that scan."""
+        if not measure.over:
+            return
+        planned = self._planned.get(measure.over)
+        groups = planned.groups if planned else None
+        if groups is None:
+            groups = self._formulas.add("stored_groups", payload=self._known[measure.over])
+        self._formulas.add("scan_groups", groups, payload=scan)
+
+    def _split(self, measure: Measure, path: Path, where: Expression | None = None) -> tuple[RowSet, int]:
+        """Return the rows that a measure's conditions and those of one value leave, and the node of the profiles."""
+        parts = [split_common(part, None if measure.over else path) for part in (measure.where, where)]
+        rows = self._row_set(*(part.rows for part in parts))
+        profile = self._formulas.all([self._on_profile(item) for part in parts for item in part.profile])
+        return rows, profile

@@ -19,7 +19,7 @@ from segengine.project.model import (
     Path,
 )
 from segengine.project.nodes import Fields, Node
-from segengine.project.paths import Unresolved, find_path
+from segengine.project.paths import Unresolved, find_path, hop_names
 from segengine.project.problems import Problems, did_you_mean
 from segengine.project.settings import RESERVED
 from segengine.project.templates import TEMPLATE_FIELDS, Expanded, expand_template
@@ -127,8 +127,11 @@ class _MeasureReader:
         elif name in RESERVED or name == AS_OF:
             self._problems.add(place, "SEG105", f'a measure cannot be named "{name}": it is a keyword.')
         for audience in self._settings.audiences.values():
-            if name in self._context.schema.columns.get(audience.table, {}):
-                message = f'"{name}" is a column of table "{audience.table}" already.'
+            columns = self._context.schema.columns.get(audience.table, {})
+            links = hop_names(self._settings, audience.table)
+            if name in columns or name in links:
+                what = "a column" if name in columns else "a relationship"
+                message = f'"{name}" is {what} of table "{audience.table}" already.'
                 self._problems.add(place, "SEG105", message, "Give the measure another name.")
                 return
 

@@ -115,14 +115,13 @@ def judge_by_engine(case: Case, workspace: Workspace, engine: EngineSession) -> 
     workspace.pull()
     workspace.apply()
     report = workspace.on(engine).refresh(as_of=case.world.as_of)
-    found: Members = {run.name: None for run in (*report.segments, *report.measures)}
     members = workspace.published().members()
-    for run in report.segments:
-        if run.status is Status.SUCCESSFUL:
-            found[run.name] = set(members[run.segment_id])
-    for run in report.measures:
-        if run.status is Status.SUCCESSFUL:
-            found[run.name] = read_rows_of(run.name, workspace.on(engine), case.world.zone)
+    found: Members = {
+        run.name: set(members[run.segment_id]) if run.status is Status.SUCCESSFUL else None for run in report.segments
+    }
+    for measured in report.measures:
+        is_good = measured.status is Status.SUCCESSFUL
+        found[measured.name] = read_rows_of(measured.name, workspace.on(engine), case.world.zone) if is_good else None
     return {name: lines for name, lines in found.items() if name not in case.stored}
 
 
@@ -130,9 +129,12 @@ def read_rows_of(measure: str, workspace: Workspace, zone: str) -> set[str]:
     """Return the stored values of a measure as lines of text."""
     with workspace.opened() as project:
         found = read_measure_values(project, measure, limit=None)
-        rows = [[plain_stored(value, zone) for value in row.values()] for b in found.rows for row in b.to_pylist()]
-    length = found.measure.per_profile + len(found.measure.dimensions)
-    return write_rows([(row[:length], row[length:]) for row in rows])
+        rows = [list(row.values()) for batch in found.rows for row in batch.to_pylist()]
+    owned = int(found.measure.per_profile)
+    zones = [*[""] * owned, *(type_.zone or zone for type_ in found.types.values())]
+    plain = [[plain_stored(value, own) for value, own in zip(row, zones, strict=True)] for row in rows]
+    length = owned + len(found.measure.dimensions)
+    return write_rows([(row[:length], row[length:]) for row in plain])
 
 
 def plain_stored(value: Any, zone: str) -> Any:

@@ -43,7 +43,8 @@ OWNER = "_id"
 class Measures(Tables, Protocol):
     """What measures need to know beside: paths, and what other measures came to."""
 
-    measures: Mapping[str, Mapping[str, Any]]
+    @property
+    def measures(self) -> Mapping[str, Mapping[str, Any]]: ...
 
     def via(self, over: str, via: Sequence[Any] | str | None) -> Sequence[Any]: ...
 
@@ -175,9 +176,9 @@ class MeasureWriter:
         layers = Layers(f"SELECT {select} FROM {rows.tables()} WHERE {where}")
         made, aggregates = {}, []
         order = ", ".join(f"k{place} NULLS LAST" for place in range(len(keys)))
-        for place, (name, value) in enumerate(values.items()):
-            operand = self._operand(layers, value, inputs[name].attributes)
-            sql, empty, result = _aggregate(value, operand, inputs[name], order, f"a{place}")
+        for place, (name, written) in enumerate(values.items()):
+            operand = self._operand(layers, written, inputs[name].attributes)
+            sql, empty, result = _aggregate(written, operand, inputs[name], order, f"a{place}")
             aggregates.append(f"{sql} AS a{place}")
             made[name] = Value(f"coalesce(a{place}, {empty})" if empty else f"a{place}", result.kind, result.scale)
         select = ", ".join([*self._keys, *aggregates]) or "1 AS one"

@@ -14,8 +14,9 @@ from .cases import GOLDEN, GoldenCase, read_case
 from .judges import find_disagreements, judge_by_duckdb, judge_by_engine, judge_by_kernel, judge_by_reference
 
 CASES = sorted(GOLDEN.glob("*.yml"))
-OF_SEGMENTS = [path for path in CASES if not path.stem.startswith("measures_")]  # all that an engine judges yet
+OF_SEGMENTS = [path for path in CASES if not path.stem.startswith("measures_")]  # what the kernel alone can judge
 BUGS = {
+    "measures_dimensions": "arithmetic on groups fails; business values ignore their own conditions on the profile",
     "overflow_outside": "profiles that a condition on the profile leaves out can overflow",
 }
 
@@ -53,7 +54,6 @@ def test_kernel_gives_the_answers(golden: GoldenCase, tmp_path: Path) -> None:
 
 
 @pytest.mark.before_the_engine
-@pytest.mark.parametrize("path", OF_SEGMENTS, indirect=True, ids=lambda path: path.stem)
 @pytest.mark.usefixtures("known_bugs")
 def test_engines_give_the_answers(
     engine: EngineSession, open_once: Callable[[str], EngineSession], golden: GoldenCase, tmp_path: Path

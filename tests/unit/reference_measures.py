@@ -93,7 +93,7 @@ def dimensions_of(measure: Mapping[str, Any]) -> tuple[Dimension, ...]:
         if isinstance(item, dict):
             ((of, attribute),) = ((key, value) for key, value in item.items() if key != "as")
             own = of if words.count(of) < 2 else f"{of}_{attribute.replace('.', '_')}"
-            found.append(Dimension(item.get("as", own), attribute, of))
+            found.append(Dimension(str(item.get("as", own)), attribute, of))
         else:
             found.append(Dimension(item.replace(".", "_"), item))
     return tuple(found)

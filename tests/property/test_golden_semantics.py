@@ -16,7 +16,7 @@ from .judges import find_disagreements, judge_by_duckdb, judge_by_engine, judge_
 CASES = sorted(GOLDEN.glob("*.yml"))
 OF_SEGMENTS = [path for path in CASES if not path.stem.startswith("measures_")]  # what the kernel alone can judge
 BUGS = {
-    "measures_dimensions": "arithmetic on groups fails; business values ignore their own conditions on the profile",
+    "measures_dimensions": "arithmetic on groups; business measures over groups or with conditions on profiles",
     "overflow_outside": "profiles that a condition on the profile leaves out can overflow",
 }
 

@@ -156,9 +156,8 @@ class ValueReader:
     ) -> Attribute | Arithmetic | None:
         """Return what is aggregated: an attribute, or arithmetic on each row."""
         assert self._rows is not None  # noqa: S101 - aggregates are read where there are rows
-        found = self._rows.find(self._context, text)
         of: Attribute | Arithmetic | None
-        if isinstance(found, Attribute) or not any(sign in text for sign in "+-*/()`"):
+        if not any(sign in text for sign in "+-*/()`") or self._is_attribute(text):
             of = self._attribute(text, place, problems)
         else:
             if function not in _OF_ARITHMETIC:
@@ -173,6 +172,12 @@ class ValueReader:
             problems.add(place, misfit.code, f"{what}: {misfit.message}", misfit.hint)
             return None
         return of
+
+    def _is_attribute(self, text: str) -> bool:
+        """Return whether a text with signs of arithmetic in it is the name of an attribute all the same."""
+        if self._rows is None or (self._rows.path is not None and len(text.split()) > 1):
+            return False  # columns of tables have no blanks in their names
+        return isinstance(self._rows.find(self._context, text), Attribute)
 
     def _arithmetic(self, text: str, place: Place, what: str, problems: Problems) -> Attribute | Arithmetic | None:
         operand = read_operand(text, place, self._row_operand, problems)

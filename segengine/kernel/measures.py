@@ -16,7 +16,7 @@ from segengine.kernel.scan import KEY
 from segengine.project.aggregates import MAX_PRECISION, ZERO_OF_NOTHING
 from segengine.project.model import Aggregate, Attribute, Measure, MeasureValue, ValueOf
 from segengine.project.types import AttributeType, Family, parse_span
-from segengine.project.walk import order_values
+from segengine.project.walk import aggregated_values, order_values
 
 _LIMIT = 10**MAX_PRECISION
 
@@ -103,11 +103,6 @@ def name_groups(
         values[value.name] = array
     columns |= {value.name: values[value.name] for value in measure.shown_values}
     return pa.record_batch(columns), over_count
-
-
-def aggregated_values(measure: Measure) -> list[MeasureValue]:
-    """Return the values that are aggregates, in the order of a scan's groups."""
-    return [value for value in measure.values if isinstance(value.source, Aggregate)]
 
 
 def value_of_nothing(value: MeasureValue) -> pa.Scalar:

@@ -167,7 +167,7 @@ def make_formula_function(plan: AudiencePlan, parents: dict[str, str], previous:
             yield from values.states()
             return
         formulas = Formulas(plan)
-        members, values = SegmentResults(plan), MeasureResults(plan)
+        members = SegmentResults(plan)
         sums = np.zeros(len(counted), dtype=np.int64)
         for bucket, found in sorted(buckets.items()):
             results = formulas.evaluate(_bucket_parts(plan, parents, found, carried.pop(bucket, [])))

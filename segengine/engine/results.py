@@ -13,7 +13,7 @@ from segengine.engine.parts import FACTS_BUCKET, pack_rows
 from segengine.kernel.bitmaps import BITMAP_BYTES, Words, count_bits
 from segengine.kernel.formulas import GroupRows, ProfileValues, Result, unpack
 from segengine.kernel.groups import finish_states, mask_states, merge_states
-from segengine.kernel.measures import name_groups
+from segengine.kernel.measures import name_groups, total_of_nothing
 from segengine.plan.formulas import FormulaBuilder
 from segengine.plan.measures import Orphans
 from segengine.plan.refresh import AudiencePlan
@@ -119,13 +119,18 @@ class MeasureResults:
 
     def states(self) -> Iterator[pa.RecordBatch]:
         """Yield what this task knows of business measures whose rows the profiles decide."""
-        for measure_id, batches in self._states.items():
-            yield states_row(measure_id, pack_rows(merge_states(self._groups(measure_id), batches)))
+        for measure_id, measure in self._plan.measures.items():
+            batches = self._states.get(measure_id, [])
+            if batches or measure.is_total:  # a total is there even of no rows
+                yield states_row(measure_id, pack_rows(merge_states(self._groups(measure_id), batches)))
 
     def merged(self, measure_id: str, states: Sequence[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         """Yield the rows of a business measure, from what all tasks know of it."""
         groups = self._groups(measure_id)
+        measure = self._plan.measures[measure_id]
         finished = finish_states(groups, merge_states(groups, states))
+        if measure.is_total and not finished.num_rows:
+            finished = total_of_nothing(measure)
         measure = self._plan.measures[measure_id]
         yield _rows_row(
             measure_id, FACTS_BUCKET, *name_groups(measure, finished, (), self._plan.as_of, self._plan.zone)

@@ -112,6 +112,12 @@ def value_of_nothing(value: MeasureValue) -> pa.Scalar:
     return pa.scalar(0).cast(type_) if zero else pa.scalar(None, type_)
 
 
+def total_of_nothing(measure: Measure) -> pa.RecordBatch:
+    """Return the aggregated values of a business measure without dimensions over no rows."""
+    nothing = [value_of_nothing(value) for value in aggregated_values(measure)]
+    return pa.record_batch({f"v{place}": pa.array([value.as_py()], value.type) for place, value in enumerate(nothing)})
+
+
 class _Reader:
     """Reads the other values of a measure for an expression."""
 

@@ -18,6 +18,7 @@ from segengine.project.model import (
     Attribute,
     Condition,
     Expression,
+    InSegment,
     Measure,
     MeasureValue,
     Not,
@@ -27,7 +28,7 @@ from segengine.project.model import (
 )
 from segengine.project.profile_parts import split_common
 from segengine.project.types import AttributeType
-from segengine.project.walk import aggregated_values, operand_leaves, order_values
+from segengine.project.walk import aggregated_values, measure_leaves, operand_leaves, order_values
 
 
 @dataclass(frozen=True)
@@ -183,13 +184,13 @@ class MeasurePlanner:
         )
         orphans = self._orphans(measure, path)
         groups = Groups(rows, measure.dimensions, wanted, per_profile=True, orphans=orphans.count)
-        scan, place = self._passes.groups(path, groups)
+        scan, place = self._passes.groups(None if self._is_of_profiles(measure) else path, groups)
         self._after_groups(measure, scan)
         return self._formulas.add("states", scan, place, profile, *masks, payload=orphans)
 
     def _orphans(self, measure: Measure, path: Path) -> Orphans:
         """Return which rows that reach no profile count: those whose conditions hold where all about it is missing."""
-        if measure.over:
+        if measure.over or self._is_of_profiles(measure):
             return Orphans(False, ())
         own = [value.where for value in aggregated_values(measure)]
         found = [split_common(part, path).profile for part in (measure.where, *own)]
@@ -197,13 +198,20 @@ class MeasurePlanner:
         return Orphans(counts, tuple(counts and mask for mask in masks))
 
     def _path(self, measure: Measure) -> Path:
+        """Return the path of a measure's rows; without hops where they are of no profile, or profiles themselves."""
         if measure.over:
             return Path(measure.over, ())
         if measure.path is None:
             raise ValueError(f"measure {measure.id} has no rows")
-        if not measure.per_profile and not measure.path.hops:
-            return self._passes.path_of_rows(measure.path.over)
-        return measure.path
+        if measure.per_profile or measure.path.hops or self._is_of_profiles(measure):
+            return measure.path
+        return self._passes.path_of_rows(measure.path.over)
+
+    def _is_of_profiles(self, measure: Measure) -> bool:
+        """Return whether the rows of a business measure are the profiles, and conditions decide which of them count."""
+        if measure.per_profile or measure.path is None or measure.path != Path(self._passes.profile_table, ()):
+            return False
+        return any(isinstance(leaf, InSegment) or leaf.attribute.measure for leaf in measure_leaves(measure))
 
     def _after_groups(self, measure: Measure, scan: int) -> None:
         """See to it that the groups of another measure are scanned before what is asked of that scan."""

@@ -31,6 +31,7 @@ _LIMIT = 10**MAX_PRECISION
 _QUOTIENT = 10**QUOTIENT_SCALE
 _EXACT_QUOTIENT = int(_INT64.max) // _QUOTIENT - 1  # whole parts up to here leave room for the digits
 _ID_BITS = 32
+_WHOLE_FLOATS = 1 << 52
 _FLOATS = ("float", "double")
 
 Integers = npt.NDArray[np.int64]
@@ -162,6 +163,10 @@ class Counts:
         """Make room for so many places."""
         self._counts = np.pad(self._counts, (0, room - len(self._counts)))
 
+    def share(self, counts: Integers) -> None:
+        """Keep the counts in an array of others from now on; what was counted is in there."""
+        self._counts = counts
+
     def add(self, groups: Groups) -> None:
         """Take in rows."""
         self._counts[groups.places] += groups.lengths
@@ -194,10 +199,18 @@ class Sums:
             sums = np.add.reduceat(values.astype(object), groups.starts)
             self._add_exactly(groups.places, sums)
             return
+        self.expect(bound)
+        self._totals[groups.places] += np.add.reduceat(values, groups.starts)
+
+    def share(self, totals: Integers) -> None:
+        """Keep the totals in an array of others from now on; what was summed is in there."""
+        self._totals = totals
+
+    def expect(self, bound: int) -> None:
+        """Make sure that no total overflows when at most so much is added to each, by whoever shares the array."""
         if self._bound + bound > _INT64.max:
             self._spill(bound)
         self._bound += bound
-        self._totals[groups.places] += np.add.reduceat(values, groups.starts)
 
     def _add_exactly(self, places: AnyArray, sums: AnyArray) -> None:
         for place, total in zip(places.tolist(), sums.tolist(), strict=True):
@@ -244,8 +257,8 @@ class Averages:
         sums, counts = self.sums.result(own), self.counts.result(own).values
         missing = counts == 0
         divisors = np.where(missing, 1, counts)
-        whole, rest = np.divmod(sums.values, divisors)
-        digits, left = np.divmod(rest * _QUOTIENT, divisors)
+        whole, rest = _divided(np.asarray(sums.values, dtype=np.int64), divisors)
+        digits, left = _divided(rest * _QUOTIENT, divisors)
         twice = 2 * left
         digits += (twice > divisors) | ((twice == divisors) & (digits & 1 == 1))
         fits = (whole <= _EXACT_QUOTIENT) & (whole >= -_EXACT_QUOTIENT)
@@ -255,6 +268,20 @@ class Averages:
             total = sums.large.get(place, int(sums.values[place]))
             put_exactly(averages, large, place, half_even(total * _QUOTIENT, int(divisors[place])))
         return Ordinals(averages, missing if missing.any() else None, large)
+
+
+def _divided(numbers: Integers, divisors: Integers) -> tuple[Integers, Integers]:
+    """Return quotients rounded down, and what is left, as `np.divmod` does; divisors are positive.
+
+    Processors divide floats several times faster than whole numbers. Both sides are whole floats here, so the quotient
+    is at most one off, which what is left shows.
+    """
+    if max(int(numbers.max(initial=0)), -int(numbers.min(initial=0)), int(divisors.max(initial=0))) >= _WHOLE_FLOATS:
+        return np.divmod(numbers, divisors)
+    quotients = np.floor(numbers / divisors).astype(np.int64)
+    left = numbers - quotients * divisors
+    steps = (left >= divisors).astype(np.int64) - (left < 0)
+    return quotients + steps, left - steps * divisors
 
 
 class Extremes:

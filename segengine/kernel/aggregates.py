@@ -177,7 +177,7 @@ class Counts:
 
     def result(self, own: slice) -> Ordinals:
         """Return the counts of a bucket, shape (32,768,)."""
-        return Ordinals(self._counts[own].copy(), None)
+        return Ordinals(self._counts[own].astype(np.int64), None)
 
 
 class Sums:
@@ -227,7 +227,7 @@ class Sums:
 
     def result(self, own: slice) -> Ordinals:
         """Return the sums of a bucket, shape (32,768,); 0 where there was nothing."""
-        values = self._totals[own].copy()
+        values = self._totals[own].astype(np.int64)
         large: dict[int, int] = {}
         for place in [place for place in self._exact if own.start <= place < own.stop]:
             total = self._exact[place] + int(self._totals[place])
@@ -257,12 +257,17 @@ class Averages:
         sums, counts = self.sums.result(own), self.counts.result(own).values
         missing = counts == 0
         divisors = np.where(missing, 1, counts)
-        whole, rest = _divided(np.asarray(sums.values, dtype=np.int64), divisors)
-        digits, left = _divided(rest * _QUOTIENT, divisors)
+        totals = np.asarray(sums.values, dtype=np.int64)
+        if _most(totals) < _WHOLE_FLOATS // _QUOTIENT:
+            averages, left = _divided(totals * _QUOTIENT, divisors)
+            fits = np.ones(len(totals), dtype=bool)
+        else:
+            whole, rest = _divided(totals, divisors)
+            digits, left = _divided(rest * _QUOTIENT, divisors)
+            fits = (whole <= _EXACT_QUOTIENT) & (whole >= -_EXACT_QUOTIENT)
+            averages = np.where(fits, whole, 0) * _QUOTIENT + digits
         twice = 2 * left
-        digits += (twice > divisors) | ((twice == divisors) & (digits & 1 == 1))
-        fits = (whole <= _EXACT_QUOTIENT) & (whole >= -_EXACT_QUOTIENT)
-        averages = np.where(fits, whole, 0) * _QUOTIENT + digits
+        averages += (twice > divisors) | ((twice == divisors) & (averages & 1 == 1))
         large: dict[int, int] = {}
         for place in {*np.flatnonzero(~fits).tolist(), *sums.large}:
             total = sums.large.get(place, int(sums.values[place]))
@@ -276,12 +281,17 @@ def _divided(numbers: Integers, divisors: Integers) -> tuple[Integers, Integers]
     Processors divide floats several times faster than whole numbers. Both sides are whole floats here, so the quotient
     is at most one off, which what is left shows.
     """
-    if max(int(numbers.max(initial=0)), -int(numbers.min(initial=0)), int(divisors.max(initial=0))) >= _WHOLE_FLOATS:
+    if max(_most(numbers), _most(divisors)) >= _WHOLE_FLOATS:
         return np.divmod(numbers, divisors)
     quotients = np.floor(numbers / divisors).astype(np.int64)
     left = numbers - quotients * divisors
     steps = (left >= divisors).astype(np.int64) - (left < 0)
     return quotients + steps, left - steps * divisors
+
+
+def _most(numbers: Integers) -> int:
+    """Return how far from 0 numbers lie at most."""
+    return max(int(numbers.max(initial=0)), -int(numbers.min(initial=0)))
 
 
 class Extremes:

@@ -19,7 +19,9 @@ from segengine.kernel.bitmaps import AnyArray, Bytes, Words
 from segengine.kernel.values import Texts, Values
 
 _GROUPS = 1 << 11  # profiles at a time: their sums stay in cache
+_SETTLED = 1 << 8  # places whose states are turned at a time
 LONGEST = 1 << 6  # rows of one profile at a time; more are taken for several profiles
+_INT32 = np.iinfo(np.int32)
 _MOST_32 = (1 << 31) // LONGEST
 _MOST_64 = (1 << 62) // LONGEST
 _BITS = (np.arange(256)[:, None] >> np.arange(8)) & 1  # of each byte
@@ -81,21 +83,22 @@ class Block:
         self._bytes = slice(min(members) // 8, max(members) // 8 + 1)
         self._members = [(lane - 8 * self._bytes.start, member) for lane, found in members.items() for member in found]
         self._width = 8 * (self._bytes.stop - self._bytes.start)
-        self._states = np.zeros((0, self._width), dtype=np.int64)
+        self._states: AnyArray = np.zeros((0, self._width), dtype=np.int32)
+        self._bound = 0  # no state lies further from 0
         self._buffers: dict[tuple[str, np.dtype[np.generic]], AnyArray] = {}
 
     def grow(self, room: int) -> None:
         """Make room for so many places."""
-        more = np.zeros((room - len(self._states), self._width), dtype=np.int64)
+        more = np.zeros((room - len(self._states), self._width), dtype=self._states.dtype)
         self._keep(np.concatenate([self._states, more]))
 
     def settle(self) -> None:
         """Lay the states out by row set, as they are read in the end, not by place, as they are added to."""
         if self._states.flags.f_contiguous:
             return
-        settled = np.empty(self._states.shape, dtype=np.int64, order="F")
-        for first in range(0, len(settled), _GROUPS):
-            own = slice(first, first + _GROUPS)
+        settled = np.empty(self._states.shape, dtype=self._states.dtype, order="F")
+        for first in range(0, len(settled), _SETTLED):
+            own = slice(first, first + _SETTLED)
             settled[own] = self._states[own]
         self._keep(settled)
 
@@ -103,6 +106,12 @@ class Block:
         self._states = states
         for column, member in self._members:
             member.share(states[:, column])
+
+    def _expect(self, bound: int) -> None:
+        """Take 64 bits for states from where 32 might not hold another batch that adds at most so much."""
+        self._bound += bound
+        if self._bound > _INT32.max and self._states.dtype == np.int32:
+            self._keep(self._states.astype(np.int64))
 
     def begin(self, values: Mapping[ValueKey, Values], longest: int) -> None:
         """Prepare for a batch whose longest profile has so many rows; not `is_ready` where numbers are too large."""
@@ -120,7 +129,7 @@ class Block:
         if ranked.is_split:
             np.add.at(self._states, ranked.places, sums)
             return
-        states = self._buffer("states", np.int64)[: len(sums)]
+        states = self._buffer("states", self._states.dtype)[: len(sums)]
         np.take(self._states, ranked.places, axis=0, out=states, mode="clip")
         states += sums
         self._states[ranked.places] = states
@@ -147,17 +156,18 @@ class SumBlock(Block):
         self._data: AnyArray = np.zeros(0, dtype=np.int64)
 
     def begin(self, values: Mapping[ValueKey, Values], longest: int) -> None:  # noqa: D102 - as in the base
-        data, there = values[self._own_key].data, values[self._own_key].there
-        self.is_ready = False
-        if isinstance(data, Texts) or data.dtype != np.int64:
-            return
-        if there is not None:
-            data = np.where(there, data, 0)
-        most = max(int(data.max()), -int(data.min()))
-        if most >= _MOST_64:
+        column = values[self._own_key]
+        data = column.data
+        if isinstance(data, Texts):
+            raise TypeError("texts have no sum")
+        if column.there is not None:
+            data = np.where(column.there, data, 0)
+        most = max(int(data.max()), -int(data.min())) if data.dtype == np.int64 else _MOST_64
+        self._expect(most * longest)
+        self.is_ready = most < _MOST_64
+        if not self.is_ready:
             return
         self._data = data.astype(np.int32) if most < _MOST_32 else data
-        self.is_ready = True
         for sums in self._sums:
             sums.expect(most * longest)
 
@@ -181,6 +191,7 @@ class CountBlock(Block):
     def begin(self, values: Mapping[ValueKey, Values], longest: int) -> None:  # noqa: D102 - as in the base
         there = None if self.key is None else values[self.key].there
         self._there = None if there is None else there.view(np.uint8)
+        self._expect(longest)
         self.is_ready = True
 
     def _summed(self, bits: Bytes, rows: AnyArray, ranked: Ranked) -> AnyArray:

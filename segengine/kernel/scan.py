@@ -1,8 +1,8 @@
 """One pass over the rows of a scan: clause bits per row, states per profile, bitmaps per bucket.
 
 Rows carry the dense key of their profile. Accumulators are plain arrays indexed by the key's place: OR for "some row",
-saturating counters for "at least n rows". Batches are joined to some 256 K rows, sorted by place once, and worked on
-in pieces that stay in the processor's cache.
+saturating counters for "at least n rows". Batches are joined to 256 K rows up to a million, by what a row takes, sorted
+by place once, and worked on in pieces that stay in the processor's cache.
 """
 
 from __future__ import annotations
@@ -29,7 +29,9 @@ from segengine.kernel.values import Columns, Values, joined_values
 from segengine.plan.rows import Clause, Clauses, Combined, RowSet
 from segengine.plan.scans import BUCKET_SIZE, RowCount, Scan, SomeRow, SomeRowOf
 
-_BATCH_ROWS = 1 << 19
+_BATCH_ROWS = 1 << 20
+_FEWEST_BATCH_ROWS = 1 << 18
+_BATCH_BYTES = 48 << 20
 _PIECE_ROWS = 1 << 14
 _SHIFT = BUCKET_SIZE.bit_length() - 1
 _NOBODY = 0  # the key of rows that reach no profile; its bucket, 0, is no bucket of profiles
@@ -83,18 +85,23 @@ class ScanKernel:
             BadColumnError: A value is not of its column's declared type.
         """
         waiting: list[_Coded] = []
-        count = 0
+        count, enough = 0, self._batch_rows()
         for batch in batches:
-            for start in range(0, batch.num_rows, _BATCH_ROWS):
+            for start in range(0, batch.num_rows, enough):
                 with _turns:
-                    waiting.append(self._encode(batch.slice(start, _BATCH_ROWS)))
+                    waiting.append(self._encode(batch.slice(start, enough)))
                     count += len(waiting[-1].keys)
-                    if count >= _BATCH_ROWS:
+                    if count >= enough:
                         self._accumulate(_joined(waiting))
                         waiting, count = [], 0
         if count:
             with _turns:
                 self._accumulate(_joined(waiting))
+
+    def _batch_rows(self) -> int:
+        """Return how many rows are joined: the more, the less often states are fetched, but not beyond some bytes."""
+        row_bytes = 8 + 4 * len(self._indexes) + 8 * (len(self._readers) + len(self._dimensions))
+        return min(_BATCH_ROWS, max(_FEWEST_BATCH_ROWS, _BATCH_BYTES // row_bytes))
 
     def _encode(self, rows: pa.RecordBatch) -> _Coded:
         """Return rows as profile keys and codes: from here on values, texts above all, are gone."""

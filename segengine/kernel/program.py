@@ -18,7 +18,7 @@ from segengine.kernel.columns import ColumnIndex, OrderedIndex, make_index
 from segengine.kernel.ordinals import Ordinals
 from segengine.plan.rows import Clause, Clauses, RowSet
 from segengine.plan.scans import RowCount, Scan, SomeRow, SomeRowOf, ValueTest, aggregated
-from segengine.project.model import Aggregate, Attribute
+from segengine.project.model import Aggregate, Attribute, Operand
 
 Positions = list[Clause | None]
 
@@ -83,7 +83,7 @@ def make_layout(scan: Scan) -> Layout:
     counted = tuple(
         sorted(dict.fromkeys(o.rows for o in scan.outputs if isinstance(o, RowCount)), key=lambda r: -_depth(r))
     )
-    aggregated = tuple(sorted(_aggregated_row_sets(scan), key=lambda r: -_depth(r)))
+    aggregated = _aggregated_row_sets(scan)
     most = max((o.at_least for o in scan.outputs if isinstance(o, RowCount)), default=0)
     single_words = _add_block(positions, list(single))
     inside = _add_layers(positions, [lane.inside for lane in lanes])
@@ -110,11 +110,16 @@ def make_layout(scan: Scan) -> Layout:
     )
 
 
-def _aggregated_row_sets(scan: Scan) -> list[RowSet]:
-    found = [rows for rows, _ in scan.aggregates]
+def _aggregated_row_sets(scan: Scan) -> tuple[RowSet, ...]:
+    """Return the row sets that are aggregated: those of many clauses first, then by column, so that these lie close."""
+    numbers: dict[Operand | None, int] = {}
+    columns: dict[RowSet, set[int]] = {}
+    for rows, aggregate in scan.aggregates:
+        columns.setdefault(rows, set()).add(numbers.setdefault(aggregate.of, len(numbers)))
     for groups in scan.groups:
-        found += [groups.rows, *(rows for rows, _ in groups.values)]
-    return list(dict.fromkeys(found))
+        for rows in (groups.rows, *(own for own, _ in groups.values)):
+            columns.setdefault(rows, set())
+    return tuple(sorted(columns, key=lambda rows: (-_depth(rows), sorted(columns[rows]))))
 
 
 def _add_block(positions: Positions, clauses: Positions) -> slice:

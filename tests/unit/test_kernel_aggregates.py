@@ -15,6 +15,7 @@ import pytest
 
 from segengine.kernel.aggregates import (
     ValueReader,
+    _divided,
     add_rows,
     drop_overflow,
     make_accumulator,
@@ -186,6 +187,19 @@ def test_floats_become_the_nearest_nine_digits_with_ties_to_even() -> None:
 
 def test_averages_are_rounded_half_to_even() -> None:
     assert [half_even(numerator, 2) for numerator in (1, 3, 5, -1, -3)] == [0, 2, 2, 0, -2]
+
+
+def test_quotients_by_floats_are_those_of_whole_numbers() -> None:
+    choose = random.Random(11)
+    for most in (10, 10**6, 2**40, 2**52 - 1, 2**52, 2**63 - 1):
+        divisors = np.array([choose.randrange(1, min(most, 2**40) + 1) for _ in range(5_000)])
+        multiples = [int(divisor) * choose.randrange(most // int(divisor) + 1) for divisor in divisors]
+        numbers = np.array([choose.choice([choose.randrange(-most, most + 1), each]) for each in multiples])
+        near = np.clip(numbers + np.array([choose.randrange(-1, 2) for _ in numbers]), -most, most)
+        for dividends in (numbers, near):
+            found, left = _divided(dividends, divisors)
+            assert found.tolist() == (dividends // divisors).tolist()
+            assert left.tolist() == (dividends % divisors).tolist()
 
 
 def test_sums_beyond_38_digits_are_taken_out() -> None:

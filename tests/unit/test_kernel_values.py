@@ -13,10 +13,14 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
+from segengine.kernel import aggregation as aggregation_module
+from segengine.kernel import blocks as blocks_module
 from segengine.kernel import scan as scan_module
 from segengine.kernel.aggregates import aggregate_type
 from segengine.kernel.arithmetic import Clock
+from segengine.kernel.blocks import SumBlock
 from segengine.kernel.scan import KEY, ScanKernel
+from segengine.kernel.values import Values
 from segengine.plan.rows import ALL_ROWS, NO_ROWS, RowSet, make_row_set
 from segengine.plan.scans import BUCKET_SIZE, ScanBuilder, Value, ValueTest
 from segengine.project.model import (
@@ -195,6 +199,10 @@ def test_values_equal_plain_python(seed: int, monkeypatch: pytest.MonkeyPatch) -
     if seed % 2:
         monkeypatch.setattr(scan_module, "_BATCH_ROWS", choose.choice([3, 20, 64]))
         monkeypatch.setattr(scan_module, "_PIECE_ROWS", choose.choice([1, 8]))
+    if seed % 3:  # blocks however few row sets there are, profiles in several parts, few at a time
+        monkeypatch.setattr(aggregation_module, "_FEWEST", 1)
+        monkeypatch.setattr(blocks_module, "LONGEST", choose.choice([1, 3, 64]))
+        monkeypatch.setattr(blocks_module, "_GROUPS", choose.choice([1, 2, 64]))
     builder = ScanBuilder("customer", "rows", PATH)
     wanted: dict[int, tuple[Aggregate, Callable[[Row], bool]]] = {}
     for _ in range(choose.choice([1, 8, 70])):
@@ -215,6 +223,55 @@ def test_values_equal_plain_python(seed: int, monkeypatch: pytest.MonkeyPatch) -
     for bucket, key in absent.items():
         if bucket in found:
             assert all(value_of(found, key, n) == stored(expected(a, [])) for n, (a, _) in wanted.items())
+
+
+def count_blocks(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
+    """Return a list that gets an entry whenever a block has begun a batch: whether it takes it in."""
+    ready: list[bool] = []
+
+    def begin(block: SumBlock, values: Mapping[Any, Values], longest: int) -> None:
+        begin_as_ever(block, values, longest)
+        ready.append(block.is_ready)
+
+    begin_as_ever = SumBlock.begin
+    monkeypatch.setattr(SumBlock, "begin", begin)
+    return ready
+
+
+@pytest.mark.parametrize("most", [100, 2**26, 2**40, 2**55, 2**58, 2**63 - 1])
+def test_many_sums_of_one_column_are_exact_whatever_their_size(most: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scan_module, "_BATCH_ROWS", 500)
+    ready = count_blocks(monkeypatch)
+    choose = random.Random(most)
+    builder = ScanBuilder("customer", "rows", PATH)
+    limits = [*range(-20, 20)]
+    for limit in limits:
+        many = make_row_set(condition(QUANTITY, "at_least", str(limit)))
+        builder.value(Value(many, Aggregate(F.SUM, ID)))
+        builder.value(Value(many, Aggregate(F.AVERAGE, ID)))
+        builder.value(Value(many, Aggregate(F.COUNT, None)))
+    scan = builder.build()
+    rows: list[tuple[int | None, Row]] = []
+    for _ in range(2_000):
+        number = choose.choice([None, most, -most, choose.randrange(-most, most)])
+        row: Row = {ID: number, QUANTITY: choose.randrange(-25, 25)}
+        rows.append((choose.choice([1, 1, 1, 1, 5, 7, BUCKET_SIZE * 4]), row))
+    kernel = ScanKernel(scan)
+    kernel.add(batches(rows, scan.columns, 700))
+    assert set(ready) == {most < 2**56}
+    for _ in range(2):  # reading does not change what is read
+        found = found_values(kernel)
+        for key in (1, 5, 7, BUCKET_SIZE * 4):
+            for number, limit in enumerate(limits):
+                own = [row for other, row in rows if other == key and row[QUANTITY] >= limit]
+                for place, function in enumerate((F.SUM, F.AVERAGE)):
+                    wanted = stored(expected(Aggregate(function, ID), own))
+                    assert value_of(found, key, 3 * number + place) == wanted
+                assert value_of(found, key, 3 * number + 2) == len(own)
+    kernel.add(batches(rows[:10], scan.columns, 10))
+    assert value_of(found_values(kernel), 1, 2) == sum(
+        key == 1 and row[QUANTITY] >= -20 for key, row in rows + rows[:10]
+    )
 
 
 def test_values_have_their_stored_types() -> None:

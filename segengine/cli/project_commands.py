@@ -181,6 +181,8 @@ def schema_pull(conf: Path, environment: str, engine: str, output: str) -> None:
 @click.option("--generic", is_flag=True, help="Without this project's attributes.")
 def schema_json(conf: Path, environment: str, engine: str, generic: bool) -> None:
     """Print a JSON Schema of definition files, so that editors complete and check them."""
+    from segengine.project.catalogue import check_definitions
+    from segengine.project.definitions import load_definitions
     from segengine.project.json_schema import make_json_schema
     from segengine.project.problems import Problems
     from segengine.project.schema_lock import load_schema
@@ -190,5 +192,8 @@ def schema_json(conf: Path, environment: str, engine: str, generic: bool) -> Non
         content = make_json_schema(None, None)
     else:
         settings = load_settings(conf, environment)
-        content = make_json_schema(settings, load_schema(settings, Problems()))
+        problems = Problems()
+        lock = load_schema(settings, problems)
+        catalogue = check_definitions(load_definitions(settings, problems), settings, lock, problems)
+        content = make_json_schema(settings, lock, catalogue.measures.values())
     click.echo(json.dumps(content, indent=2, ensure_ascii=False))

@@ -6,7 +6,7 @@ a command changed stays, what both changed is a conflict.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -17,10 +17,11 @@ from segengine.errors import ConfigError, Issue
 from segengine.operations.context import OpenProject, find_author
 from segengine.operations.patterns import find_pattern_issues
 from segengine.project.catalogue import Catalogue, check_definitions, raise_on_errors
-from segengine.project.definitions import load_definitions, load_files
+from segengine.project.definitions import KINDS, load_definitions, load_files
 from segengine.project.model import Definition, Settings
 from segengine.project.nodes import Plain, from_plain, to_plain
 from segengine.project.problems import Problems
+from segengine.project.references import store_references
 from segengine.project.schema_lock import load_schema
 from segengine.store.registry import (
     DefinitionRecord,
@@ -135,10 +136,13 @@ def _plan(
     schema = load_schema(settings, problems)
     loaded = load_files(files, settings, problems) if files else load_definitions(settings, problems)
     raise_on_errors(problems)
-    ids = {record.name: identity for identity, record in registry.live().items()}
-    ids |= {definition.name: definition.id for definition in loaded}
+    ids = _ids_by_name(loaded, registry)
     author, now = find_author(), datetime.now(UTC)
-    changes = [_compare(definition, registry, ids, take, author, now) for definition in loaded]
+    stored = [store_references(to_plain(d.fields), ids["segment"], ids["measure"], schema) for d in loaded]
+    changes = [
+        _compare(definition, fields, registry, take, author, now)
+        for definition, fields in zip(loaded, stored, strict=True)
+    ]
     if not files:
         changes += _gone(loaded, registry, prune, author, now)
     merged = _merged_definitions(loaded, changes, registry)
@@ -152,17 +156,20 @@ def _plan(
     return DefinitionPlan(_note_renames(hashed, registry), tuple(problems.issues), catalogue, other_members)
 
 
+def _ids_by_name(loaded: Sequence[Definition], registry: Registry) -> dict[str, dict[str, str]]:
+    """Return, by kind, the ids of all definitions by their names, those of the files last."""
+    ids: dict[str, dict[str, str]] = {kind: {} for kind in KINDS}
+    for record in registry.live().values():
+        ids[record.kind][record.name] = record.id
+    for definition in loaded:
+        ids[definition.kind][definition.name] = definition.id
+    return ids
+
+
 def _compare(
-    definition: Definition,
-    registry: Registry,
-    ids: Mapping[str, str],
-    take: Side | None,
-    author: str,
-    now: datetime,
+    definition: Definition, fields: Plain, registry: Registry, take: Side | None, author: str, now: datetime
 ) -> PlannedChange:
-    """Return what happens to one definition of a file."""
-    plain = to_plain(definition.fields)
-    fields = replace_references(plain, ids)
+    """Return what happens to one definition of a file, given its fields with references by id."""
     # The id is who the definition is, not what it says: written out or left to the name, it is the same.
     ours = {name: value for name, value in fields.items() if name != "id"} if isinstance(fields, dict) else {}
     known = registry.newest.get(definition.id)
@@ -232,18 +239,6 @@ def _merge_tags(before: Plain, mine: Plain, other: Plain) -> Plain:
 
 def _tags(value: Plain) -> list[str]:
     return [str(tag) for tag in value] if isinstance(value, list) else [str(value)] if value else []
-
-
-def replace_references(value: Plain, others: Mapping[str, str]) -> Plain:
-    """Return plain values with what stands under `in_segment` replaced: names by ids to store, ids by names to show."""
-    if isinstance(value, dict):
-        return {
-            key: others.get(item, item)
-            if key == "in_segment" and isinstance(item, str)
-            else replace_references(item, others)
-            for key, item in value.items()
-        }
-    return [replace_references(item, others) for item in value] if isinstance(value, list) else value
 
 
 def _gone(

@@ -14,13 +14,13 @@ from segengine.engine.failures import engine_errors
 from segengine.engine.measure_rows import group_columns, group_rows, profile_rows, value_columns
 from segengine.errors import ConfigError
 from segengine.kernel.scan import KEY
-from segengine.operations.apply import replace_references
 from segengine.operations.context import OpenProject, load_registered, read_state
 from segengine.operations.segments import PREVIEW_MEMBERS, find_snapshot
 from segengine.project.find import find_measure
 from segengine.project.model import Measure
 from segengine.project.names import is_table_name, make_output_table
 from segengine.project.nodes import Plain
+from segengine.project.references import show_references
 from segengine.project.types import AttributeType
 from segengine.store.control import ControlRow
 from segengine.store.profile_keys import read_profile_keys
@@ -101,7 +101,7 @@ def show_measure(project: OpenProject, name: str) -> MeasureDetails:
     used_by = [each.name for each in catalogue.evaluated.values() if measure.id in catalogue.parents(each.id)]
     return MeasureDetails(
         summary=_summary(measure, record, control, history),
-        fields=replace_references(dict(record.fields), registry.names),
+        fields=show_references(dict(record.fields), registry.names),
         snapshots=tuple(history.measures.snapshots(measure.id)),
         used_by=tuple(sorted(used_by)),
     )

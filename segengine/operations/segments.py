@@ -14,7 +14,6 @@ from segengine.engine.accounts import read_account_ids
 from segengine.engine.failures import engine_errors
 from segengine.errors import ConfigError
 from segengine.kernel.bitmaps import BITMAP_BYTES, bitmap_keys
-from segengine.operations.apply import replace_references
 from segengine.operations.context import OpenProject, load_registered, read_state
 from segengine.operations.evaluation import OutlineCounts
 from segengine.operations.past_sources import sources_of_run
@@ -24,6 +23,7 @@ from segengine.project.find import find_segment
 from segengine.project.model import Audience, Measure, Segment, Settings
 from segengine.project.nodes import Plain
 from segengine.project.outline import outline_segment
+from segengine.project.references import show_references
 from segengine.store.control import ControlRow
 from segengine.store.profile_keys import read_profile_keys
 from segengine.store.registry import DefinitionRecord, Registry
@@ -99,7 +99,7 @@ def show_segment(project: OpenProject, name: str) -> SegmentDetails:
     used_by = [other.name for other in catalogue.evaluated.values() if segment.id in catalogue.parents(other.id)]
     return SegmentDetails(
         summary=_summary(segment, record, control, history),
-        fields=replace_references(dict(record.fields), registry.names),
+        fields=show_references(dict(record.fields), registry.names),
         snapshots=tuple(history.segments.snapshots(segment.id)),
         used_by=tuple(sorted(used_by)),
     )

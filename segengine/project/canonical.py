@@ -114,7 +114,7 @@ def _measure(measure: Measure, settings: Settings) -> Json:
         "zone": settings.time_zone,
         "dimensions": [[d.name, _attribute(d.attribute, settings), str(d.type), d.period] for d in measure.dimensions],
         "where": None if measure.where is None else _expression(measure.where, settings),
-        "values": [_value(value, len(measure.values) == 1, settings) for value in measure.values],
+        "values": [_value(value, measure.shown_values == (value,), settings) for value in measure.values],
     }
     path = measure.path
     if path is not None:

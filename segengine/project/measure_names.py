@@ -6,7 +6,7 @@ alone or behind the path's steps, like other attributes of the profile.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from segengine.project.model import Attribute, Definition, Hop, Measure, MeasureValue, Path, Schema, Settings
@@ -35,7 +35,7 @@ class MeasureNames:
         """Say how a definition becomes a measure."""
         self._read = read
 
-    def __contains__(self, name: str) -> bool:
+    def __contains__(self, name: object) -> bool:
         return name in self._definitions
 
     def __iter__(self) -> Iterator[str]:
@@ -84,15 +84,21 @@ def find_row_attribute(
     settings: Settings, schema: Schema, base: Base, name: str, measures: MeasureNames | None = None
 ) -> Attribute | Unresolved:
     """Return what a name means of each row: a column of the rows or a look-up, never a measure of the profile."""
-    found = find_named(settings, schema, base, name, measures)
-    if isinstance(found, Unresolved) or (not isinstance(base, Measure) and not found.measure):
-        return found
-    if is_group_attribute(found):
-        return found
-    if found.measure:
-        message = f'"{name}" is a measure: a profile has one value of it, not each of its rows.'
-        return Unresolved("SEG229", message, "Use it in `where`, or in the `expression` of a measure `per` profile.")
-    return Unresolved("SEG204", f'"{name}" is an attribute of the profile, not of each row.', "Use it in `where`.")
+    if isinstance(base, Measure):
+        found = _find_in_groups(settings, schema, base, name, measures)
+        if isinstance(found, Unresolved) or is_group_attribute(found):
+            return found
+        if not found.measure:
+            message = f'"{name}" is an attribute of the profile, not of each row.'
+            return Unresolved("SEG204", message, "Use it in `where`.")
+    else:
+        found = find_attribute(settings, schema, base, name)
+        if isinstance(found, Attribute) or measures is None:
+            return found
+        if measure_part(name.split("."), measures) is None:
+            return _with_measure_hint(found, name, measures)
+    message = f'"{name}" is a measure: a profile has one value of it, not each of its rows.'
+    return Unresolved("SEG229", message, "Use it in `where`, or in the `expression` of a measure `per` profile.")
 
 
 def group_attributes(measure: Measure) -> dict[str, Attribute]:
@@ -137,7 +143,7 @@ def find_measured(
     `Name`, of several values `Name.value`; of the account behind the relationship to it.
     """
     parts = name.split(".")
-    at = next((place for place in (len(parts) - 1, len(parts) - 2) if place >= 0 and parts[place] in measures), None)
+    at = measure_part(parts, measures)
     if at is None:
         return None
     path = Path(base, ()) if isinstance(base, str) else base
@@ -156,6 +162,12 @@ def find_measured(
     if isinstance(value, Unresolved):
         return value
     return Attribute(path.over, hops, measure.column(value), value.type, measure=measure.id)
+
+
+def measure_part(parts: Sequence[str], measures: Container[str]) -> int | None:
+    """Return which part of a dotted name is a measure's, the last or (a value behind it) the one before; or None."""
+    places = (len(parts) - 2, len(parts) - 1)
+    return next((place for place in places if place >= 0 and parts[place] in measures), None)
 
 
 def _follow(settings: Settings, path: Path, steps: list[str]) -> tuple[Hop, ...] | None:

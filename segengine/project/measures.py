@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from segengine.project.context import Context
 from segengine.project.dimensions import BUSINESS, Grain, read_dimensions, read_per
 from segengine.project.expressions import AS_OF
@@ -17,9 +19,10 @@ from segengine.project.model import (
     Path,
 )
 from segengine.project.nodes import Fields, Node
-from segengine.project.paths import Unresolved, find_path
+from segengine.project.paths import Unresolved, find_path, hop_names
 from segengine.project.problems import Problems, did_you_mean
 from segengine.project.settings import RESERVED
+from segengine.project.templates import TEMPLATE_FIELDS, Expanded, expand_template
 from segengine.project.walk import expression_leaves
 
 MAX_TAGS = 20
@@ -36,6 +39,7 @@ MEASURE_FIELDS = (
     "where",
     "value",
     "values",
+    *TEMPLATE_FIELDS,
 )
 
 
@@ -60,14 +64,17 @@ class _MeasureReader:
 
     def read(self) -> Measure | None:
         before = self._problems.error_count
-        fields, problems = self._fields, self._problems
-        problems.fields(fields, "a measure", MEASURE_FIELDS)
+        problems = self._problems
+        problems.fields(self._fields, "a measure", MEASURE_FIELDS)
         self._check_name()
+        written = self._written()
+        if written is None:
+            return None
+        self._fields = fields = written.fields
         tags = problems.texts(fields.get("tags"), "tags")
         if len(tags) > MAX_TAGS:
             problems.add(fields.key_place("tags"), "SEG207", f"{len(tags)} tags, at most {MAX_TAGS} are allowed.")
         grain = self._grain()
-        nodes = self._value_nodes()
         if grain is None:
             return None
         audience = self._audience(grain)
@@ -80,7 +87,7 @@ class _MeasureReader:
         where = self._where(rows, audience)
         is_attribute = bool(grain.audience) and not grain.dimensions
         profile_table = self._settings.audiences[audience].table if is_attribute else ""
-        values = ValueReader(nodes, rows, audience, profile_table, self._context).read_all(problems)
+        values = ValueReader(written.values, rows, audience, profile_table, self._context).read_all(problems)
         if dimensions is None or values is None or not values or problems.error_count > before:
             return None
         self._check_columns(dimensions, values)
@@ -98,9 +105,19 @@ class _MeasureReader:
             path=path,
             over=rows.base.id if rows and isinstance(rows.base, Measure) else "",
             where=where,
-            values=values,
+            values=tuple(replace(value, is_helper=value.name in written.helpers) for value in values),
             place=fields.place,
         )
+
+    def _written(self) -> Expanded | None:
+        """Return the measure with its values, a template written out."""
+        if self._fields.get("template") is not None:
+            return expand_template(self._definition, self._context, self._problems)
+        for name in TEMPLATE_FIELDS:
+            if self._fields.get(name) is not None:
+                message = f"`{name}` needs `template` beside it."
+                self._problems.add(self._fields.key_place(name), "SEG203", message)
+        return Expanded(self._fields, self._value_nodes())
 
     def _check_name(self) -> None:
         name, place = self._definition.name, self._fields.key_place("name")
@@ -110,8 +127,11 @@ class _MeasureReader:
         elif name in RESERVED or name == AS_OF:
             self._problems.add(place, "SEG105", f'a measure cannot be named "{name}": it is a keyword.')
         for audience in self._settings.audiences.values():
-            if name in self._context.schema.columns.get(audience.table, {}):
-                message = f'"{name}" is a column of table "{audience.table}" already.'
+            columns = self._context.schema.columns.get(audience.table, {})
+            links = hop_names(self._settings, audience.table)
+            if name in columns or name in links:
+                what = "a column" if name in columns else "a relationship"
+                message = f'"{name}" is {what} of table "{audience.table}" already.'
                 self._problems.add(place, "SEG105", message, "Give the measure another name.")
                 return
 

@@ -42,6 +42,7 @@ CODES = {
     "SEG229": "measure",
     "SEG230": "expression",
     "SEG231": "dimension",
+    "SEG232": "template",
     "SEG301": "empty-rule",
     "SEG302": "contradiction",
     "SEG303": "always-true",

@@ -192,13 +192,14 @@ def write_measure_tables(project: OpenProject) -> list[str]:
     """
     catalogue, _ = load_registered(project)
     _, history = read_state(project)
-    current = {identity: run for identity in catalogue.measures if (run := history.measures.current(identity))}
+    by_name = sorted(catalogue.measures, key=lambda identity: catalogue.measures[identity].name.casefold())
+    current = {identity: run for identity in by_name if (run := history.measures.current(identity))}
     written: list[str] = []
     for audience in project.settings.audiences:
         own = {
             identity: measure
-            for identity, measure in catalogue.measures.items()
-            if identity in current and measure.is_attribute and measure.audience == audience
+            for identity in current
+            if (measure := catalogue.measures[identity]).is_attribute and measure.audience == audience
         }
         if own:
             written.append(_write_attributes(project, history, audience, own, current))

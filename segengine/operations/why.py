@@ -20,13 +20,15 @@ import pyarrow as pa
 from segengine.kernel.aggregates import ValueReader, add_rows, make_accumulator, readings
 from segengine.kernel.columns import OrderedIndex, make_index
 from segengine.kernel.ordinals import Ordinals
-from segengine.kernel.values import Columns, make_groups
+from segengine.kernel.values import Columns, Values, make_groups
 from segengine.operations.context import OpenProject, load_registered, read_state
 from segengine.operations.profile_reader import ProfileReader, column_of
 from segengine.operations.segments import find_snapshot, find_version
 from segengine.project.find import find_segment
 from segengine.project.logic import push_not_inward
 from segengine.project.model import (
+    Aggregate,
+    AggregateFunction,
     All,
     AnyOf,
     Attribute,
@@ -52,6 +54,7 @@ from segengine.project.walk import expression_leaves, rule_expressions
 from segengine.store.runs import SegmentRun
 
 SHOWN_ROWS = 5
+EXTREMES = (AggregateFunction.MIN, AggregateFunction.MAX)
 Mask = npt.NDArray[np.bool_]
 
 
@@ -61,7 +64,7 @@ class WhyLine:
 
     `truth`: "true", "false" or "missing" of what is judged on the profile, None of what is judged on rows. `saw`: the
     value, or how many rows. `total`: whether the rules so far let the profile in, where there are several. `rows`: up
-    to five of the rows that decided a rule, by key.
+    to five of the rows that decided a rule, by key; of a smallest or largest value those that have it.
     """
 
     depth: int
@@ -212,14 +215,30 @@ class _Judge:
             raise TypeError(f"{attribute.name} is no aggregate")
         accumulator = make_accumulator(attribute.aggregate)
         accumulator.grow(1)
-        read = readings(attribute.aggregate)
-        columns = Columns(lambda column: self._reader.column(rule.path, column))
-        values = [ValueReader(reading.of, reading.form).read(columns) for reading in read]
-        rows = np.flatnonzero(self.row_masks(rule)[1])
+        values, rows = self._aggregated(attribute.aggregate, rule)
         if len(rows):
             groups = make_groups(np.zeros(len(rows), dtype=np.int64))
-            add_rows(accumulator, values, [reading.needed for reading in read], rows, groups)
+            add_rows(accumulator, values, [reading.needed for reading in readings(attribute.aggregate)], rows, groups)
         return accumulator.result(slice(0, 1))
+
+    def _aggregated(self, aggregate: Aggregate, rule: RowsRule) -> tuple[list[Values], npt.NDArray[np.intp]]:
+        """Return what an aggregate reads of the profile's rows, and which of them satisfy."""
+        columns = Columns(lambda column: self._reader.column(rule.path, column))
+        values = [ValueReader(reading.of, reading.form).read(columns) for reading in readings(aggregate)]
+        return values, np.flatnonzero(self.row_masks(rule)[1])
+
+    def extreme_rows(self, attribute: Attribute, rule: RowsRule) -> Mask | None:
+        """Return the rows with the smallest or largest value, or None of an aggregate that all rows make."""
+        if attribute.aggregate is None or attribute.aggregate.function not in EXTREMES:
+            return None
+        (values,), rows = self._aggregated(attribute.aggregate, rule)
+        extreme: Mask = np.zeros(self._reader.rows(rule.path).num_rows, dtype=bool)
+        if values.there is not None:
+            rows = rows[values.there[rows]]
+        if len(rows):
+            found = self.aggregate(attribute, rule)
+            extreme[rows] = values.at(rows) == found.large.get(0, found.values[0])
+        return extreme
 
 
 def _join(step: Step, inside: bool, holds: bool) -> bool:
@@ -269,7 +288,9 @@ class _Lines:
             value = show_ordinal(
                 self._judge.aggregate(expression.attribute, rule), expression.attribute.whole.type, self._zone
             )
-            return replace(line, truth=holds, saw=value)
+            extreme = self._judge.extreme_rows(expression.attribute, rule)
+            rows = () if extreme is None else self._shown_rows(rule, extreme)
+            return replace(line, truth=holds, saw=value, rows=rows)
         mask = self._judge.mask(expression, rule.path)
         return replace(line, saw=f"{int(mask.sum())} of {len(mask)} rows")
 
@@ -277,6 +298,8 @@ class _Lines:
         holds = self._judge.rule(rule)
         looked_at, satisfied = self._judge.row_masks(rule)
         saw = f"{int(satisfied.sum())} of {int(looked_at.sum())} rows"
+        if _asks_for_extremes_alone(rule):
+            return replace(line, truth=_truth(holds), saw=saw)  # the lines of these name their rows
         deciding = looked_at & ~satisfied if rule.quantifier is Quantifier.ALL and not holds else satisfied
         return replace(line, truth=_truth(holds), saw=saw, rows=self._shown_rows(rule, deciding))
 
@@ -301,6 +324,12 @@ class _Lines:
         if isinstance(plain, datetime) and plain.tzinfo is not None:
             return _local(plain, self._zone)
         return "missing" if plain is None or plain == "" else str(plain)
+
+
+def _asks_for_extremes_alone(rule: RowsRule) -> bool:
+    leaves = list(expression_leaves(rule.aggregates)) if rule.aggregates is not None else []
+    aggregates = [leaf.attribute.aggregate for leaf in leaves if isinstance(leaf, Condition)]
+    return bool(aggregates) and all(found is not None and found.function in EXTREMES for found in aggregates)
 
 
 def _local(moment: datetime, zone: str) -> str:

@@ -6,8 +6,8 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from segengine.errors import Place
-from segengine.project.date_parts import part_of, read_part_value
+from segengine.errors import Level, Place
+from segengine.project.date_parts import PARTS, part_of, read_part_value
 from segengine.project.measure_names import Base, MeasureNames, find_named
 from segengine.project.model import (
     All,
@@ -192,6 +192,10 @@ class ExpressionReader:
                 return self._condition(attribute, operator, Scalar("true", value.place), value.place)
             self._null_or(value, attribute, "true or false")
             return None
+        if family is Family.TEXT and value.text in BY_NAME:
+            message = f'{attribute.name} is compared with the text "{value.text}", which is also an operator.'
+            hint = f"Write `{_operator_form(value.text)}` for the operator, `{{equals: {value.text}}}` for the text."
+            self._problems.add(value.place, "SEG305", message, hint, Level.WARNING)
         return self._condition(attribute, BY_NAME[SCALAR_MEANS[family]], value, value.place)
 
     def _operator_map(self, attribute: Attribute, fields: Fields, around: _Manner = _PLAIN) -> Expression | None:
@@ -291,9 +295,7 @@ class ExpressionReader:
         except LiteralError as error:
             what = attribute.name if attribute.part else f"{attribute.name} ({attribute.type})"
             message = f"{what} {operator.name} {shown}: {error}."
-            is_time = attribute.type.family in (Family.DATE, Family.TIMESTAMP) and operator.argument in ("one", "pair")
-            in_words = any(re.search("[a-z]", literal) and not literal[:4].isdigit() for literal in literals)
-            self._problems.add(value.place, "SEG207", message, _RELATIVE_HINT if is_time and in_words else "")
+            self._problems.add(value.place, "SEG207", message, _value_hint(attribute, operator, literals))
             return None
         text += " (ignoring case)" if folding else " (rolling)" if rolling else ""
         return Condition(attribute, test, False, False, place, text)
@@ -337,6 +339,24 @@ class ExpressionReader:
             return
         message = f"{attribute.name} ({attribute.type}) is {value.text!r}, expected {expected}."
         self._problems.add(value.place, "SEG207", message)
+
+
+def _operator_form(name: str) -> str:
+    """Return an operator as it is written: `{empty: true}`."""
+    return f"{{{name}: {'true' if BY_NAME[name].argument in ('flag', 'boolean') else '...'}}}"
+
+
+def _value_hint(attribute: Attribute, operator: Operator, literals: Sequence[str]) -> str:
+    """Return what may have been meant by literals that are no values of an attribute."""
+    if attribute.part is not None:
+        names = PARTS[attribute.part.name].names
+        near = [did_you_mean(literal, names) for literal in literals if literal.lower() not in names]
+        return next((hint for hint in near if hint.startswith("Did")), "")
+    if operator.name == SCALAR_MEANS[attribute.type.family] and literals[0] in BY_NAME:
+        return f"As an operator: `{_operator_form(literals[0])}`."
+    is_time = attribute.type.family in (Family.DATE, Family.TIMESTAMP) and operator.argument in ("one", "pair")
+    in_words = any(re.search("[a-z]", literal) and not literal[:4].isdigit() for literal in literals)
+    return _RELATIVE_HINT if is_time and in_words else ""
 
 
 def _has_window(fields: Fields) -> bool:

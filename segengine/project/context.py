@@ -16,13 +16,14 @@ from segengine.project.problems import Problems, did_you_mean
 
 @dataclass(frozen=True)
 class Context:
-    """The project, its columns, and the other segments and measures by name and id."""
+    """The project, its columns, and the segments and measures by name and id; `own_id`: of the one being read."""
 
     settings: Settings
     schema: Schema
     segment_ids: Mapping[str, str]
     segment_audiences: Mapping[str, str]
     measures: MeasureNames = field(default_factory=MeasureNames)
+    own_id: str = ""
 
 
 def definition_audience(definition: Definition, settings: Settings) -> str:
@@ -54,7 +55,8 @@ def _find_segment(context: Context, own: str, judged: str, problems: Problems, n
     """Return the id of the segment a name or an id means; it may be one of the account of the audience judged."""
     identity = context.segment_ids.get(name)
     if identity is None:
-        hint = did_you_mean(name, context.segment_ids)
+        known = {identity: known for known, identity in reversed([*context.segment_ids.items()])}
+        hint = did_you_mean(name, {known for identity, known in known.items() if identity != context.own_id})
         if name in context.measures:
             hint = f"It is a measure: `{name}: {{at_least: ...}}`."
         problems.add(place, "SEG403", f'there is no segment "{name}".', hint)

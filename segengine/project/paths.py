@@ -232,7 +232,12 @@ def _way_hint(settings: Settings, over: str, profile_table: str) -> str:
     way = _shortest_way(settings, over, profile_table)
     if way is None:
         return "Add a relationship to the project file, or judge another table."
-    return f"Name one with `via`: {way.via}{', from one to many: rows then multiply' if way.multiplies else ''}."
+    named = f"with `via`: {way.via}{', from one to many: rows then multiply' if way.multiplies else ''}."
+    back = [hop for hop in way.hops if hop.multiplies]
+    if not back or tuple(back) != way.hops[: len(back)]:
+        return f"Name one {named}"
+    look_up = ".".join(hop.relationship.name for hop in reversed(back))
+    return f"Its columns are look-ups: `over: {back[-1].target}` with `{look_up}.COLUMN`. Else name a path {named}"
 
 
 def _named_path(settings: Settings, over: str, profile_table: str, via: Sequence[ViaStep | str]) -> Path | Unresolved:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import difflib
 import textwrap
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 
 from segengine.errors import Issue, Level, Place
 from segengine.project.nodes import Fields, Items, Node, Scalar
@@ -47,6 +48,7 @@ CODES = {
     "SEG302": "contradiction",
     "SEG303": "always-true",
     "SEG304": "without-effect",
+    "SEG305": "bare-operator",
     "SEG401": "duplicate-definition",
     "SEG402": "duplicate-output-table",
     "SEG403": "unknown-segment",
@@ -107,8 +109,18 @@ class Problems:
         """How many errors there are so far."""
         return sum(issue.level is Level.ERROR for issue in self.issues)
 
-    def fields(self, node: Node | None, what: str, known: Iterable[str], code: str = "SEG201") -> Fields | None:
-        """Return a mapping whose keys are all known, or None; unknown keys are reported but survive."""
+    def fields(
+        self,
+        node: Node | None,
+        what: str,
+        known: Iterable[str],
+        code: str = "SEG201",
+        hints: Mapping[str, str] = MappingProxyType({}),
+    ) -> Fields | None:
+        """Return a mapping whose keys are all known, or None; unknown keys are reported but survive.
+
+        `hints`: what to say of keys that are not known here, but mean something elsewhere.
+        """
         if not isinstance(node, Fields):
             if node is not None:
                 self.wrong_form(node, what, "a mapping (key: value)")
@@ -118,7 +130,7 @@ class Problems:
             if key.text in LATER:
                 self.add(key.place, "SEG211", f'{what}: "{key.text}" is not supported by this version yet.')
             elif key.text not in names:
-                hint = did_you_mean(key.text or "", names)
+                hint = hints.get(key.text or "") or did_you_mean(key.text or "", names)
                 self.add(key.place, code, f'{what} has no field "{key.text}".', hint)
         return node
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 
 from segengine.project.aggregates import AGGREGATE_SUMMARIES, find_aggregate
@@ -51,6 +52,13 @@ RULE_FIELDS = ("over", "via", "rows", "among", "where", "rules", *AGGREGATES)
 SET_OPERATORS: tuple[SetOperator, ...] = ("union", "intersect", "except")
 COUNTS = (Quantifier.AT_LEAST, Quantifier.AT_MOST, Quantifier.EXACTLY)
 MAX_TAGS = 20
+COUNT_HINT = "Rows are counted by `rows: {at_least: 3}` in a rule: `rules: [{over: ..., rows: ...}]`."
+# Fields of a rule that stand beside the segment's name instead.
+MISPLACED = {
+    **{name: f"Put it under `rules`: `rules: [{{over: ..., {name}: ...}}]`." for name in RULE_FIELDS},
+    "over": "Put it under `rules`: `rules: [{over: ..., where: ...}]`.",
+    "count": COUNT_HINT,
+}
 
 
 def resolve_segment(definition: Definition, context: Context, problems: Problems) -> Segment | None:
@@ -58,7 +66,7 @@ def resolve_segment(definition: Definition, context: Context, problems: Problems
     problems.subject = f'segment "{definition.name}"'
     before = problems.error_count
     fields = definition.fields
-    problems.fields(fields, "a segment", SEGMENT_FIELDS)
+    problems.fields(fields, "a segment", SEGMENT_FIELDS, hints=MISPLACED)
     audience = definition_audience(definition, context.settings)
     if audience not in context.settings.audiences:
         known = context.settings.audiences
@@ -70,7 +78,7 @@ def resolve_segment(definition: Definition, context: Context, problems: Problems
         problems.add(fields.key_place("tags"), "SEG207", f"{len(tags)} tags, at most {MAX_TAGS} are allowed.")
     types: tuple[SegmentType, ...] = ("dynamic", "static")
     chosen = problems.choice(fields.get("type"), "type", types)
-    steps = _SegmentReader(context, audience, problems).read(fields)
+    steps = _SegmentReader(context, audience, definition, problems).read(fields)
     profile_table = context.settings.audiences[audience].table
     attach = read_attachments(fields, profile_table, context.settings, context.schema, problems)
     attach_limit = read_attach_limit(fields, problems)
@@ -109,14 +117,16 @@ def _output_table(definition: Definition, problems: Problems) -> str:
 class _SegmentReader:
     """Reads the rules of one segment."""
 
-    def __init__(self, context: Context, audience: str, problems: Problems) -> None:
-        self._context = context
+    def __init__(self, context: Context, audience: str, definition: Definition, problems: Problems) -> None:
+        self._context = replace(context, own_id=definition.id)
         self._profile_table = context.settings.audiences[audience].table
         self._audience = audience
         self._problems = problems
 
     def read(self, fields: Fields) -> tuple[Step, ...] | None:
         where, rules = fields.get("where"), fields.get("rules")
+        if rules is None and any(name in MISPLACED and name not in SEGMENT_FIELDS for name in fields.keys()):
+            return None  # reported: what stands beside it is about rows, not about the profile
         if (where is None) == (rules is None):
             if where is None:
                 message, hint = "has neither `where` nor `rules`.", "Write `where: everyone` for all profiles."
@@ -159,16 +169,18 @@ class _SegmentReader:
             message = f"the first rule of a list has nothing to {node.keys()[0]} with."
             self._problems.add(node.place, "SEG203", message, "Write its fields without the set operator.")
             return None
-        fields = self._problems.fields(node, "a rule", RULE_FIELDS)
+        fields = self._problems.fields(node, "a rule", RULE_FIELDS, hints={"count": COUNT_HINT})
         if fields is None:
             return None
         if fields.get("rules") is not None:
             return self._brackets(fields)
         if fields.get("over") is not None:
             return self._rows_rule(fields)
-        for name in ("via", "rows", "among", *AGGREGATES):
-            if fields.get(name) is not None:
-                self._problems.add(fields.key_place(name), "SEG203", f"`{name}` needs `over` beside it.")
+        lonely = [name for name in ("via", "rows", "among", *AGGREGATES) if fields.get(name) is not None]
+        for name in lonely:
+            self._problems.add(fields.key_place(name), "SEG203", f"`{name}` needs `over` beside it.")
+        if lonely:
+            return None
         where = fields.get("where")
         if where is None:
             self._problems.add(fields.place, "SEG301", "the rule is empty.", "Give it `where`, `over` or `rules`.")

@@ -59,7 +59,7 @@ def refresh_counts(report: RefreshReport) -> dict[str, int]:
 
 def snapshot_bytes(folder: Path) -> int:
     """Return the bytes of the Parquet files that hold member snapshots."""
-    return sum(file.stat().st_size for file in (folder / "warehouse" / "segment_snapshots").rglob("*.parquet"))
+    return sum(file.stat().st_size for file in (folder / "warehouse" / "snapshots").rglob("*.parquet"))
 
 
 def read_member_ids(project: OpenProject, segment_ids: Sequence[str]) -> Mapping[str, pa.Array]:

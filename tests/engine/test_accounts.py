@@ -379,13 +379,13 @@ def test_a_bad_value_fails_what_uses_it_on_either_side(trade: Workspace) -> None
 
 @pytest.mark.before_the_engine
 def test_duplicate_accounts_are_an_error_before_anything_is_written(trade: Workspace) -> None:
-    before = len(read_rows(trade.warehouse / "segment_snapshots"))
+    before = len(read_rows(trade.warehouse / "snapshots"))
     trade.write_table("accounts", {"account_id": [1, 1, 2], "employees": [1, 2, 3]})
 
     with pytest.raises(DataContractError, match=r'table "accounts" has 1 duplicate key\(s\) in account_id'):
         trade.refresh("At large")
 
-    assert len(read_rows(trade.warehouse / "segment_snapshots")) == before
+    assert len(read_rows(trade.warehouse / "snapshots")) == before
     assert members(trade.published()) == OF_ACCOUNTS | OF_CONTACTS
 
 

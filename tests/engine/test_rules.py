@@ -46,6 +46,11 @@ rules:
 {kind: segment, name: Heavy, rules: [{over: purchases, sum: {weight: {at_least: 0}}}]}
 ---
 kind: segment
+name: Late and dear
+rules:
+  - {over: purchases, max: {bought_at: {after: 2025-01-04}}, min: {amount: {at_least: 5}}}
+---
+kind: segment
 name: Rich web buyers
 rules:
   - over: purchases
@@ -83,6 +88,7 @@ MEMBERS = {
     "big_spenders": ["a"],
     "small_spenders": ["b", "c", "d"],
     "no_average": ["c", "d"],
+    "late_and_dear": ["b"],
     "rich_web_buyers": ["a", "b"],
     "rich_without_web": ["b", "c", "d"],
     "steps": ["a", "d"],
@@ -166,9 +172,20 @@ def test_why_shows_values_of_aggregates_in_the_projects_zone(shop: Workspace) ->
     answer = why(shop, "Big spenders", "a")
     assert answer.is_member
     assert [line.saw for line in answer.lines] == ["2 of 2 rows", "", "2", "10", "5", "2025-01-03 00:30:00+01:00"]
+    assert [len(line.rows) for line in answer.lines] == [2, 0, 0, 0, 0, 1]
     missing = why(shop, "No average", "d")
     assert missing.is_member
     assert [line.saw for line in missing.lines] == ["0 of 0 rows", "", "missing", "missing"]
+
+
+def test_why_names_the_rows_with_the_smallest_and_largest_value(shop: Workspace) -> None:
+    latest = why(shop, "Late and dear", "a")
+    assert [line.saw for line in latest.lines] == ["2 of 2 rows", "", "0.01", "2025-01-03 00:30:00+01:00"]
+    rows = [[row["purchase_id"] for row in line.rows] for line in latest.lines]
+    assert rows == [[], [], ["2"], ["2"]]
+    assert latest.lines[3].rows[0]["bought_at"] == "2025-01-03 00:30:00+01:00"
+    nothing = why(shop, "Late and dear", "d")
+    assert [(line.saw, line.rows) for line in nothing.lines[2:]] == [("missing", ()), ("missing", ())]
 
 
 @pytest.mark.before_the_engine

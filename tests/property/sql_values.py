@@ -6,7 +6,9 @@ NULL, so that SQL's three-valued logic says what `not` means. Days are compared 
 
 from __future__ import annotations
 
+import calendar
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from fractions import Fraction
@@ -24,7 +26,10 @@ PARTS = {
     "hour_of": "hour",
     "year_of": "year",
 }
-WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
+NAMES = {
+    "month_of": {name: str(place) for place, name in enumerate(calendar.month_name)},
+    "weekday_of": {name: str(place) for place, name in enumerate(calendar.day_name, start=1)},
+}
 COMPARISONS = {
     **dict.fromkeys(("greater_than", "after"), ">"),
     **dict.fromkeys(("at_least", "on_or_after"), ">="),
@@ -108,7 +113,7 @@ class ValueWriter:
         if operator in PARTS:
             source = self._wall(value)
             part = Value(f"CAST(extract({PARTS[operator]} FROM {source}) AS HUGEINT)", "whole")
-            return self.holds(part, _weekday_numbers(operand) if operator == "weekday_of" else operand)
+            return self.holds(part, _numbered(operand, NAMES.get(operator, {})))
         if operator in ("is_true", "is_false"):
             return value.sql if operator == "is_true" else f"NOT {value.sql}"
         if operator in RELATIVE:
@@ -180,12 +185,13 @@ def _interval(text: str) -> str:
     return f"INTERVAL {count} {unit.removesuffix('s').upper()}"
 
 
-def _weekday_numbers(wanted: Any) -> Any:
+def _numbered(wanted: Any, names: Mapping[str, str]) -> Any:
+    """Return what is wanted of a part with numbers in place of names."""
     if isinstance(wanted, dict):
-        return {key: _weekday_numbers(value) for key, value in wanted.items()}
+        return {key: _numbered(value, names) for key, value in wanted.items()}
     if isinstance(wanted, list):
-        return [_weekday_numbers(value) for value in wanted]
-    return str(WEEKDAYS.index(wanted) + 1) if wanted in WEEKDAYS else wanted
+        return [_numbered(value, names) for value in wanted]
+    return names.get(wanted.capitalize(), wanted)
 
 
 def _text_holds(sql: str, operator: str, literal: str, ignore_case: bool) -> str:

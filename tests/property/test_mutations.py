@@ -1,12 +1,13 @@
 """Is the lane awake? Each test breaks one meaning in the planner or the kernel, and the random projects have to notice.
 
-With `-m long`; each mutant meets random projects until one of their segments has other members, 1,000 segments at most.
+With `-m long`; each mutant meets random projects until one of their segments has other members, 2,000 segments at most.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from datetime import date, timedelta
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -16,16 +17,16 @@ import pytest
 from random_definitions import draw_project
 from worlds import Case
 
-from segengine.kernel import aggregates
+from segengine.kernel import aggregates, date_parts
 from segengine.plan import refresh, rows
 from segengine.plan.formulas import FormulaBuilder
-from segengine.project import conditions, logic, operators, types
+from segengine.project import conditions, logic, operators, relative, types, values
 from segengine.project.model import AggregateFunction, Condition, Quantifier, RowsRule
 from segengine.project.values import Ranges
 
 from .judges import Members, find_disagreements, judge_by_kernel, judge_by_reference
 
-PROJECTS, SEGMENTS = 20, 50
+PROJECTS, SEGMENTS = 40, 50  # as many as the default lane has
 Mutation = Callable[[pytest.MonkeyPatch], None]
 MUTATIONS: dict[str, Mutation] = {}
 
@@ -105,7 +106,7 @@ def days_are_those_of_utc(patch: pytest.MonkeyPatch) -> None:
 
 @mutation
 def wall_clocks_are_those_of_utc(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(operators, "wall_clock_ranges", lambda ranges, zone: ranges)
+    patch.setattr(values, "wall_clock_ranges", lambda ranges, zone: ranges)
 
 
 def change_quantifier(patch: pytest.MonkeyPatch, change: Callable[[Any, Any, RowsRule], int]) -> None:
@@ -179,6 +180,46 @@ def a_sum_of_nothing_is_missing(patch: pytest.MonkeyPatch) -> None:
 
 
 @mutation
+def as_of_does_not_belong_to_last(patch: pytest.MonkeyPatch) -> None:
+    def instants(original: Any, test: Any, as_of: int, zone: str) -> Any:
+        return original(test, as_of - (test.operation != "within_next"), zone)
+
+    change_result(patch, relative, "_instants", instants)
+
+
+@mutation
+def rolling_is_ignored(patch: pytest.MonkeyPatch) -> None:
+    change_result(patch, operators, "read_relative", lambda original, *parts: original(*parts[:-1], False))
+
+
+@mutation
+def months_have_the_same_day_or_the_first(patch: pytest.MonkeyPatch) -> None:
+    def add(original: Any, day: date, months: int) -> Any:
+        found = original(day, months)
+        return found if found is None or found.day == day.day else found + timedelta(days=1)
+
+    change_result(patch, relative, "_add_months", add)
+
+
+@mutation
+def weeks_begin_on_sunday(patch: pytest.MonkeyPatch) -> None:
+    def start(original: Any, day: date, period: str) -> date:
+        return day - timedelta(days=day.isoweekday() % 7) if period == "week" else original(day, period)
+
+    change_result(patch, relative, "_period_start", start)
+
+
+@mutation
+def a_29th_of_february_has_leap_years_only(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(relative, "_FEBRUARY_28", 0)
+
+
+@mutation
+def parts_are_those_of_utc(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(date_parts, "to_local", lambda instants, zone: instants)
+
+
+@mutation
 def averages_lose_their_last_digit(patch: pytest.MonkeyPatch) -> None:
     def result(original: Any, self: aggregates.Averages, own: slice) -> Any:
         found = original(self, own)
@@ -200,6 +241,14 @@ def a_missing_value_is_one_of_the_distinct(patch: pytest.MonkeyPatch) -> None:
         return aggregates.Values(np.abs(found.data), None) if distinct else found
 
     change_result(patch, aggregates.ValueReader, "read", read)
+
+
+@pytest.fixture(autouse=True)
+def forget_anchored_tests() -> Iterator[None]:
+    """Keep what a mutant has worked out from those that come after it."""
+    relative.anchor_test.cache_clear()
+    yield
+    relative.anchor_test.cache_clear()
 
 
 @cache

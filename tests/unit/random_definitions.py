@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from typing import Any, Literal
 
 from random_paths import Subject, Surroundings, Way
-from random_values import DURATIONS, PATTERNS, SHORT_DURATIONS, literal_order, other_literals, write_literal
+from random_values import PATTERNS, PERIODS, draw_duration, literal_order, other_literals, write_literal
 from random_worlds import random_world
 from reference import AGGREGATES, MODIFIERS, Reference
-from reference_times import PARTS, WEEKDAYS, part_of
+from reference_times import NAMES, PARTS, part_of
 from reference_values import is_time
 from worlds import Case, World
 
-LANGUAGE = frozenset({"relative", "parts", "aggregates", "profile_conditions", "back"})
 Segments = Literal["anywhere", "top", "nowhere"]  # where `in_segment` may stand
 SAMPLE = 25  # rows a condition is tried on
 TRIES = 4
@@ -25,14 +25,11 @@ TEXT_OPERATORS = ("equals", "any_of", "begins_with", "ends_with", "contains", "m
 class RandomSegments:
     """Draws definitions as plain values; later ones may refer to earlier ones."""
 
-    def __init__(
-        self, choose: random.Random, world: World, parents: list[str], language: frozenset[str] = LANGUAGE
-    ) -> None:
+    def __init__(self, choose: random.Random, world: World, parents: list[str]) -> None:
         self._choose = choose
         self.parents = parents
-        self._language = language
         self._zone = world.zone
-        self._around = Surroundings(world, choose, language)
+        self._around = Surroundings(world, choose)
 
     def draw(self, name: str) -> dict[str, Any]:
         """Return one definition."""
@@ -63,11 +60,9 @@ class RandomSegments:
         rule: dict[str, Any] = {"over": way.over}
         if way.via is not None:
             rule["via"] = list(way.via)
-        aggregated = "aggregates" in self._language and self._choose.random() < 0.35
+        aggregated = self._choose.random() < 0.35
         quantifier = self._choose.choice(("", "any", "all", "all", "none", "at_least", "at_most", "exactly"))
-        segments: Segments = "nowhere"
-        if "profile_conditions" in self._language:
-            segments = "anywhere" if quantifier in ("", "any") and not aggregated else "top"
+        segments: Segments = "anywhere" if quantifier in ("", "any") and not aggregated else "top"
         for part, share in (("among", 0.4 if quantifier == "all" else 0.25), ("where", 0.5 if aggregated else 0.9)):
             if self._choose.random() < share:
                 rule[part] = self._where(way, self._choose.choice((0, 1, 1, 2)), segments)
@@ -118,12 +113,22 @@ class RandomSegments:
         if self.parents and segments != "nowhere" and self._choose.random() < 0.12:
             return {"in_segment": self._choose.choice(self.parents)}
         for _ in range(TRIES):
-            near = [subject for subject in way.subjects if "." not in subject.name]
-            subject = self._choose.choice(near if near and self._choose.random() < 0.4 else way.subjects)
+            subject = self._subject(way)
             condition = {subject.name: self._wanted(subject)}
             if len({self._around.reference.truth(condition, row) is True for row in way.rows[:SAMPLE]}) > 1:
                 break
         return condition
+
+    def _subject(self, way: Way) -> Subject:
+        """Return an attribute: often one of the rows' own table, often a time."""
+        fitting = way.subjects
+        for share, chosen in (
+            (0.4, [subject for subject in fitting if "." not in subject.name]),
+            (0.35, [subject for subject in fitting if is_time(subject.type)]),
+        ):
+            if chosen and self._choose.random() < share:
+                fitting = tuple(subject for subject in chosen if subject in fitting) or fitting
+        return self._choose.choice(fitting)
 
     def _judged(self, subject: Subject) -> Any:
         """Return what is wanted of an aggregate, mostly something that tells some profiles from others."""
@@ -171,9 +176,9 @@ class RandomSegments:
         if type_ == "text":
             return self._text_operator(subject)
         if is_time(type_):
-            if "relative" in self._language and self._choose.random() < 0.35:
+            if self._choose.random() < 0.45:
                 return self._relative(type_)
-            if "parts" in self._language and self._choose.random() < 0.3:
+            if self._choose.random() < 0.3:
                 return self._part(subject)
         if self._choose.random() < 0.2:
             return {"between": self._pair(subject)}
@@ -197,33 +202,35 @@ class RandomSegments:
         return sorted(literals, key=lambda text: literal_order(text, subject.type, self._zone))
 
     def _relative(self, type_: str) -> dict[str, Any]:
-        operator = self._choose.choice(("within_last", "within_last", "within_next", "to_date", "anniversary"))
+        choose, as_of = self._choose, self._around.world.as_of
+        operator = choose.choice(("within_last", "within_last", "within_next", "to_date", "anniversary_within_next"))
         if operator == "to_date":
-            return {operator: self._choose.choice(("week", "month", "quarter", "year"))}
-        if operator == "anniversary":
-            return {"anniversary_within_next": self._choose.choice(DURATIONS)}
-        if type_ == "date":
-            return {operator: self._choose.choice(DURATIONS)}
-        if self._choose.random() < 0.3:
-            return {operator: self._choose.choice(SHORT_DURATIONS)}
-        if self._choose.random() < 0.4:
-            later = [text for text in DURATIONS if not text.startswith("0")]
-            return {operator: self._choose.choice(later), "rolling": "true"}
-        return {operator: self._choose.choice(DURATIONS)}
+            return {operator: choose.choice(PERIODS)}
+        duration = draw_duration(choose, as_of, short=type_ != "date" and operator != "anniversary_within_next")
+        rolls = type_ != "date" and operator != "anniversary_within_next" and not duration.startswith("0")
+        return {operator: duration, "rolling": "true"} if rolls and choose.random() < 0.4 else {operator: duration}
 
     def _part(self, subject: Subject) -> dict[str, Any]:
         part = self._choose.choice([name for name in PARTS if subject.type != "date" or name != "hour_of"])
         values = tuple(part_of(value, subject.type, part, self._zone) for value in subject.values)
         wanted = self._wanted(Subject(part, "part", values))
-        if part == "weekday_of" and isinstance(wanted, list):
-            wanted = [WEEKDAYS[int(text) - 1] if text in tuple("1234567") else text for text in wanted]
-        return {part: wanted}
+        names = NAMES.get(part, ())
+        return {part: _named(wanted, names) if names and self._choose.random() < 0.5 else wanted}
 
 
 def _fits(function: str, type_: str) -> bool:
     """Return whether an aggregate of a column of a type makes sense."""
     is_number = not is_time(type_) and type_ not in ("text", "boolean")
     return function == "count_unique" or is_number or (function in ("min", "max") and is_time(type_))
+
+
+def _named(wanted: Any, names: Sequence[str]) -> Any:
+    """Return what is wanted of a part with names in place of numbers."""
+    if isinstance(wanted, dict):
+        return {key: _named(value, names) for key, value in wanted.items()}
+    if isinstance(wanted, list):
+        return [_named(value, names) for value in wanted]
+    return names[int(wanted) - 1] if wanted.isdecimal() and 0 < int(wanted) <= len(names) else wanted
 
 
 def _recased(wanted: Any) -> Any:
@@ -235,13 +242,13 @@ def _recased(wanted: Any) -> Any:
     return [_recased(value) for value in wanted] if isinstance(wanted, list) else wanted.swapcase()
 
 
-def draw_project(seed: int, segment_count: int, language: frozenset[str] = LANGUAGE) -> Case:
+def draw_project(seed: int, segment_count: int) -> Case:
     """Return a random project; the same for the same arguments."""
-    choose = random.Random(f"{seed} {segment_count} {sorted(language)}")
+    choose = random.Random(f"{seed} {segment_count}")
     world = random_world(choose)
     ids = sorted(Reference(world, {}, {}).profiles)
     stored = {f"old_{number}": set(choose.sample(ids, number * 4)) for number in range(3)}
-    drawing = RandomSegments(choose, world, list(stored), language)
+    drawing = RandomSegments(choose, world, list(stored))
     segments = []
     for number in range(segment_count):
         segments.append(drawing.draw(f"s{number}"))

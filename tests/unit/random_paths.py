@@ -37,14 +37,14 @@ class Way:
 class Surroundings:
     """What may be used in a world: its paths and the attributes seen from each of them."""
 
-    def __init__(self, world: World, choose: random.Random, language: frozenset[str]) -> None:
+    def __init__(self, world: World, choose: random.Random) -> None:
         self.world = world
         self.reference = Reference(world, {}, {})
         self._choose = choose
         table = world.profile_table
         profiles = tuple(Joined(table, (), (row,)) for row in world.rows[table])
         self.profiles = Way(table, None, (), profiles, self.subjects(table, ()))
-        self.ways = [way for way in self._ways("back" in language) if way.rows]
+        self.ways = [way for way in self._ways() if way.rows]
 
     def subjects(self, over: str, hops: tuple[Hop, ...]) -> tuple[Subject, ...]:
         """Return the attributes of a table, of its look-ups, and of the tables a path reaches back."""
@@ -68,7 +68,7 @@ class Surroundings:
             found += self._seen_from(link.table, f"{prefix}{name}.", depth - 1)
         return found
 
-    def _ways(self, back: bool) -> list[Way]:
+    def _ways(self) -> list[Way]:
         world, ways = self.world, []
         selves = [name for name, link in world.links[world.profile_table].items() if link.table == world.profile_table]
         for table in world.rows:
@@ -80,7 +80,7 @@ class Surroundings:
                 ways.append(self._way(table, [*chains[0], selves[0]]))
         for name in selves:
             ways += [self._way(world.profile_table, [name]), self._way(world.profile_table, [name, name])]
-        for _ in range(30 if back else 0):
+        for _ in range(30):
             way = self._back_walk()
             if way is not None and len(way.rows) <= MAX_JOINED:
                 ways.append(way)

@@ -11,7 +11,15 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import numpy as np
-from reference_times import day_of, local_instant, shift_day, shift_instant, start_of_day
+from reference_times import (
+    anniversary,
+    day_of,
+    local_instant,
+    shift_day,
+    shift_instant,
+    start_of_day,
+    start_of_period,
+)
 
 TEXTS = (
     *("a", "A", "ab", "istanbul", "İstanbul", "ISTANBUL", "ß", "ss", "SS", "ẞ", "😀", "😀a", "ſ", "%", "a.b", "NULL"),
@@ -35,12 +43,20 @@ AS_OFS = (
     *("2024-02-29T12:00:00", "2024-03-01T00:30:00", "2023-02-28T23:59:59.999999", "2024-12-31T23:30:00"),
     *("2025-01-01T00:00:00", "2024-11-03T08:30:00", "2024-11-03T09:30:00.000001", "2024-03-10T10:00:00"),
     *("2018-11-04T03:00:00", "2018-02-18T02:00:00", "2024-10-05T15:30:00", "2024-04-06T15:00:00"),
-    *("2024-05-31T10:00:00.123456", "2024-03-30T22:30:00", "2026-08-09T17:45:12.5", "2028-02-29T23:59:59"),
+    *("2024-05-31T10:00:00.123456", "2024-03-30T22:30:00", "2026-08-09T17:45:12.5", "2028-02-29T12:00:00"),
+    *(
+        "2023-02-21T12:00:00",
+        "2023-01-28T12:00:00",
+        "2025-01-29T09:00:00",
+        "2025-03-31T12:00:00",
+        "2024-07-31T12:00:00",
+    ),
 )
 DURATIONS = (
-    *("0 days", "1 day", "2 days", "7 days", "30 days", "90 days", "1 week", "2 weeks", "0 months", "1 month"),
-    *("3 months", "12 months", "1 year", "2 years", "5 years"),
+    *("0 days", "1 day", "7 days", "30 days", "90 days", "1 week", "2 weeks", "0 months", "1 month", "1 month"),
+    *("2 months", "3 months", "12 months", "1 year", "2 years", "5 years"),
 )
+PERIODS = ("week", "month", "quarter", "year")
 SHORT_DURATIONS = ("1 minute", "90 minutes", "1 hour", "24 hours", "36 hours", "720 hours")
 
 
@@ -68,13 +84,13 @@ def _draw(choose: random.Random, type_: str, ugly: bool, as_of: datetime, zone: 
     if type_ == "float":
         return choose.choice(SINGLES) if ugly else float(np.float32(choose.randrange(80) / choose.choice((4, 7))))
     if type_ == "date":
-        return _draw_day(choose, ugly, day_of(as_of, zone))
+        return _draw_day(choose, ugly, as_of, zone)
     instant = _draw_instant(choose, ugly, as_of, zone)
     if type_ == "timestamp":
         return instant
     own = type_.partition(" ")[2] or zone
     naive = instant.astimezone(ZoneInfo(own)) if choose.random() < 0.7 else instant
-    return naive.replace(tzinfo=None)
+    return naive.replace(tzinfo=None, fold=0)
 
 
 def _draw_decimal(choose: random.Random, type_: str, ugly: bool) -> Decimal:
@@ -89,33 +105,56 @@ def _draw_decimal(choose: random.Random, type_: str, ugly: bool) -> Decimal:
     return Decimal((int(unscaled < 0), tuple(map(int, str(abs(unscaled)))), -scale))
 
 
-def _draw_day(choose: random.Random, ugly: bool, today: date) -> date:
+def draw_duration(choose: random.Random, as_of: datetime, *, short: bool = False) -> str:
+    """Return a span of time: mostly one of the few that a world's values and conditions have in common."""
+    common = random.Random(as_of.isoformat())
+    few = common.sample(DURATIONS, 2) + common.sample(SHORT_DURATIONS, 1)
+    if choose.random() < 0.7:
+        return choose.choice(few if short else few[:2])
+    return choose.choice((*DURATIONS, *SHORT_DURATIONS) if short else DURATIONS)
+
+
+def _edge_day(choose: random.Random, as_of: datetime, zone: str) -> date:
+    """Return a day at the edge of what a relative condition accepts."""
+    today = day_of(as_of, zone)
     draw = choose.random()
-    if ugly and draw < 0.5:
-        return date.fromisoformat(choose.choice((*DAYS, *LEAPS)))
+    if draw < 0.25:
+        return start_of_period(today, choose.choice(PERIODS))
+    count, unit = draw_duration(choose, as_of).split()
+    ahead = draw < 0.6
+    day = shift_day(today, int(count) if ahead else -int(count), unit.removesuffix("s"))
+    if draw > 0.45:
+        return day
+    if (day.month, day.day) in ((2, 28), (3, 1)) and choose.random() < 0.5:
+        return date(2000, 2, 29)
+    return anniversary(day, day.year - choose.choice((1, 2, 4, 24)))
+
+
+def _draw_day(choose: random.Random, ugly: bool, as_of: datetime, zone: str) -> date:
+    draw = choose.random()
+    if ugly and draw < 0.4:
+        return date.fromisoformat(choose.choice((*DAYS, *LEAPS, *LEAPS)))
     if draw < 0.8:
-        count, unit = choose.choice(DURATIONS).split()
-        edge = shift_day(today, choose.choice((-1, 1)) * int(count), unit.removesuffix("s"))
-        return edge + timedelta(days=choose.choice((-1, 0, 0, 1)))
-    return today + timedelta(days=choose.randrange(-800, 400))
+        return _edge_day(choose, as_of, zone) + timedelta(days=choose.choice((-1, 0, 0, 1)))
+    return day_of(as_of, zone) + timedelta(days=choose.randrange(-800, 400))
 
 
 def _draw_instant(choose: random.Random, ugly: bool, as_of: datetime, zone: str) -> datetime:
-    draw = choose.random()
-    if ugly and draw < 0.4:
+    """Return an instant near a change of clocks, at or next to the edge of a relative condition, or any."""
+    weights = {"change": 4 if ugly else 0, "day": 4, "rolled": 3, "now": 1, "any": 1}
+    (near,) = choose.choices(list(weights), list(weights.values()))
+    if near == "change":
         moment = datetime.fromisoformat(choose.choice(MOMENTS)).replace(tzinfo=UTC)
         return moment + timedelta(minutes=choose.choice((0, 0, 15, 60, 180, 420, 479, 480, 600, -60, -660)))
-    if draw < 0.5:
-        return as_of + timedelta(microseconds=choose.choice((-1, 0, 1)))
-    if draw < 0.85:
-        count, unit = choose.choice((*DURATIONS, *SHORT_DURATIONS)).split()
-        signed, unit = choose.choice((-1, 1)) * int(count), unit.removesuffix("s")
-        if unit in ("minute", "hour") or choose.random() < 0.4:
-            edge = shift_instant(as_of, signed, unit, zone)
-        else:
-            edge = start_of_day(shift_day(day_of(as_of, zone), signed, unit), zone)
-        return edge + timedelta(microseconds=choose.choice((-1, 0, 0, 1)))
-    return as_of + timedelta(minutes=choose.randrange(-800 * 1440, 400 * 1440))
+    if near == "any":
+        return as_of + timedelta(minutes=choose.randrange(-800 * 1440, 400 * 1440))
+    edge = as_of
+    if near == "day":
+        edge = start_of_day(_edge_day(choose, as_of, zone), zone)
+    elif near == "rolled":
+        count, unit = draw_duration(choose, as_of, short=True).split()
+        edge = shift_instant(as_of, choose.choice((-1, 1)) * int(count), unit.removesuffix("s"), zone)
+    return edge + timedelta(microseconds=choose.choice((-1, 0, 0, 1)))
 
 
 def write_literal(choose: random.Random, value: Any, type_: str, zone: str) -> str:

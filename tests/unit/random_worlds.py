@@ -21,7 +21,8 @@ DIMENSIONS = ("stores", "products", "regions")
 FACTS = ("purchases", "visits", "cards", "swipes")
 TYPES = (
     *("text", "text", "text", "integer", "integer", "decimal(12,2)", "decimal(38,6)", "decimal(38,0)", "decimal(5,5)"),
-    *("double", "double", "float", "boolean", "date", "date", "timestamp", "timestamp", "timestamp_ntz"),
+    *("double", "double", "float", "boolean", "date", "date", "date"),
+    *("timestamp", "timestamp", "timestamp", "timestamp_ntz"),
 )
 COLUMNS = (
     *("amount", "quantity", "channel", "seen", "since", "level", "score", "city", "note", "größe", "flag", "weight"),

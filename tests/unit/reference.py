@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from reference_times import PARTS, RELATIVE, part_of, read_weekdays, relative_holds
+from reference_times import PARTS, RELATIVE, part_of, read_names, relative_holds
 from reference_values import (
     aggregate,
     bare_operator,
@@ -277,7 +277,7 @@ class Reference:
         zone = self.world.zone
         if operator in PARTS:
             part = None if is_missing(found) else part_of(found, type_, operator, zone)
-            return self.holds(part, "integer", read_weekdays(value) if operator == "weekday_of" else value)
+            return self.holds(part, "integer", read_names(value, operator))
         if operator == "empty":
             return is_missing(found) == (value == "true")
         if is_missing(found):

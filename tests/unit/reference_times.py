@@ -9,7 +9,13 @@ from zoneinfo import ZoneInfo
 
 RELATIVE = ("within_last", "within_next", "to_date", "anniversary_within_next")
 PARTS = ("month_of", "weekday_of", "day_of_month", "hour_of", "year_of")
-WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
+NAMES = {
+    "month_of": (
+        *("january", "february", "march", "april", "may", "june"),
+        *("july", "august", "september", "october", "november", "december"),
+    ),
+    "weekday_of": ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"),
+}
 FIXED = {"minute": timedelta(minutes=1), "hour": timedelta(hours=1), "day": timedelta(1), "week": timedelta(7)}
 MONTHS = {"month": 1, "year": 12}
 
@@ -126,10 +132,11 @@ def part_of(found: date, type_: str, part: str, zone: str) -> int:
     return {"month_of": found.month, "day_of_month": found.day, "year_of": found.year}.get(part) or found.hour
 
 
-def read_weekdays(wanted: object) -> object:
-    """Return what is wanted of a weekday with numbers in place of names."""
+def read_names(wanted: object, part: str) -> object:
+    """Return what is wanted of a part with numbers in place of the names of months and weekdays."""
     if isinstance(wanted, dict):
-        return {key: read_weekdays(value) for key, value in wanted.items()}
+        return {key: read_names(value, part) for key, value in wanted.items()}
     if isinstance(wanted, list):
-        return [read_weekdays(value) for value in wanted]
-    return str(WEEKDAYS.index(wanted) + 1) if wanted in WEEKDAYS else wanted
+        return [read_names(value, part) for value in wanted]
+    names = NAMES.get(part, ())
+    return str(names.index(wanted) + 1) if wanted in names else wanted

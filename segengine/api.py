@@ -14,6 +14,7 @@ import pyarrow as pa
 from segengine.errors import ConfigError
 from segengine.operations.apply import DefinitionPlan, Side, apply_definitions, plan_definitions
 from segengine.operations.context import OpenProject, open_project, open_settings
+from segengine.operations.describe_tables import TableView, describe_tables, read_samples
 from segengine.operations.evaluation import Progress
 from segengine.operations.explain import explain_refresh
 from segengine.operations.get import get_definitions
@@ -28,6 +29,8 @@ from segengine.operations.measures import (
 )
 from segengine.operations.output_tables import write_output_tables
 from segengine.operations.preview import PreviewedSegment, preview_plan
+from segengine.operations.profile_attribute import AttributeProfile, profile_attribute
+from segengine.operations.quick_segment import CountedDraft, count_draft, draft_segment, record_draft
 from segengine.operations.refresh import RefreshReport, choose_due, refresh_segments
 from segengine.operations.schema import SchemaPull, pull_schema
 from segengine.operations.segments import (
@@ -46,6 +49,7 @@ from segengine.operations.why import Why, explain_membership
 from segengine.plan.explain import AudienceExplanation
 from segengine.project.model import Measure, Segment
 from segengine.project.nodes import Plain
+from segengine.project.quick import QuickSegment, Source
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -121,6 +125,22 @@ class Project:
         with self._session() as project:
             return pull_schema(project.session, self.settings)
 
+    def tables(self, names: Sequence[str] = (), *, samples: bool = True) -> list[TableView]:
+        """Return the tables that rules can be about (all, or the named ones), with their columns' names in rules.
+
+        Args:
+            names: Tables; none: all.
+            samples: Read up to three values of each column; without, no engine is started.
+
+        Raises:
+            ConfigError: There is no such table.
+        """
+        views = describe_tables(self.settings, names)
+        if not samples:
+            return views
+        with self._session() as project:
+            return read_samples(project, views)
+
     def plan(self, files: Sequence[Path] = (), *, prune: bool = False, take: Side | None = None) -> DefinitionPlan:
         """Return what `apply` would change in the registry."""
         with self._session() as project:
@@ -149,6 +169,67 @@ class Project:
         with self._session() as project:
             return get_definitions(project, names)
 
+    def profile(self, attribute: str, *, audience: str = "", as_of: datetime | None = None) -> AttributeProfile:
+        """Return how the values of an attribute are distributed over the profiles: frequencies, percentiles, missing.
+
+            project.profile("home_store.city").values[0]     # ValueCount(value='Los Angeles', count=495, share=0.099)
+            project.profile("income").percentiles["50"]      # '61308.42'
+
+        Args:
+            attribute: As rules on the profile write it: `state`, `home_store.city`, `churn.score`.
+            audience: Whose profiles, where several audiences have the attribute.
+            as_of: The instant that counts; None: now.
+
+        Raises:
+            ConfigError: There is no such attribute, or several audiences have one.
+        """
+        with self._session() as project:
+            return profile_attribute(project, attribute, audience=audience, as_of=_aware(as_of))
+
+    def create_segment(
+        self,
+        attribute: str,
+        operator: str,
+        *values: str,
+        name: str,
+        source: Source = "profiles",
+        audience: str = "",
+        output_table: str = "",
+        id: str = "",
+        file: Path | None = None,
+        as_of: datetime | None = None,
+        dry_run: bool = False,
+    ) -> CountedDraft:
+        """Record a segment of one condition, and return it with its exact size.
+
+            project.create_segment("state", "any_of", "California", "Nevada", name="West")
+            project.create_segment("customer_since", "within_last", "20 days", name="Newcomers", dry_run=True)
+
+        Args:
+            attribute: As rules on the profile write it.
+            operator: An operator that fits its type.
+            values: The operator's values as text, as in a definition file; none where it needs none.
+            name: What the segment is called.
+            source: "predictions": only columns of prediction tables, also by the column alone.
+            audience: Whose profiles, where several audiences have the attribute.
+            output_table: Its output table; '': made from the name.
+            id: Its id; '': made from the name.
+            file: A definition file it is written to as well.
+            as_of: The instant the size is counted as of; None: now.
+            dry_run: Count it, and record nothing.
+
+        Raises:
+            ConfigError: The source has no such attribute, or the audience is not clear.
+            DefinitionError: The issues that a file with this definition would have; a taken name is one.
+        """
+        quick = QuickSegment(source, attribute, operator, values, name, audience, output_table, id)
+        draft = draft_segment(self.settings, quick, file)
+        with self._session() as project:
+            counted = count_draft(project, draft, as_of=_aware(as_of))
+            if not dry_run:
+                record_draft(project, draft)
+        return counted
+
     def refresh(
         self, names: Sequence[str] = (), *, as_of: datetime | None = None, progress: Progress | None = None
     ) -> RefreshReport:
@@ -159,8 +240,7 @@ class Project:
             LeaseHeldError: Another run is under way.
             RunError: The engine failed; the last published state is untouched.
         """
-        if as_of is not None and as_of.tzinfo is None:
-            raise ConfigError("as_of has no time zone.", "Example: datetime(2026, 6, 30, tzinfo=UTC).")
+        _aware(as_of)
         with self._session() as project:
             if progress is None:
                 return refresh_segments(project, names, as_of=as_of)
@@ -268,3 +348,9 @@ class Project:
         """Return who holds the lease and how the newest runs ended."""
         with self._session() as project:
             return read_status(project, limit)
+
+
+def _aware(as_of: datetime | None) -> datetime | None:
+    if as_of is not None and as_of.tzinfo is None:
+        raise ConfigError("as_of has no time zone.", "Example: datetime(2026, 6, 30, tzinfo=UTC).")
+    return as_of

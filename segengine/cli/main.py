@@ -10,7 +10,14 @@ from collections.abc import Sequence
 import click
 
 from segengine import __version__
-from segengine.cli import definition_commands, measure_commands, project_commands, run_commands, segment_commands
+from segengine.cli import (
+    definition_commands,
+    measure_commands,
+    project_commands,
+    quick_commands,
+    run_commands,
+    segment_commands,
+)
 from segengine.cli.output import SCHEMA_VERSION
 from segengine.errors import DefinitionError, SegEngineError
 
@@ -25,6 +32,8 @@ def cli() -> None:
     \b
     Start here:  segengine demo            an example company in a folder, evaluated
                  segengine init DIR        a project of your own
+    Have a look: segengine schema show     what rules can be about
+                 segengine quick           one attribute; a segment of one condition
     Every day:   segengine validate        check definition files (no engine)
                  segengine plan, apply     compare them with what runs, record them
                  segengine refresh         evaluate and publish
@@ -48,6 +57,7 @@ for command in (
     run_commands.refresh,
     segment_commands.segments,
     measure_commands.measures,
+    quick_commands.quick,
     run_commands.status,
 ):
     cli.add_command(command)

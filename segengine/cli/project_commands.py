@@ -11,6 +11,7 @@ import click
 
 from segengine.cli.options import output_option, project_options
 from segengine.cli.output import Column, emit_document, emit_rows, make_progress, print_table, show_count
+from segengine.cli.tables import column_lines, operator_document, show_operators, show_table, table_document
 
 if TYPE_CHECKING:
     from segengine.operations.starting import DemoReport
@@ -174,6 +175,42 @@ def schema_pull(conf: Path, environment: str, engine: str, output: str) -> None:
     for line in pulled.differences:
         click.echo(line)
     click.echo(f"wrote {conf / 'schema.lock.yml'}; {len(pulled.differences)} difference(s) from before")
+
+
+@schema.command("show")
+@click.argument("tables", nargs=-1, metavar="[TABLE ...]")
+@click.option("--no-samples", is_flag=True, help="Without values: reads no source and starts no engine.")
+@project_options
+@output_option("table", "json", "yaml", "csv")
+def schema_show(
+    tables: tuple[str, ...], no_samples: bool, conf: Path, environment: str, engine: str, output: str
+) -> None:
+    """Show what rules can be about: tables, columns with some values and their names in rules, fitting operators.
+
+    Each column stands under the name that a rule on the profile has for it (home_store.city), or one over rows; other
+    names are listed above the columns. TABLE: only these.
+
+    \b
+    Examples:
+      segengine schema show
+      segengine schema show purchases products
+      segengine schema show --no-samples -o csv
+    """  # noqa: D301 - click wants the character, to keep the lines of a paragraph
+    from segengine.api import Project
+
+    project = Project(conf, environment=environment, engine=engine)
+    views = project.tables(tables, samples=not no_samples)
+    several = len(project.settings.audiences) > 1
+    if output == "csv":
+        emit_rows(output, "columns", [line for view in views for line in column_lines(view)], [])
+    elif output != "table":
+        emit_document(
+            output, {"tables": [table_document(view) for view in views], "operators": operator_document(views)}
+        )
+    else:
+        for view in views:
+            show_table(view, several)
+        show_operators(views)
 
 
 @schema.command("json")

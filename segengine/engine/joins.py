@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame
 
 BUCKET = "bucket"
+_ROW_PROFILE_ID = "row_profile_id"
 _SHIFT = BUCKET_SIZE.bit_length() - 1
 
 
@@ -108,18 +109,29 @@ class ScanRows:
         """
         from pyspark.sql import functions as F
 
+        rows = self._joined_rows(sources)
+        if self._profile_id is None:
+            return rows.withColumn(KEY, F.lit(None).cast("bigint"))
+        how = "left" if self._scan.path else "inner"
+        joined = rows.join(keys, rows[_ROW_PROFILE_ID] == keys["profile_id"], how)
+        names = [f"c{place}" for place in range(len(self._columns))]
+        return joined.select(KEY, bucket_of(KEY).alias(BUCKET), *names)
+
+    def values(self, sources: Sources) -> DataFrame:
+        """Return the rows without keys, whether they reach a profile or not: one column per attribute."""
+        return self._joined_rows(sources).drop(_ROW_PROFILE_ID)
+
+    def _joined_rows(self, sources: Sources) -> DataFrame:
+        """Return the id of each row's profile where its path leads to one, and one column per attribute."""
+        from pyspark.sql import functions as F
+
         rows = self._read(sources, self._tree[()], self._limits())
         for prefix, node in self._tree.items():
             if node.hop is not None:
                 rows = self._join(rows, sources, self._tree[prefix[:-1]], node)
         attributes = [F.col(name).alias(f"c{place}") for place, name in enumerate(self._columns)]
-        if self._profile_id is None:
-            return rows.select(F.lit(None).cast("bigint").alias(KEY), *attributes)
-        rows = rows.select(F.col(self._profile_id).cast("string").alias("row_profile_id"), *attributes)
-        how = "left" if self._scan.path else "inner"
-        joined = rows.join(keys, rows["row_profile_id"] == keys["profile_id"], how)
-        names = [f"c{place}" for place in range(len(attributes))]
-        return joined.select(KEY, bucket_of(KEY).alias(BUCKET), *names)
+        ids = [F.col(self._profile_id).cast("string").alias(_ROW_PROFILE_ID)] if self._profile_id else []
+        return rows.select(*ids, *attributes)
 
     def rows_of(self, sources: Sources, profiles: DataFrame) -> DataFrame:
         """Return the rows of some profiles alone: `profile_key` and one column per attribute.

@@ -6,7 +6,7 @@ a command changed stays, what both changed is a conflict.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -112,11 +112,40 @@ def apply_definitions(
         ConfigError: File and registry changed the same field and `take` does not say who wins.
         LeaseHeldError: Somebody else is applying definitions.
     """
+    return _record(project, lambda registry: _plan(project.settings, registry, files, prune=prune, take=take))
+
+
+def plan_new_definition(project: OpenProject, definition: Definition, *, in_file: bool = False) -> DefinitionPlan:
+    """Return what a new definition made by a command would change: itself, created.
+
+    Args:
+        project: The project.
+        definition: The definition; its origin says what made it.
+        in_file: A file has the same fields, for `apply` to go on from.
+
+    Raises:
+        DefinitionError: It, or the registry together with it, has errors; a taken name or output table is one.
+    """
+    return _plan_new(project.settings, read_registry(project.warehouse), definition, in_file)
+
+
+def record_new_definition(project: OpenProject, definition: Definition, *, in_file: bool = False) -> DefinitionPlan:
+    """Record a new definition made by a command, checked against the registry as it is by now; else as planned.
+
+    Raises:
+        DefinitionError: It, or the registry together with it, has errors.
+        LeaseHeldError: Somebody else is applying definitions.
+    """
+    return _record(project, lambda registry: _plan_new(project.settings, registry, definition, in_file))
+
+
+def _record(project: OpenProject, make_plan: Callable[[Registry], DefinitionPlan]) -> DefinitionPlan:
+    """Write what a plan on the registry as it is now changes, under the registry's lease."""
     create_registry(project.warehouse)
     control = registry_control(project.warehouse)
     with control.lease(make_change_id(datetime.now(UTC)), []) as lease:
         registry = read_registry(project.warehouse, lease.before.published_id)
-        plan = _plan(project.settings, registry, files, prune=prune, take=take)
+        plan = make_plan(registry)
         if conflicts := plan.of(Action.CONFLICT):
             listed = "; ".join(f"{change.id} ({', '.join(change.fields)})" for change in conflicts)
             raise ConfigError(
@@ -146,7 +175,30 @@ def _plan(
     if not files:
         changes += _gone(loaded, registry, prune, author, now)
     merged = _merged_definitions(loaded, changes, registry)
-    catalogue = check_definitions(merged, settings, schema, problems)
+    return _checked_plan(changes, registry, check_definitions(merged, settings, schema, problems), problems)
+
+
+def _plan_new(settings: Settings, registry: Registry, definition: Definition, in_file: bool) -> DefinitionPlan:
+    problems = Problems()
+    schema = load_schema(settings, problems)
+    raise_on_errors(problems)
+    others = [record.as_definition() for record in registry.live().values()]
+    ids = _ids_by_name([definition], registry)
+    fields = store_references(to_plain(definition.fields), ids["segment"], ids["measure"], schema)
+    record = _new_record(definition, fields, find_author(), datetime.now(UTC))
+    change = _created(record if in_file else replace(record, file_fields=None), registry)
+    catalogue = check_definitions([*others, definition], settings, schema, problems)
+    return _checked_plan([change], registry, catalogue, problems)
+
+
+def _checked_plan(
+    changes: Sequence[PlannedChange], registry: Registry, catalogue: Catalogue, problems: Problems
+) -> DefinitionPlan:
+    """Return the plan of changes whose definitions have been checked.
+
+    Raises:
+        DefinitionError: Something found is an error.
+    """
     found = [catalogue.find(identity) for identity in catalogue.order]
     problems.issues += [issue for definition in found for issue in find_pattern_issues(definition)]
     raise_on_errors(problems)
@@ -170,18 +222,11 @@ def _compare(
     definition: Definition, fields: Plain, registry: Registry, take: Side | None, author: str, now: datetime
 ) -> PlannedChange:
     """Return what happens to one definition of a file, given its fields with references by id."""
-    # The id is who the definition is, not what it says: written out or left to the name, it is the same.
-    ours = {name: value for name, value in fields.items() if name != "id"} if isinstance(fields, dict) else {}
+    record = replace(_new_record(definition, fields, author, now), origin=f"file:{definition.origin}")
+    ours = record.fields
     known = registry.newest.get(definition.id)
-    record = DefinitionRecord(
-        definition.kind, definition.id, 1, definition.name, ours, ours, f"file:{definition.origin}", author, now, "", ""
-    )
     if known is None or known.removed:
-        version = known.version + 1 if known else 1
-        names = tuple(ours)
-        return PlannedChange(
-            Action.CREATE, record.kind, record.id, record.name, names, "", replace(record, version=version)
-        )
+        return _created(record, registry)
     fields_after, conflicts = merge_fields(known.file_fields or {}, ours, known.fields, take)
     if conflicts:
         return PlannedChange(Action.CONFLICT, record.kind, record.id, record.name, conflicts, "", None)
@@ -195,6 +240,25 @@ def _compare(
     action = Action.RENAME if name != known.name else Action.CHANGE
     note = f'was "{known.name}"' if action is Action.RENAME else ""
     return PlannedChange(action, record.kind, record.id, name, changed, note, after)
+
+
+def _new_record(definition: Definition, fields: Plain, author: str, now: datetime) -> DefinitionRecord:
+    """Return a definition, given its fields with references by id, as the first version of a record."""
+    # The id is who the definition is, not what it says: written out or left to the name, it is the same.
+    ours = {name: value for name, value in fields.items() if name != "id"} if isinstance(fields, dict) else {}
+    return DefinitionRecord(
+        definition.kind, definition.id, 1, definition.name, ours, ours, definition.origin, author, now, "", ""
+    )
+
+
+def _created(record: DefinitionRecord, registry: Registry) -> PlannedChange:
+    """Return the change that creates a definition, also one that was removed before."""
+    known = registry.newest.get(record.id)
+    version = known.version + 1 if known else 1
+    names = tuple(record.fields)
+    return PlannedChange(
+        Action.CREATE, record.kind, record.id, record.name, names, "", replace(record, version=version)
+    )
 
 
 def merge_fields(

@@ -6,7 +6,6 @@ is known from those of the operands. Of dates and times there are only differenc
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -15,37 +14,13 @@ from segengine.project.aggregates import MAX_PRECISION, QUOTIENT_SCALE, exact_sc
 from segengine.project.model import Arithmetic, ArithmeticOperator, AsOf, Number, Operand
 from segengine.project.paths import Unresolved
 from segengine.project.problems import Problems
+from segengine.project.tokens import ExpressionError, Token, split_tokens
 from segengine.project.types import AttributeType, Family
 
 AS_OF = "as_of"
-MAX_TOKENS = 400  # of one expression: beyond, nobody wrote it
+MAX_DEPTH = 50
 _TIMES = (Family.DATE, Family.TIMESTAMP)
-_PART = r"(?:`[^`]+`|[^\W\d]\w*|@\w+)"
-_TOKEN = re.compile(
-    rf"\s*(?:(?P<number>\d+(?:\.\d*)?|\.\d+)|(?P<name>{_PART}(?:\.{_PART})*)|(?P<sign>[-+*/()]))", re.UNICODE
-)
-
 FindOperand = Callable[[str, Place], Operand | Unresolved]
-
-
-@dataclass(frozen=True)
-class Token:
-    """A number, a name (without back-quotes; `quoted`: it had some) or a sign, and where it begins and ends."""
-
-    kind: str
-    text: str
-    start: int
-    end: int
-    quoted: bool = False
-
-
-class ExpressionError(ValueError):
-    """The text is no expression; `at` is the place in it."""
-
-    def __init__(self, message: str, at: int, hint: str = "") -> None:
-        super().__init__(message)
-        self.at = at
-        self.hint = hint
 
 
 @dataclass(frozen=True)
@@ -55,31 +30,6 @@ class _Part:
     operand: Operand | None
     start: int
     end: int
-
-
-def split_tokens(text: str) -> list[Token]:
-    """Return the tokens of an expression.
-
-    Raises:
-        ExpressionError: A character has no meaning here, or there are too many tokens.
-    """
-    tokens: list[Token] = []
-    place = 0
-    while text[place:].strip():
-        matched = _TOKEN.match(text, place)
-        if not matched:
-            at = place + len(text[place:]) - len(text[place:].lstrip())
-            hint = "A back-quote is not closed." if text[at] == "`" else "Known: + - * / ( ), numbers and names."
-            if text[at] == ".":
-                hint = "A name or a number is missing beside the point."
-            raise ExpressionError(f'"{text[at]}" has no meaning in an expression', at, hint)
-        kind = matched.lastgroup or ""
-        word = matched[kind]
-        tokens.append(Token(kind, word.replace("`", ""), matched.start(kind), matched.end(), "`" in word))
-        place = matched.end()
-    if len(tokens) > MAX_TOKENS:
-        raise ExpressionError(f"it has more than {MAX_TOKENS} names, numbers and signs", tokens[MAX_TOKENS].start)
-    return tokens
 
 
 def read_operand(text: str, place: Place, find: FindOperand, problems: Problems) -> Operand | None:
@@ -109,6 +59,7 @@ class _Parser:
         self._problems = problems
         self._tokens: list[Token] = []
         self._next = 0
+        self._depth = 0
 
     def place_of(self, start: int) -> Place:
         """Return where a part of the expression stands, as far as that is known."""
@@ -153,7 +104,11 @@ class _Parser:
         sign = self._takes("-", "+")
         if sign is None:
             return self._single()
+        self._depth += 1
+        if self._depth > MAX_DEPTH:
+            raise ExpressionError(f"it has more than {MAX_DEPTH} signs in a row", sign.start)
         part = self._signed()
+        self._depth -= 1
         if isinstance(part.operand, Number):
             factor = -1 if sign.text == "-" else 1
             number = replace(part.operand, unscaled=factor * part.operand.unscaled)
@@ -172,7 +127,11 @@ class _Parser:
             return _Part(self._named(token), token.start, token.end)
         if token.text != "(":
             raise ExpressionError(f'"{token.text}" stands where a name or a number should', token.start)
+        self._depth += 1
+        if self._depth > MAX_DEPTH:
+            raise ExpressionError(f"its brackets are nested deeper than {MAX_DEPTH}", token.start)
         inner = self._sum()
+        self._depth -= 1
         closed = self._takes(")")
         if closed is None:
             raise ExpressionError("a bracket is not closed", token.start)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from dataclasses import replace
 
+from segengine.project.dependencies import MAX_NESTED, mentioned_names, read_first
 from segengine.project.model import Attribute, Definition, Hop, Measure, MeasureValue, Path, Schema, Settings
 from segengine.project.paths import Unresolved, find_attribute, find_hop
 from segengine.project.problems import did_you_mean
@@ -28,6 +29,7 @@ class MeasureNames:
         self._definitions = {definition.name: definition for definition in reversed(measures)}
         self._definitions |= {BY_ID + definition.id: definition for definition in measures}
         self._resolved: dict[str, Measure | None] = {}
+        self._mentions: dict[str, list[str]] = {}
         self._open: list[Definition] = []
         self._read: ReadMeasure | None = None
 
@@ -44,11 +46,24 @@ class MeasureNames:
     def resolve(self, definition: Definition) -> Measure | None:
         """Return the measure of a definition, or None where it has errors (which are reported once)."""
         if definition.id not in self._resolved and self._read is not None:
-            self._open.append(definition)
-            measure = self._read(definition)
-            self._open.pop()
-            self._resolved[definition.id] = measure
+            # What others wait for is read at once: who waits for whom is how circles are found.
+            first = [] if self._open else read_first(definition.id, self._mentioned, self._resolved)
+            for identity in first or [definition.id]:
+                if identity not in self._resolved:
+                    own = self._definitions[BY_ID + identity]
+                    self._open.append(own)
+                    measure = self._read(own)
+                    self._open.pop()
+                    self._resolved[identity] = measure
         return self._resolved.get(definition.id)
+
+    def _mentioned(self, identity: str) -> list[str]:
+        """Return the ids of the measures that a definition may refer to."""
+        if identity not in self._mentions:
+            names = mentioned_names(self._definitions[BY_ID + identity].fields)
+            found = {self._definitions[name].id for name in names if name in self._definitions}
+            self._mentions[identity] = sorted(found)
+        return self._mentions[identity]
 
     def find(self, name: str) -> Measure | Unresolved:
         """Return the measure a name means; the issue is empty where it has errors of its own."""
@@ -59,6 +74,8 @@ class MeasureNames:
             ring = [*self._open[self._open.index(definition) :], definition]
             chain = " -> ".join(f'"{member.name}"' for member in ring)
             return Unresolved("SEG404", f"measures refer to each other in a circle: {chain}.")
+        if len(self._open) > MAX_NESTED:
+            return Unresolved("SEG404", f"more than {MAX_NESTED} measures refer to each other in a circle.")
         return self.resolve(definition) or Unresolved("SEG229", "")
 
 
@@ -157,7 +174,7 @@ def find_measured(
     if not measure.is_attribute:
         return _no_attribute(measure)
     if not _is_of_profile(settings, path, hops) or settings.audiences[measure.audience].table != table:
-        return _elsewhere(settings, path, measure, name)
+        return _elsewhere(settings, path, table, measure, name)
     value = _choose_value(measure, parts[at + 1 :])
     if isinstance(value, Unresolved):
         return value
@@ -203,22 +220,24 @@ def _no_attribute(measure: Measure) -> Unresolved:
     return Unresolved("SEG229", message, hint)
 
 
-def _elsewhere(settings: Settings, path: Path, measure: Measure, name: str) -> Unresolved:
-    """Return why a profile's measure is not to be had where its name stands."""
-    table = path.hops[-1].target if path.hops else path.over
-    judged = [audience for audience in settings.audiences.values() if audience.table == table]
-    if not judged:
-        message = f'"{name}" is a measure of audience "{measure.audience}"; a row of "{table}" is of no profile.'
-        return Unresolved("SEG229", message)
-    if measure.audience in [audience.name for audience in judged]:
+def _elsewhere(settings: Settings, path: Path, table: str, measure: Measure, name: str) -> Unresolved:
+    """Return why a profile's measure is not to be had where its name leads: at a table, as seen from a path's rows."""
+    profiles = settings.audiences[measure.audience].table
+    judged = next((a for a in settings.audiences.values() if a.table == path.target), None)
+    if judged is None:
+        message = f'"{name}" is a measure of audience "{measure.audience}"; a row of "{path.over}" is of no profile.'
+        return Unresolved("SEG229", message, "A business measure can name the `audience` its rows belong to.")
+    if profiles == table:
         message = f'"{name}" is a value of another profile: conditions see the measures of the one they judge.'
-        return Unresolved("SEG229", message, f"Its own is `{measure.name}`.")
-    message = f'"{name}" is a measure of audience "{measure.audience}", not of the profile judged here.'
-    for audience in judged:
-        if audience.account and audience.account.audience == measure.audience:
-            own = f"{audience.account.relationship.name}.{measure.name}"
-            return Unresolved("SEG229", message, f"Of its account it is `{own}`.")
-    return Unresolved("SEG229", message)
+        return Unresolved("SEG229", message, f"Its own is `{measure.name}`." if profiles == path.target else "")
+    message = f'"{name}" is a measure of audience "{measure.audience}", not of "{judged.name}".'
+    if profiles == path.target:
+        message = f'"{name}" leads to table "{table}"; "{measure.name}" is a measure of audience "{measure.audience}".'
+        return Unresolved("SEG229", message, f"Write `{measure.name}`.")
+    hint = ""
+    if judged.account and judged.account.audience == measure.audience:
+        hint = f"Of its account it is `{judged.account.relationship.name}.{measure.name}`."
+    return Unresolved("SEG229", message, hint)
 
 
 def _choose_value(measure: Measure, rest: list[str]) -> MeasureValue | Unresolved:

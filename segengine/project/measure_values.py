@@ -8,6 +8,7 @@ from dataclasses import replace
 from segengine.errors import Level, Place
 from segengine.project.aggregates import MAX_PRECISION, ORDERED, PICK_SUMMARIES, find_misfit, value_type
 from segengine.project.context import Context, read_condition
+from segengine.project.dependencies import MAX_NESTED, names_in, read_first
 from segengine.project.expressions import read_operand
 from segengine.project.measure_names import BY_ID, find_named
 from segengine.project.measure_rows import Rows
@@ -62,10 +63,21 @@ class ValueReader:
 
     def _value(self, name: str, problems: Problems) -> MeasureValue | None:
         if name not in self._read:
-            self._open.append(name)
-            self._read[name] = self._make(name, self._nodes[name], problems)
-            self._open.pop()
+            first = [] if self._open else read_first(name, self._mentioned, self._read)
+            for following in first or [name]:
+                if following not in self._read:
+                    self._open.append(following)
+                    value = self._make(following, self._nodes[following], problems)
+                    self._open.pop()
+                    self._read[following] = value
         return self._read[name]
+
+    def _mentioned(self, name: str) -> list[str]:
+        """Return the other values that one may be made of."""
+        node = self._nodes[name]
+        expression = node.get("expression") if isinstance(node, Fields) else None
+        text = expression.text if isinstance(expression, Scalar) else None
+        return [found for found in names_in(text or "") if found in self._nodes]
 
     def _make(self, name: str, node: Node, problems: Problems) -> MeasureValue | None:
         before = problems.error_count
@@ -144,9 +156,8 @@ class ValueReader:
     ) -> Attribute | Arithmetic | None:
         """Return what is aggregated: an attribute, or arithmetic on each row."""
         assert self._rows is not None  # noqa: S101 - aggregates are read where there are rows
-        found = self._rows.find(self._context, text)
         of: Attribute | Arithmetic | None
-        if isinstance(found, Attribute) or not any(sign in text for sign in "+-*/()`"):
+        if not any(sign in text for sign in "+-*/()`") or self._is_attribute(text):
             of = self._attribute(text, place, problems)
         else:
             if function not in _OF_ARITHMETIC:
@@ -161,6 +172,12 @@ class ValueReader:
             problems.add(place, misfit.code, f"{what}: {misfit.message}", misfit.hint)
             return None
         return of
+
+    def _is_attribute(self, text: str) -> bool:
+        """Return whether a text with signs of arithmetic in it is the name of an attribute all the same."""
+        if self._rows is None or (self._rows.path is not None and len(text.split()) > 1):
+            return False  # columns of tables have no blanks in their names
+        return isinstance(self._rows.find(self._context, text), Attribute)
 
     def _arithmetic(self, text: str, place: Place, what: str, problems: Problems) -> Attribute | Arithmetic | None:
         operand = read_operand(text, place, self._row_operand, problems)
@@ -209,6 +226,8 @@ class ValueReader:
             chain = " -> ".join(f'"{member}"' for member in ring)
             hint = "Rename the value where something else of that name is meant."
             return Unresolved("SEG404", f"values refer to each other in a circle: {chain}.", hint)
+        if name in self._nodes and len(self._open) > MAX_NESTED:
+            return Unresolved("SEG404", f"more than {MAX_NESTED} values refer to each other in a circle.")
         if name in self._nodes:
             value = self._value(name, problems)
             return Unresolved("SEG230", "") if value is None else ValueOf(name, value.type)

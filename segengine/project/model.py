@@ -384,8 +384,8 @@ class Path:
 
     @property
     def target(self) -> str:
-        """The table at its end: the profiles' own, or that of their accounts."""
-        return self.hops[-1].target
+        """The table at its end: the profiles' own, or that of their accounts; without hops the rows' own."""
+        return self.hops[-1].target if self.hops else self.over
 
 
 @dataclass(frozen=True)

@@ -125,28 +125,32 @@ def check_profile_parts(rule: RowsRule, problems: Problems) -> None:
         leaves = _judged_apart(whole)
         if leaves and split_alternatives(whole, rule.path) is None:
             what = f"more than {MAX_ALTERNATIVES} alternatives with the conditions around it"
-            problems.add(leaves[0].place, "SEG224", f"{_called(leaves[0])} makes {what}.", _HINT)
+            problems.add(leaves[0].place, "SEG224", f"{_called(leaves[0])} makes {what}.", _hint(leaves[0]))
         return
     for expression in (rule.among, rule.where):
-        where = "in a rule that counts or sums rows; only `rows: any` allows that"
-        _check_common(expression, rule.path, where, _HINT, problems)
+        only = "only `rows: any` allows that"
+        for leaf in _not_common(expression, rule.path):
+            message = f"{_called(leaf)} stands under `any` in a rule that counts or sums rows; {only}."
+            problems.add(leaf.place, "SEG224", message, _hint(leaf))
 
 
 def check_measure_parts(expression: Expression | None, path: Path | None, problems: Problems) -> None:
     """Report memberships and measures that cannot be taken out of the filter of a measure or of one of its values."""
-    where = "in the filter of a measure, where it may only stand in the topmost `all`"
-    hint = "Make two values with a filter each, and a third of them by an `expression`."
-    _check_common(expression, path, where, hint, problems)
-
-
-def _check_common(expression: Expression | None, path: Path | None, where: str, hint: str, problems: Problems) -> None:
-    left = split_common(expression, path).rows
-    for leaf in _judged_apart(left) if left is not None else ():
-        message = f"{_called(leaf)} stands under `any` {where}."
+    for leaf in _not_common(expression, path):
+        message = f"{_called(leaf)} stands under `any` in a measure's filter, where only the topmost `all` takes it."
+        hint = "Make two values with a filter each, and a third of them by an `expression`."
         problems.add(leaf.place, "SEG224", message, hint)
 
 
-_HINT = "Make it a rule of its own: `- union: {where: {in_segment: ...}}`, or `- intersect: ...`."
+def _not_common(expression: Expression | None, path: Path | None) -> list[InSegment | Condition]:
+    """Return memberships and measures that not all rows share."""
+    left = split_common(expression, path).rows
+    return [] if left is None else _judged_apart(left)
+
+
+def _hint(leaf: InSegment | Condition) -> str:
+    what = "in_segment" if isinstance(leaf, InSegment) else leaf.attribute.column
+    return f"Make it a rule of its own: `- union: {{where: {{{what}: ...}}}}`, or `- intersect: ...`."
 
 
 def _judged_apart(expression: Expression) -> list[InSegment | Condition]:

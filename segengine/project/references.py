@@ -11,11 +11,11 @@ import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
-from segengine.project.expressions import ExpressionError, split_tokens
 from segengine.project.measure_names import BY_ID, measure_part
 from segengine.project.measure_values import FUNCTIONS
 from segengine.project.model import Schema
 from segengine.project.nodes import Plain
+from segengine.project.tokens import ExpressionError, split_tokens
 
 _CONDITIONS = ("where", "among")
 _WORD = re.compile(r"@?[^\W\d]\w*|@\w+")

@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 from segengine.store.runs import SegmentRun
 
 _BLOCKS = "▁▂▃▄▅▆▇█"
+_EIGHTHS = " ▏▎▍▌▋▊▉"
 
 
 def draw_sparkline(values: Sequence[int]) -> str:
@@ -18,6 +19,13 @@ def draw_sparkline(values: Sequence[int]) -> str:
     low, high = min(values), max(values)
     steps = len(_BLOCKS) - 1
     return "".join(_BLOCKS[round((value - low) / (high - low) * steps) if high > low else 0] for value in values)
+
+
+def draw_bar(share: float, width: int) -> str:
+    """Return a bar as long as a share, 0 to 1, of a width in characters; what is not nothing is at least a sliver."""
+    whole, part = divmod(round(share * width * 8), 8)
+    bar = "█" * whole + (_EIGHTHS[part] if part else "")
+    return bar or ("▏" if share > 0 else "")
 
 
 def draw_trend(title: str, snapshots: Sequence[SegmentRun], zone: str, *, width: int = 72, height: int = 12) -> str:

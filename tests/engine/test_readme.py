@@ -47,8 +47,9 @@ def run(block: str, capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_the_tour(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.chdir(tmp_path)
-    demo, regulars, mistake = blocks("console")
+    demo, look, regulars, mistake = blocks("console")
     run(demo, capsys)
+    run(look, capsys)
     definition = Path("coffee/definitions/new.yml")
     definition.write_text(example("definition"))
     run(regulars, capsys)
@@ -82,6 +83,6 @@ def test_accounts_and_contacts(tmp_path: Path, capsys: pytest.CaptureFixture[str
 
 
 def test_every_block_is_an_example_that_runs() -> None:
-    assert len(blocks("console")) == 3
+    assert len(blocks("console")) == 4
     assert len(blocks("yaml")) == 5
     assert len(blocks("python")) == 1

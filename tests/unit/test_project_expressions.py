@@ -5,10 +5,11 @@ from __future__ import annotations
 import pytest
 
 from segengine.errors import Place
-from segengine.project.expressions import ExpressionError, joined_type, read_operand, split_tokens
+from segengine.project.expressions import joined_type, read_operand
 from segengine.project.model import Arithmetic, AsOf, Attribute, Number, Operand
 from segengine.project.paths import Unresolved
 from segengine.project.problems import Problems
+from segengine.project.tokens import ExpressionError, split_tokens
 from segengine.project.types import AttributeType, parse_type
 
 TYPES = {
@@ -155,3 +156,10 @@ def test_digits_and_tokens_are_bounded() -> None:
     with pytest.raises(ExpressionError):
         split_tokens("+".join(["a"] * 1_000))
     assert "more than" in issue("(" * 100_000)[0]
+
+
+def test_depth_is_bounded() -> None:
+    assert read("(" * 50 + "a" + ")" * 50) is not None
+    assert "nested" in issue("(" * 150 + "a" + ")" * 150)[0]
+    assert "in a row" in issue("-" * 150 + "a")[0]
+    assert read(" + ".join(["a"] * 200)) is not None

@@ -312,3 +312,23 @@ def test_profile_rules_on_measures_are_ordinary_conditions() -> None:
     )
     (rule,) = segment_rules(catalogue.segments["s"].steps)
     assert isinstance(rule, ProfileRule)
+
+
+def chain(count: int, last: str) -> str:
+    """Return measures, each of which is made of the next."""
+    fields = [f"kind: measure\nname: M{n}\nper: customer\nvalue: {{expression: M{n + 1} + 1}}\n" for n in range(count)]
+    return "---\n".join([*fields, f"kind: measure\nname: M{count}\nper: customer\nvalue: {{expression: '{last}'}}\n"])
+
+
+def test_long_chains_are_read_and_long_circles_reported() -> None:
+    catalogue = catalogue_of(chain(300, "visits"))
+    assert catalogue.order == tuple(f"m{n}" for n in range(300, -1, -1))
+    definition = catalogue.definitions["m0"]
+    others = list(catalogue.definitions.values())
+    assert resolve_measure_version(definition, others, catalogue.settings, catalogue.schema).id == "m0"
+    _, errors = read_catalogue(chain(300, "M0"))
+    assert "in a circle" in errors[0]
+    values = ", ".join(f"v{n}: {{expression: v{n + 1} + 1}}" for n in range(300))
+    assert len(measure_of(f"per: customer\nvalues: {{{values}, v300: {{expression: '1'}}}}").values) == 301
+    found = errors_of(f"per: customer\nvalues: {{{values}, v300: {{expression: v0 + 1}}}}")
+    assert "in a circle" in found[0]

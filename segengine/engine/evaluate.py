@@ -26,7 +26,7 @@ from segengine.engine.parts import (
     scan_source,
     unpack_rows,
 )
-from segengine.engine.results import RESULTS, MeasureResults, SegmentResults, facts_row, states_row
+from segengine.engine.results import RESULTS, MeasureResults, SegmentResults, facts_row
 from segengine.engine.sources import Sources
 from segengine.errors import DATA_CONTRACT, coded_failure
 from segengine.kernel.arithmetic import Clock
@@ -146,13 +146,11 @@ def make_formula_function(plan: AudiencePlan, parents: dict[str, str], previous:
     """
     lines = {node for lines in plan.outlines.values() for line in lines for node in line if node is not None}
     counted = sorted({*lines, *plan.overflow.values()})
-    business = {
-        result.states: measure_id for measure_id, result in plan.results.items() if isinstance(result.states, tuple)
-    }
 
     def evaluate(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         buckets: dict[int, dict[str, tuple[pa.Buffer, str | None]]] = {}
         carried: dict[int, list[pa.Buffer]] = {}
+        values = MeasureResults(plan)
         for batch in batches:
             numbers, sources, contents, facts = (batch.column(place) for place in range(4))
             for row, (bucket, source) in enumerate(zip(numbers.to_pylist(), sources.to_pylist(), strict=True)):
@@ -160,15 +158,16 @@ def make_formula_function(plan: AudiencePlan, parents: dict[str, str], previous:
                     yield facts_row(facts[row].as_py())
                 elif bucket == FACTS_BUCKET:
                     _, scan, place = source.split()
-                    yield states_row(business[int(scan), int(place)], contents[row].as_py())
+                    values.add_orphans((int(scan), int(place)), unpack_rows(contents[row].as_buffer()))
                 elif source == CARRIED:
                     carried.setdefault(bucket, []).append(contents[row].as_buffer())
                 else:
                     buckets.setdefault(bucket, {})[source] = contents[row].as_buffer(), facts[row].as_py()
         if not buckets:
+            yield from values.states()
             return
         formulas = Formulas(plan)
-        members, values = SegmentResults(plan), MeasureResults(plan)
+        members = SegmentResults(plan)
         sums = np.zeros(len(counted), dtype=np.int64)
         for bucket, found in sorted(buckets.items()):
             results = formulas.evaluate(_bucket_parts(plan, parents, found, carried.pop(bucket, [])))

@@ -12,10 +12,10 @@ import pyarrow as pa
 from segengine.engine.parts import FACTS_BUCKET, pack_rows
 from segengine.kernel.bitmaps import BITMAP_BYTES, Words, count_bits
 from segengine.kernel.formulas import GroupRows, ProfileValues, Result, unpack
-from segengine.kernel.groups import finish_states, merge_states
-from segengine.kernel.measures import name_groups
-from segengine.kernel.scan import KEY
+from segengine.kernel.groups import finish_states, mask_states, merge_states
+from segengine.kernel.measures import name_groups, total_of_nothing
 from segengine.plan.formulas import FormulaBuilder
+from segengine.plan.measures import Orphans
 from segengine.plan.refresh import AudiencePlan
 from segengine.plan.scans import Groups
 
@@ -103,17 +103,34 @@ class MeasureResults:
             elif isinstance(found.states, int):
                 states = results[found.states]
                 if isinstance(states, GroupRows) and states.rows is not None:
-                    self._states.setdefault(measure_id, []).append(states.rows.drop_columns([KEY]))
+                    self._states.setdefault(measure_id, []).append(states.rows)
+
+    def add_orphans(self, place: tuple[int, int], states: pa.RecordBatch) -> None:
+        """Take in states of rows that no profile decides on: of all rows, or of those that reach no profile."""
+        for measure_id, found in self._plan.results.items():
+            if found.states == place:
+                self._states.setdefault(measure_id, []).append(states)
+            elif isinstance(found.states, int) and self._plan.nodes[found.states].operands[:2] == place:
+                orphans: Orphans = self._plan.nodes[found.states].payload
+                masks = [np.full(states.num_rows, counts) for counts in orphans.values]
+                masked = mask_states(self._plan.scans[place[0]].groups[place[1]], states, masks)
+                if orphans.count:
+                    self._states.setdefault(measure_id, []).append(masked)
 
     def states(self) -> Iterator[pa.RecordBatch]:
         """Yield what this task knows of business measures whose rows the profiles decide."""
-        for measure_id, batches in self._states.items():
-            yield states_row(measure_id, pack_rows(merge_states(self._groups(measure_id), batches)))
+        for measure_id, measure in self._plan.measures.items():
+            batches = self._states.get(measure_id, [])
+            if batches or measure.is_total:  # a total is there even of no rows
+                yield states_row(measure_id, pack_rows(merge_states(self._groups(measure_id), batches)))
 
     def merged(self, measure_id: str, states: Sequence[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         """Yield the rows of a business measure, from what all tasks know of it."""
         groups = self._groups(measure_id)
+        measure = self._plan.measures[measure_id]
         finished = finish_states(groups, merge_states(groups, states))
+        if measure.is_total and not finished.num_rows:
+            finished = total_of_nothing(measure)
         measure = self._plan.measures[measure_id]
         yield _rows_row(
             measure_id, FACTS_BUCKET, *name_groups(measure, finished, (), self._plan.as_of, self._plan.zone)
@@ -126,7 +143,7 @@ class MeasureResults:
             states = self._plan.nodes[states].operands[0], self._plan.nodes[states].operands[1]
         if states is None:
             raise TypeError(f"{measure_id} is no business measure")
-        return replace(self._plan.scans[states[0]].groups[states[1]], per_profile=False)
+        return replace(self._plan.scans[states[0]].groups[states[1]], per_profile=False, orphans=False)
 
 
 def _values_row(measure_id: str, bucket: int, values: dict[str, Result], present: Result) -> pa.RecordBatch:

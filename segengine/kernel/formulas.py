@@ -15,10 +15,10 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from segengine.kernel.arithmetic import compute, stored_type, to_arrow
+from segengine.kernel.arithmetic import Clock, compute, stored_type, to_arrow
 from segengine.kernel.bitmaps import BITMAP_BYTES, AnyArray, Bytes, Words, transpose_words
 from segengine.kernel.columns import ColumnIndex, make_index
-from segengine.kernel.groups import finish_states
+from segengine.kernel.groups import finish_states, mask_states
 from segengine.kernel.measures import name_groups, overflow_places, take_overflow, with_literal
 from segengine.kernel.ordinals import Ordinals, read_ordinals
 from segengine.kernel.program import ScanProgram, compile_scan
@@ -80,7 +80,9 @@ class Formulas:
         self._plan = plan
         self._tests = _compile_tests(plan.nodes)
         self._inner = {
-            node.payload: compile_scan(plan.scans[node.payload]) for node in plan.nodes if node.kind == "scan_groups"
+            node.payload: compile_scan(plan.scans[node.payload], Clock(plan.as_of, plan.zone))
+            for node in plan.nodes
+            if node.kind == "scan_groups"
         }
         self._nothing = _values_of_nothing(plan.outside) if plan.outside else {}
 
@@ -236,7 +238,10 @@ class _Bucket:
         of_rows = _places(states)
         states = states.filter(pa.array(self._members(operands[2])[of_rows]))
         if node.kind == "states":
-            return GroupRows(states)
+            places = _places(states)
+            masks = [self._members(mask)[places] for mask in operands[3:]]
+            groups = self._plan.scans[operands[0]].groups[operands[1]]
+            return GroupRows(mask_states(groups, states, masks))
         return self._finished(node, payload, states)
 
     def _finished(self, node: FormulaNode, measure: Measure, states: pa.RecordBatch) -> GroupRows:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from segengine.kernel.aggregates import ValueKey, aggregate_type, readings, value_batch
 from segengine.kernel.aggregation import Aggregation, Wanted
@@ -53,6 +54,17 @@ def merge_states(groups: Groups, batches: Iterable[pa.RecordBatch]) -> pa.Record
 def finish_states(groups: Groups, batch: pa.RecordBatch) -> pa.RecordBatch:
     """Return groups with their values instead of states: columns `v0`, ...; overflow as in `value_batch`."""
     return _merged(groups, [batch]).finished()
+
+
+def mask_states(groups: Groups, batch: pa.RecordBatch, masks: Sequence[npt.NDArray[np.bool_]]) -> pa.RecordBatch:
+    """Return states that are those of no rows for the values of groups whose mask is false; one mask for each value."""
+    wanted = _wanted(groups)
+    columns = dict(zip(batch.schema.names, batch.columns, strict=True))
+    for each, mask in zip(groups.values, masks, strict=True):
+        number = wanted.index(each)
+        for field in state_fields(number, each[1]):
+            columns[field.name] = pc.if_else(pa.array(mask), columns[field.name], pa.scalar(None, field.type))
+    return pa.record_batch(columns)
 
 
 def _merged(groups: Groups, batches: Iterable[pa.RecordBatch]) -> GroupTable:

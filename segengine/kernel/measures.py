@@ -16,7 +16,7 @@ from segengine.kernel.scan import KEY
 from segengine.project.aggregates import MAX_PRECISION, ZERO_OF_NOTHING
 from segengine.project.model import Aggregate, Attribute, Measure, MeasureValue, ValueOf
 from segengine.project.types import AttributeType, Family, parse_span
-from segengine.project.walk import order_values
+from segengine.project.walk import aggregated_values, order_values
 
 _LIMIT = 10**MAX_PRECISION
 
@@ -105,16 +105,17 @@ def name_groups(
     return pa.record_batch(columns), over_count
 
 
-def aggregated_values(measure: Measure) -> list[MeasureValue]:
-    """Return the values that are aggregates, in the order of a scan's groups."""
-    return [value for value in measure.values if isinstance(value.source, Aggregate)]
-
-
 def value_of_nothing(value: MeasureValue) -> pa.Scalar:
     """Return what an aggregated value is over no rows."""
     type_ = stored_type(value.type)
     zero = isinstance(value.source, Aggregate) and value.source.function in ZERO_OF_NOTHING
     return pa.scalar(0).cast(type_) if zero else pa.scalar(None, type_)
+
+
+def total_of_nothing(measure: Measure) -> pa.RecordBatch:
+    """Return the aggregated values of a business measure without dimensions over no rows."""
+    nothing = [value_of_nothing(value) for value in aggregated_values(measure)]
+    return pa.record_batch({f"v{place}": pa.array([value.as_py()], value.type) for place, value in enumerate(nothing)})
 
 
 class _Reader:

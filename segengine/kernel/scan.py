@@ -72,7 +72,7 @@ class ScanKernel:
             )
             for index, each in enumerate(scan.groups)
         ]
-        self._keeps_orphans = any(not each.per_profile for each in scan.groups)
+        self._keeps_orphans = any(not each.per_profile or each.orphans for each in scan.groups)
         self._state = _States(program, scan)
         self._bad_values = BadValues(scan)
         self.row_count = 0
@@ -170,7 +170,7 @@ class ScanKernel:
         """Take in the rows of a batch by dimensions."""
         for index, (groups, table) in enumerate(zip(self._scan.groups, self._tables, strict=True)):
             rows = lanes.rows(groups.rows)
-            if groups.per_profile:
+            if groups.per_profile and not groups.orphans:
                 rows = rows[keys[rows] != _NOBODY]
             if len(rows):
                 own = [numbers[index, place].at(slice(None)) for place in range(len(groups.dimensions))]

@@ -21,7 +21,7 @@ from segengine.project.definitions import KINDS, load_definitions, load_files
 from segengine.project.model import Definition, Settings
 from segengine.project.nodes import Plain, from_plain, to_plain
 from segengine.project.problems import Problems
-from segengine.project.references import store_references
+from segengine.project.references import group_names, store_references
 from segengine.project.schema_lock import load_schema
 from segengine.store.registry import (
     DefinitionRecord,
@@ -209,12 +209,19 @@ def _checked_plan(
 
 
 def _ids_by_name(loaded: Sequence[Definition], registry: Registry) -> dict[str, dict[str, str]]:
-    """Return, by kind, the ids of all definitions by their names, those of the files last."""
+    """Return, by kind, the ids of all definitions by their names, those of the files last.
+
+    A measure called like a column of some measure's groups is left out: a reference to it is kept as its name.
+    """
     ids: dict[str, dict[str, str]] = {kind: {} for kind in KINDS}
+    taken: set[str] = set()
     for record in registry.live().values():
         ids[record.kind][record.name] = record.id
+        taken |= group_names(dict(record.fields))
     for definition in loaded:
         ids[definition.kind][definition.name] = definition.id
+        taken |= group_names(to_plain(definition.fields))
+    ids["measure"] = {name: identity for name, identity in ids["measure"].items() if name not in taken}
     return ids
 
 

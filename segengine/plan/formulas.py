@@ -43,12 +43,13 @@ class FormulaNode:
     passes the payload, a condition; `value_overflow`: (value,) has too many digits.
 
     Values: `value`: (scan, value); `stored_value`: of the payload, a `StoredValue`; `compute`: the leaves of the
-    payload, an `Expression`; `only`: (value, bitmap), others have the value of no rows, 0 where the payload says so;
+    payload, a `Computation`; `only`: (value, bitmap), others have the value of no rows, 0 where the payload says so;
     `if_missing`: (value,), the payload (literal, type) where it is missing.
 
     Groups: `groups`: (scan, groups, bitmap, one bitmap for each value), the finished rows of the payload, a measure;
-    `stored_groups`: those of the payload, a measure outside of the run; `states`: (scan, groups, bitmap), states of a
-    business measure; `scan_groups`: (groups,) are the rows of the scan that the payload numbers.
+    `stored_groups`: those of the payload, a measure outside of the run; `states`: the same operands, states of a
+    business measure, the payload says what counts of rows without a profile (`Orphans`); `scan_groups`: (groups,) are
+    the rows of the scan that the payload numbers.
     """
 
     kind: NodeKind

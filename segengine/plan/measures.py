@@ -2,28 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from segengine.plan.formulas import FormulaBuilder
 from segengine.plan.passes import Passes
-from segengine.plan.rows import ALL_ROWS, RowSet
+from segengine.plan.rows import ALL_ROWS, Combined, RowSet
 from segengine.plan.scans import Groups, Value
 from segengine.project.aggregates import ZERO_OF_NOTHING
 from segengine.project.model import (
     Aggregate,
     AggregateFunction,
+    All,
+    AnyOf,
     Attribute,
+    Condition,
     Expression,
+    InSegment,
     Measure,
     MeasureValue,
+    Not,
     Operand,
     Path,
     ValueOf,
 )
 from segengine.project.profile_parts import split_common
 from segengine.project.types import AttributeType
-from segengine.project.walk import operand_leaves, order_values
+from segengine.project.walk import aggregated_values, measure_leaves, operand_leaves, order_values
 
 
 @dataclass(frozen=True)
@@ -41,6 +46,14 @@ class Computation:
 
     operand: Operand
     leaves: tuple[Attribute | ValueOf, ...]
+
+
+@dataclass(frozen=True)
+class Orphans:
+    """Whether rows that reach no profile count for a measure, and for each of its aggregated values."""
+
+    count: bool
+    values: tuple[bool, ...]
 
 
 @dataclass(frozen=True)
@@ -139,31 +152,66 @@ class MeasurePlanner:
     def _grouped(self, measure: Measure) -> MeasurePlan:
         path = self._path(measure)
         rows, profile = self._split(measure, path)
-        everyone = profile == self._formulas.EVERYONE
-        wanted, masks = [], []
-        for value in measure.values:
-            if isinstance(value.source, Aggregate):
-                own, mask = self._split(measure, path, value.where)
-                wanted.append((own, value.source))
-                masks.append(mask)
-        per_profile = measure.per_profile or not everyone
-        scan, place = self._passes.groups(path, Groups(rows, measure.dimensions, tuple(wanted), per_profile))
-        self._after_groups(measure, scan)
+        parts = [self._split(measure, path, value.where) for value in aggregated_values(measure)]
+        aggregates = [value.source for value in aggregated_values(measure) if isinstance(value.source, Aggregate)]
+        masks = [mask for _, mask in parts]
         if measure.per_profile:
-            node = self._formulas.add("groups", scan, place, profile, *masks, payload=measure)
-            return MeasurePlan({}, groups=node)
-        if everyone:
-            return MeasurePlan({}, states=(scan, place))
-        return MeasurePlan({}, states=self._formulas.add("states", scan, place, profile))
+            wanted = tuple((own, aggregate) for (own, _), aggregate in zip(parts, aggregates, strict=True))
+            scan, place = self._passes.groups(path, Groups(rows, measure.dimensions, wanted, per_profile=True))
+            self._after_groups(measure, scan)
+            return MeasurePlan({}, groups=self._formulas.add("groups", scan, place, profile, *masks, payload=measure))
+        return MeasurePlan({}, states=self._business(measure, path, rows, profile, parts, aggregates))
+
+    def _business(
+        self,
+        measure: Measure,
+        path: Path,
+        rows: RowSet,
+        profile: int,
+        parts: Sequence[tuple[RowSet, int]],
+        aggregates: Sequence[Aggregate],
+    ) -> tuple[int, int] | int:
+        masks = [mask for _, mask in parts]
+        if {profile, *masks} == {self._formulas.EVERYONE} and not measure.over:
+            wanted = tuple((own, aggregate) for (own, _), aggregate in zip(parts, aggregates, strict=True))
+            scan, place = self._passes.groups(path, Groups(rows, measure.dimensions, wanted, per_profile=False))
+            return scan, place
+        # Values whose rows other profiles decide have states of their own.
+        kinds = list(dict.fromkeys(masks))
+        wanted = tuple(
+            (_apart(own, kinds.index(mask)), aggregate)
+            for (own, mask), aggregate in zip(parts, aggregates, strict=True)
+        )
+        orphans = self._orphans(measure, path)
+        groups = Groups(rows, measure.dimensions, wanted, per_profile=True, orphans=orphans.count)
+        scan, place = self._passes.groups(None if self._is_of_profiles(measure) else path, groups)
+        self._after_groups(measure, scan)
+        return self._formulas.add("states", scan, place, profile, *masks, payload=orphans)
+
+    def _orphans(self, measure: Measure, path: Path) -> Orphans:
+        """Return which rows that reach no profile count: those whose conditions hold where all about it is missing."""
+        if measure.over or self._is_of_profiles(measure):
+            return Orphans(False, ())
+        own = [value.where for value in aggregated_values(measure)]
+        found = [split_common(part, path).profile for part in (measure.where, *own)]
+        counts, *masks = (all(holds_for_nobody(item) for item in items) for items in found)
+        return Orphans(counts, tuple(counts and mask for mask in masks))
 
     def _path(self, measure: Measure) -> Path:
+        """Return the path of a measure's rows; without hops where they are of no profile, or profiles themselves."""
         if measure.over:
             return Path(measure.over, ())
         if measure.path is None:
             raise ValueError(f"measure {measure.id} has no rows")
-        if not measure.per_profile and not measure.path.hops:
-            return self._passes.path_of_rows(measure.path.over)
-        return measure.path
+        if measure.per_profile or measure.path.hops or self._is_of_profiles(measure):
+            return measure.path
+        return self._passes.path_of_rows(measure.path.over)
+
+    def _is_of_profiles(self, measure: Measure) -> bool:
+        """Return whether the rows of a business measure are the profiles, and conditions decide which of them count."""
+        if measure.per_profile or measure.path is None or measure.path != Path(self._passes.profile_table, ()):
+            return False
+        return any(isinstance(leaf, InSegment) or leaf.attribute.measure for leaf in measure_leaves(measure))
 
     def _after_groups(self, measure: Measure, scan: int) -> None:
         """See to it that the groups of another measure are scanned before what is asked of that scan."""
@@ -181,3 +229,20 @@ class MeasurePlanner:
         rows = self._row_set(*(part.rows for part in parts))
         profile = self._formulas.all([self._on_profile(item) for part in parts for item in part.profile])
         return rows, profile
+
+
+def _apart(rows: RowSet, times: int) -> RowSet:
+    """Return the same rows as a row set of its own."""
+    for _ in range(times):
+        rows = Combined((rows,))
+    return rows
+
+
+def holds_for_nobody(expression: Expression) -> bool:
+    """Return whether a condition on the profile holds for a row that reaches none."""
+    if isinstance(expression, All | AnyOf):
+        found = [holds_for_nobody(item) for item in expression.items]
+        return all(found) if isinstance(expression, All) else any(found)
+    if isinstance(expression, Not):
+        return not holds_for_nobody(expression.item)
+    return isinstance(expression, Condition) and expression.missing

@@ -21,7 +21,7 @@ class Passes:
             profile_table: Their table.
             paths: Every path that rules or measures of the profiles are on.
         """
-        self._audience, self._profile_table = audience, profile_table
+        self._audience, self.profile_table = audience, profile_table
         self._builders = [ScanBuilder(audience, profile_table, None)]
         self._of_path: dict[Path | None, list[int]] = {None: [PROFILES]}
         self._asked_by: dict[str, dict[tuple[int, Asked], None]] = {}
@@ -42,7 +42,7 @@ class Passes:
         number = self._pass(path, value)
         return number, self._builders[number].value(value)
 
-    def groups(self, path: Path, groups: Groups) -> tuple[int, int]:
+    def groups(self, path: Path | None, groups: Groups) -> tuple[int, int]:
         """Return the scan and the number of groups there."""
         number = self._pass(path, groups)
         return number, self._builders[number].groups(groups)
@@ -70,7 +70,7 @@ class Passes:
         number = next((number for number in passes if self._builders[number].has_room(asked)), None)
         if number is None:
             number = len(self._builders)
-            table = path.over if path else self._profile_table
+            table = path.over if path else self.profile_table
             self._builders.append(ScanBuilder(self._audience, table, path, not passes))
             passes.append(number)
         return number

@@ -67,13 +67,14 @@ class Groups:
     """The values of aggregates by dimensions, over the groups that have a row in `rows`.
 
     Each of the `values` has a row set of its own, within `rows`. Not `per_profile`: over all rows of the table, those
-    that reach no profile included.
+    that reach no profile included; so are they with `orphans`, as those of profile 0.
     """
 
     rows: RowSet
     dimensions: tuple[Dimension, ...]
     values: tuple[tuple[RowSet, Aggregate], ...]
     per_profile: bool
+    orphans: bool = False
 
 
 Asked = Output | Value | Groups

@@ -10,7 +10,7 @@ from segengine.project.context import Context
 from segengine.project.measure_names import Base, find_row_attribute, group_attributes
 from segengine.project.model import Attribute, Measure, Path
 from segengine.project.nodes import Fields
-from segengine.project.paths import Unresolved, ViaStep, find_attribute, find_path, row_key
+from segengine.project.paths import Unresolved, ViaStep, find_path, row_key
 from segengine.project.problems import Problems, did_you_mean
 from segengine.project.via import read_path
 
@@ -38,22 +38,14 @@ class Rows:
         return find_row_attribute(context.settings, context.schema, base, name, context.measures)
 
     def key(self, context: Context) -> tuple[Attribute, ...]:
-        """Return what tells the rows apart; of groups of several profiles their dimensions and the profile's id."""
+        """Return what tells the rows apart; of groups their dimensions."""
         if isinstance(self.base, Measure):
             columns = group_attributes(self.base)
-            own = tuple(columns[dimension.name] for dimension in self.base.dimensions)
-            return own if self.per_profile else (*own, *self._profile_id(context, self.base))
+            return tuple(columns[dimension.name] for dimension in self.base.dimensions)
         # The profile's own key, at the end of a path from one to many, is the same for all of its rows.
         names = row_key(context.settings, Path(self.base.over, self.base.hops[:-1]))
         found = [self.find(context, name) for name in names]
         return tuple(attribute for attribute in found if isinstance(attribute, Attribute))
-
-    def _profile_id(self, context: Context, groups: Measure) -> list[Attribute]:
-        table = context.settings.audiences[groups.audience].table
-        found = [
-            find_attribute(context.settings, context.schema, table, name) for name in context.settings.tables[table].key
-        ]
-        return [attribute for attribute in found if isinstance(attribute, Attribute)]
 
 
 def read_rows(fields: Fields, audience: str, per_profile: bool, context: Context, problems: Problems) -> Rows | None:

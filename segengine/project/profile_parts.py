@@ -39,7 +39,11 @@ class Alternative:
 
 
 def _on_profile(leaf: Expression, path: Path | None) -> Expression | None:
-    """Return a condition (or a negated membership) as one on the profile, or None where it is about rows."""
+    """Return conditions (or a negated membership) as ones on the profile, or None where any of them is about rows."""
+    if isinstance(leaf, All | AnyOf):
+        items = [_on_profile(item, path) for item in leaf.items]
+        found = tuple(item for item in items if item is not None)
+        return replace(leaf, items=found) if len(found) == len(items) else None
     if isinstance(leaf, InSegment) or (isinstance(leaf, Not) and isinstance(leaf.item, InSegment)):
         return leaf
     if not isinstance(leaf, Condition):

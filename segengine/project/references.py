@@ -36,6 +36,20 @@ def store_references(plain: Plain, segments: Mapping[str, str], measures: Mappin
     return _Rewriter(segments, marked).definition(plain)
 
 
+def group_names(plain: Plain) -> set[str]:
+    """Return what the groups of a measure call their columns; nothing of other definitions."""
+    if not isinstance(plain, dict) or plain.get("kind") != "measure":
+        return set()
+    values, per = plain.get("values"), plain.get("per")
+    names = set(values) if isinstance(values, dict) else set()
+    for dimension in per if isinstance(per, list) else [per]:
+        if isinstance(dimension, str):
+            names.add(dimension.replace(".", "_"))
+        elif isinstance(dimension, dict):
+            names |= {*dimension, str(dimension.get("as"))}
+    return names
+
+
 def show_references(plain: Plain, names: Mapping[str, str]) -> Plain:
     """Return a definition's plain values with ids of segments and measures replaced by their names."""
     return _Rewriter(names, {BY_ID + identity: name for identity, name in names.items()}).definition(plain)

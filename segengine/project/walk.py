@@ -132,6 +132,11 @@ def order_values(measure: Measure) -> tuple[MeasureValue, ...]:
     return tuple(by_name[name] for name in TopologicalSorter(references).static_order())
 
 
+def aggregated_values(measure: Measure) -> list[MeasureValue]:
+    """Return the values that are aggregates of rows, in the order written."""
+    return [value for value in measure.values if isinstance(value.source, Aggregate)]
+
+
 def definition_parents(definition: Segment | Measure) -> tuple[str, ...]:
     """Return the ids of the segments and measures a definition refers to, sorted."""
     found: set[str] = set()

@@ -34,12 +34,16 @@ def draw_arithmetic(
         return None
     for _ in range(8):
         tree = _draw(choose, subjects, depth)
-        if not isinstance(tree, Joint):
+        if not isinstance(tree, Joint) or not _has_name(tree):
             continue
         _, type_ = compute(tree, lambda name: (None, types[name]), MOMENT, "UTC")
         if scale_of(type_) + spare <= MAX_SCALE:
             return write_arithmetic(choose, tree), type_
     return None
+
+
+def _has_name(part: Part) -> bool:
+    return isinstance(part, Name) or (isinstance(part, Joint) and (_has_name(part.left) or _has_name(part.right)))
 
 
 def _draw(choose: random.Random, subjects: Sequence[Subject], depth: int) -> Part:

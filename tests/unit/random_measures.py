@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from random_definitions import LANGUAGE, RandomSegments, Segments
+from random_definitions import RandomSegments, Segments
 from random_expressions import draw_arithmetic, is_number
 from random_paths import Subject, Way
 from random_worlds import random_world
@@ -46,7 +46,7 @@ class RandomMeasures(RandomSegments):
     """Draws measures and segments; later ones may refer to earlier ones."""
 
     def __init__(self, choose: random.Random, world: World, stored: Mapping[str, set[str]]) -> None:
-        super().__init__(choose, world, list(stored), LANGUAGE)
+        super().__init__(choose, world, list(stored))
         self.segments: dict[str, dict[str, Any]] = {}
         self.measures: dict[str, dict[str, Any]] = {}
         self.reference = MeasureReference(world, self.segments, stored, self.measures)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import runpy
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 
 import duckdb
 import pytest
+from by_hand import add_measures, read_queries
 from deltalake import DeltaTable
 from workspace import Workspace
 
@@ -22,8 +22,7 @@ from segengine.operations.measures import MeasureValues, list_measures, read_mea
 
 END_OF_JANUARY = datetime(2018, 2, 1, 4, 59, 59, 999_999, UTC)  # in New York
 END_OF_JUNE = datetime(2026, 7, 1, 6, 59, 59, 999_999, UTC)  # in Los Angeles
-END_OF_JUNE_IN_AMSTERDAM = datetime(2026, 6, 30, 21, 59, 59, 999_999, UTC)
-GOLDEN = Path(__file__).parents[1] / "golden"
+FIRST_OF_JULY = datetime(2026, 7, 1, 21, 59, 59, 999_999, UTC)  # in Amsterdam, where the last orders are of that day
 
 
 @pytest.fixture(scope="module")
@@ -60,19 +59,14 @@ class ByHand:
 
 
 def find_by_hand(name: str, data: Path) -> ByHand:
-    """Return what the hand-written SQL of a project finds; measures are tables for what comes after them."""
-    macros = runpy.run_path(str(GOLDEN / "exact_sql.py"))["MACROS"]
-    files = [runpy.run_path(str(file)) for file in sorted(GOLDEN.glob(f"{name}*_sql.py"))]
-    segments: dict[str, str] = {segment: query for file in files for segment, query in file["SQL"].items()}
-    measures: dict[str, str] = {measure: query for file in files for measure, query in file.get("MEASURES", {}).items()}
+    """Return what the hand-written SQL of a project finds."""
+    queries = read_queries(name)
     with duckdb.connect() as connection:
-        connection.execute(macros)
         for folder in sorted(data.iterdir()):
             connection.register(folder.name, DeltaTable(str(folder)).to_pyarrow_table())
-        for measure, query in measures.items():
-            connection.execute(f"CREATE TABLE measure_{measure} AS {query}")
-        found = {segment: connection.execute(query).fetchall() for segment, query in segments.items()}
-        values = {measure: connection.table(f"measure_{measure}").to_arrow_table() for measure in measures}
+        add_measures(connection, queries)
+        found = {segment: connection.execute(query).fetchall() for segment, query in queries.segments.items()}
+        values = {measure: connection.table(f"measure_{measure}").to_arrow_table() for measure in queries.measures}
     return ByHand(
         {segment: sorted({str(row[0]) for row in rows}) for segment, rows in found.items()},
         {measure: [*zip(*table.to_pydict().values(), strict=True)] for measure, table in values.items()},
@@ -150,9 +144,9 @@ def test_contoso_has_the_members_of_the_sql(
 def test_harbor_supply_has_the_members_of_the_sql(
     engine: EngineSession, harbor: Path, harbor_by_hand: ByHand, tmp_path: Path
 ) -> None:
-    workspace = refresh_anew(harbor, tmp_path, engine, END_OF_JUNE_IN_AMSTERDAM)
+    workspace = refresh_anew(harbor, tmp_path, engine, FIRST_OF_JULY)
 
-    of_accounts = [*runpy.run_path(str(GOLDEN / "harbor_supply_sql.py"))["ACCOUNTS"]]
+    of_accounts = sorted(read_queries("harbor_supply").of_accounts)
     of_contacts = [name for name in harbor_by_hand.segments if name not in of_accounts]
     compare(workspace, harbor_by_hand, {"account": of_accounts, "contact": of_contacts})
     lock = (tmp_path / "schema.lock.yml").read_text(encoding="utf-8")

@@ -11,7 +11,16 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from segengine.cli.options import output_option, project_options, snapshot_options
-from segengine.cli.output import Column, emit_document, emit_rows, print_table, show_count, show_time_in, show_value
+from segengine.cli.output import (
+    Column,
+    emit_document,
+    emit_rows,
+    print_table,
+    show_count,
+    show_grain,
+    show_time_in,
+    show_value,
+)
 
 if TYPE_CHECKING:
     from segengine.operations.measures import MeasureDetails, MeasureSummary
@@ -61,10 +70,7 @@ def _summary_row(summary: MeasureSummary) -> dict[str, Any]:
     return {
         "id": measure.id,
         "name": measure.name,
-        "per": ", ".join(
-            [*([measure.audience] if measure.per_profile else []), *(each.name for each in measure.dimensions)]
-        )
-        or "business",
+        "per": show_grain(measure),
         "tags": list(measure.tags),
         "status": str(summary.status),
         "error": summary.error,

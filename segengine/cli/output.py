@@ -21,6 +21,7 @@ import click
 
 if TYPE_CHECKING:
     from segengine.operations.segments import OutlineLine
+    from segengine.project.model import Measure
 
 SCHEMA_VERSION = 1
 _PIPE_WIDTH = 200
@@ -143,6 +144,12 @@ def show_value(value: Any) -> str:
     if isinstance(value, datetime):
         return value.isoformat().replace("+00:00", "Z")
     return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def show_grain(measure: Measure) -> str:
+    """Return what a measure has values for: the profiles' audience and its dimensions, or the business."""
+    names = [*([measure.audience] if measure.per_profile else []), *(each.name for each in measure.dimensions)]
+    return ", ".join(names) or "business"
 
 
 def show_share(value: Any) -> str:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from segengine.cli.options import output_option, project_options
-from segengine.cli.output import Column, emit_document, emit_rows, make_progress, print_table, show_count
+from segengine.cli.output import Column, emit_document, emit_rows, make_progress, print_table, show_count, show_grain
 from segengine.cli.tables import column_lines, operator_document, show_operators, show_table, table_document
 
 if TYPE_CHECKING:
@@ -55,13 +56,26 @@ def demo(folder: Path | None, name: str, engine: str) -> None:
     from segengine.operations.starting import make_demo
 
     target = folder or Path(f"segengine-{name.replace('_', '-')}")
-    write_project, days, chart = _example(name)
-    report = make_demo(target, write_project, days, engine, make_progress())
-    _show_demo(report, chart)
+    example = _example(name)
+    report = make_demo(target, example.write_project, example.days, engine, make_progress())
+    _show_demo(report, example)
 
 
-def _example(name: str) -> tuple[Callable[[Path], None], tuple[str, ...], str]:
-    """Return what writes an example, the days to refresh it as of, and the segment to draw."""
+@dataclass(frozen=True)
+class _Example:
+    """What writes an example, the days to refresh it as of, and what to look at: a segment and two measures.
+
+    `total`: a measure that shows a trend; `values`: one whose values are worth a look, with options.
+    """
+
+    write_project: Callable[[Path], None]
+    days: tuple[str, ...]
+    segment: str
+    total: str
+    values: str
+
+
+def _example(name: str) -> _Example:
     from segengine.demo.projects import copy_project
     from segengine.operations.starting import COMPLETE_JOURNEY_DAYS, CONTOSO_DAYS, HARBOR_SUPPLY_DAYS
 
@@ -69,24 +83,25 @@ def _example(name: str) -> tuple[Callable[[Path], None], tuple[str, ...], str]:
     if name == "contoso":
         from segengine.demo.contoso import write_contoso as write_data
 
-        days, chart = CONTOSO_DAYS, "web_only"
+        days, looks = CONTOSO_DAYS, ("web_only", "revenue", "mood_by_tier --chart")
     elif name == "harbor_supply":
         from segengine.demo.harbor_supply import write_harbor_supply as write_data
 
-        days, chart = HARBOR_SUPPLY_DAYS, "decision_makers_in_big_accounts"
+        days = HARBOR_SUPPLY_DAYS
+        looks = ("decision_makers_in_big_accounts", "revenue", "sales_by_industry --chart")
     else:
         from segengine.demo.complete_journey import write_complete_journey as write_data
 
-        days, chart = COMPLETE_JOURNEY_DAYS, "organic_shoppers"
+        days, looks = COMPLETE_JOURNEY_DAYS, ("organic_shoppers", "revenue", "families_by_quarter --chart")
 
     def write_project(folder: Path) -> None:
         copy_project(name, folder)
         write_data(folder)
 
-    return write_project, days, chart
+    return _Example(write_project, days, *looks)
 
 
-def _show_demo(report: DemoReport, chart: str) -> None:
+def _show_demo(report: DemoReport, example: _Example) -> None:
     from segengine.report.charts import draw_sparkline, draw_trend
 
     rows = [
@@ -109,15 +124,37 @@ def _show_demo(report: DemoReport, chart: str) -> None:
         Column("trend", "trend"),
     ]
     print_table(rows, columns)
-    shown = next((summary for summary in report.segments if summary.segment.id == chart), report.segments[0])
+    shown = next((summary for summary in report.segments if summary.segment.id == example.segment), report.segments[0])
     click.echo(draw_trend(f"Members of {shown.segment.name}", report.trends[shown.segment.id], report.time_zone))
+    _show_measures(report)
     scans = ", ".join(f"{scan.name} ({scan.row_count:,} rows)" for scan in report.report.scans)
-    click.echo(f"\n{len(rows)} segments from one scan of each: {scans}.")
+    counts = f"{len(report.measures)} measures and {len(rows)} segments"
+    click.echo(f"\n{counts} from one scan of each: {scans}.")
     click.echo(
         f"\nTry next:\n  cd {report.folder}\n  segengine segments show {shown.segment.id}\n"
-        f"  segengine segments members {shown.segment.id} -o csv\n  segengine explain\n"
+        f"  segengine segments members {shown.segment.id} -o csv\n  segengine measures show {example.total}\n"
+        f"  segengine measures values {example.values}\n  segengine explain\n"
         f"  edit a file in definitions/, then: segengine validate, segengine plan, segengine apply, segengine refresh"
     )
+
+
+def _show_measures(report: DemoReport) -> None:
+    rows = [
+        {
+            "name": summary.measure.name,
+            "per": show_grain(summary.measure),
+            "rows": summary.current.row_count if summary.current else None,
+            "description": summary.measure.description,
+        }
+        for summary in report.measures
+    ]
+    columns = [
+        Column("name", "measure"),
+        Column("per", "per"),
+        Column("rows", "rows", show_count, right=True),
+        Column("description", "what"),
+    ]
+    print_table(rows, columns)
 
 
 @click.command()

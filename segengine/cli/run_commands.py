@@ -203,7 +203,7 @@ def _show_runs(rows: list[dict[str, Any]], zone: str) -> None:
         Column("as_of", "as of", show_time),
         Column("started_at", "started", show_time),
         Column("seconds", "seconds", lambda value: f"{value:.1f}", right=True),
-        Column("segments", "segments", lambda counts: ", ".join(f"{n} {status}" for status, n in counts.items())),
+        Column("segments", "definitions", lambda counts: ", ".join(f"{n} {status}" for status, n in counts.items())),
         Column("row_count", "rows read", show_count, right=True),
         Column("orphan_count", "orphans", show_count, right=True),
     ]

@@ -143,7 +143,7 @@ def read_measure_values(
     run = find_snapshot(history.measures, measure, snapshot, at)
     rows, types = _measure_rows(project, history, measure, run)
     id_name = _id_name(project, measure.audience) if measure.per_profile else ""
-    return MeasureValues(measure, run, id_name, types, _collect(rows, list(types), measure.per_profile, limit))
+    return MeasureValues(measure, run, id_name, types, _collect(rows, list(types), measure, limit))
 
 
 def _id_name(project: OpenProject, audience: str) -> str:
@@ -169,12 +169,18 @@ def _measure_rows(
     return rows, types
 
 
-def _collect(rows: DataFrame, names: list[str], per_profile: bool, limit: int | None) -> Iterator[pa.RecordBatch]:
+def _collect(rows: DataFrame, names: list[str], measure: Measure, limit: int | None) -> Iterator[pa.RecordBatch]:
+    """Yield the rows, those of a business measure by its dimensions; of profiles only a part is put in order."""
     from pyspark.sql import functions as F
 
+    order = [f"c{place}" for place in range(len(measure.dimensions))]
+    if measure.per_profile:
+        order = [KEY, *order] if limit is not None else []
+    if order:
+        rows = rows.orderBy(*order)
     if limit is not None:
-        rows = rows.orderBy(KEY).limit(limit) if per_profile else rows.limit(limit)
-    ids = ["profile_id"] if per_profile else []
+        rows = rows.limit(limit)
+    ids = ["profile_id"] if measure.per_profile else []
     columns = [F.col(f"c{place}").alias(name) for place, name in enumerate(names)]
     with engine_errors("reading the values of a measure"):
         yield from rows.select(*ids, *columns).toArrow().to_batches()

@@ -127,8 +127,12 @@ def _name(question: Question) -> str:
 
 
 def _rule(question: Question) -> RowsRule | ProfileRule:
-    """Return the rule judged on the account: of a condition those who fail it, as nobody fails without an account."""
+    """Return the rule judged on the account; of a condition that missing values pass, who fails it.
+
+    Without an account the measure is missing, and such a profile gets no bit: it neither passes nor fails.
+    """
     if isinstance(question, RowsRule):
         return question
-    own = replace(question.attribute, base=question.attribute.hops[-1].target, hops=())
-    return ProfileRule(opposite(replace(question, attribute=own)), question.place)
+    attribute = replace(question.attribute, base=question.attribute.hops[-1].target, hops=())
+    own = replace(question, attribute=attribute)
+    return ProfileRule(opposite(own) if question.missing else own, question.place)

@@ -246,7 +246,8 @@ class _Planner:
             return self.formulas.any([self._profile(item) for item in expression.items])
         if isinstance(expression, Condition):
             if expression.attribute.measure and expression.attribute.hops:
-                return self.formulas.without(self.formulas.EVERYONE, self._asked(expression))  # who fails it
+                asked = self._asked(expression)
+                return self.formulas.without(self.formulas.EVERYONE, asked) if expression.missing else asked
             if isinstance(expression.test, Relative):
                 return self._profile(self._anchored(expression))
             if expression.attribute.measure:

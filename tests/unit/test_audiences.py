@@ -192,11 +192,11 @@ def test_the_definition_itself_keeps_its_rules() -> None:
 def test_explain_names_what_is_carried_over() -> None:
     account, contact = explain_refresh(load_settings(HARBOR))
     assert (account.audience, contact.audience) == ("account", "contact")
-    assert (account.segment_count, contact.segment_count) == (8, 13)
+    assert (account.segment_count, contact.segment_count) == (10, 16)
     assert "a rule over orders > account, for Never bought electronics" in account.questions
     assert "Key accounts" in contact.carried
     assert "a rule over tickets > contact > account, for Colleagues of complainers" in contact.carried
-    assert next(scan for scan in contact.scans if scan.table == "contacts").rule_count == 11
+    assert next(scan for scan in contact.scans if scan.table == "contacts").rule_count == 14
     orders = next(scan for scan in account.scans if scan.table == "orders")
     assert orders.rule_count == 7
     assert "orders" not in {scan.table for scan in contact.scans}

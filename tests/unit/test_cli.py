@@ -132,7 +132,7 @@ def test_explain_needs_no_engine(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert "a row looked at that fails: any row or channel equals web" in text
     assert main(["explain", "--conf", str(tmp_path), "-o", "json"]) == 0
     (audience,) = json.loads(capsys.readouterr().out)["audiences"]
-    assert audience["segment_count"] == 17
+    assert audience["segment_count"] == 21
     assert [scan["table"] for scan in audience["scans"]].count("purchases") == 1
 
 

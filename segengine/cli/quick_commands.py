@@ -43,7 +43,9 @@ def profile_command(
     """Show how the values of ATTRIBUTE are distributed over the profiles.
 
     ATTRIBUTE is written as in rules on the profile: a column (state), one of a table looked up (home_store.city), one
-    of a prediction table (churn.score). `segengine schema show` lists them.
+    of a prediction table (churn.score), a measure ("Lifetime spend", Buying.average). `segengine schema show` and
+    `segengine measures list` list them. Of a measure the stored values are shown, for the profiles of that refresh;
+    --as-of chooses an earlier one.
 
     Of text and booleans the ten most frequent values are shown, of numbers, dates and times percentiles and a
     histogram. A percentile is a value that occurs: the smallest that so many per cent of the values do not exceed.
@@ -55,6 +57,7 @@ def profile_command(
       segengine quick profile state
       segengine quick profile home_store.city -o json
       segengine quick profile role --audience contact
+      segengine quick profile "Lifetime spend"
     """  # noqa: D301 - click wants the character, to keep the lines of a paragraph
     from segengine.api import Project
     from segengine.operations.context import parse_as_of
@@ -63,7 +66,7 @@ def profile_command(
     moment = parse_as_of(as_of, project.settings.time_zone) if as_of else None
     found = project.profile(attribute, audience=audience, as_of=moment)
     if output == "table":
-        _show_profile(found)
+        _show_profile(found, project.settings.time_zone)
     elif output == "csv":
         emit_csv(_profile_lines(found))
     else:
@@ -76,6 +79,8 @@ def _profile_document(found: AttributeProfile) -> dict[str, Any]:
         "label": found.label,
         "type": str(found.type),
         "audience": found.audience,
+        "as_of": found.as_of,
+        "snapshot_version": found.snapshot_version,
         "profile_count": found.profile_count,
         "missing_count": found.missing_count,
         "missing_share": found.missing_share,
@@ -106,9 +111,11 @@ def _profile_lines(found: AttributeProfile) -> list[dict[str, Any]]:
     ]
 
 
-def _show_profile(found: AttributeProfile) -> None:
+def _show_profile(found: AttributeProfile, zone: str) -> None:
     label = f' "{found.label}"' if found.label else ""
-    click.echo(f"{found.name}{label}: {found.type}, of {found.profile_count:,} profiles of audience {found.audience}")
+    when = f", as of {show_time_in(zone)(found.as_of)} (snapshot {found.snapshot_version})" if found.as_of else ""
+    count = f"{found.profile_count:,} profiles of audience {found.audience}"
+    click.echo(f"{found.name}{label}: {found.type}, of {count}{when}")
     missing = f"{found.missing_count:,} missing ({show_share(found.missing_share)})"
     click.echo(f"{missing}, {found.distinct_count:,} distinct value{'s' if found.distinct_count != 1 else ''}")
     if found.invalid_count:

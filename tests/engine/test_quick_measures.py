@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -11,6 +12,8 @@ import pyarrow as pa
 import pytest
 from workspace import Workspace, read_rows
 
+from segengine import Project
+from segengine.cli.main import main
 from segengine.engine.session import EngineSession
 from segengine.errors import ConfigError, DefinitionError
 from segengine.operations.profile_attribute import AttributeProfile, profile_attribute
@@ -213,3 +216,62 @@ def test_measures_that_are_no_source(engine: EngineSession, tmp_path: Path) -> N
     assert refusal("Revenue", "at_least", "5").startswith('"Revenue" is a business measure')
     assert "SEG206 operator-type" in refusal("Spend", "begins_with", "5")
     assert "SEG207 bad-value" in refusal("Spend", "at_least", "much")
+
+
+# ---- the launcher, on the embedded engine: what it prints and asks
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def run(capsys: pytest.CaptureFixture[str], *argv: str) -> tuple[int, str, str]:
+    code = main(argv)
+    captured = capsys.readouterr()
+    return code, captured.out, captured.err
+
+
+def test_the_launcher(
+    tmp_path: Path,
+    embedded_engine: EngineSession,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    workspace = make_shop(tmp_path, embedded_engine)
+    monkeypatch.setenv("SEGENGINE_CONF", str(tmp_path))
+    code, _, err = run(capsys, "quick", "profile", "Spend")
+    assert (code, "Run `segengine refresh spend`." in err) == (2, True)
+    workspace.refresh(as_of=AS_OF)
+    code, out, _ = run(capsys, "quick", "profile", "Spend")
+    assert code == 0
+    assert out.startswith(
+        "Spend: decimal(38,2), of 4 profiles of audience customer, as of 2025-03-01 13:00 (snapshot 1)\n"
+        "0 missing (0.0 %), 3 distinct values\n"
+    )
+    code, out, _ = run(capsys, "quick", "profile", "Buying.channel", "-o", "json")
+    found = json.loads(out)["profile"]
+    assert (found["attribute"], found["as_of"], found["snapshot_version"]) == (
+        "Buying.channel",
+        "2025-03-01T12:00:00Z",
+        1,
+    )
+    assert (found["missing_count"], found["missing_share"]) == (2, 0.5)
+    monkeypatch.setattr("sys.stdin", Terminal("Spend\nat_least\n5\nSpenders\ny\n"))
+    code, out, err = run(capsys, "quick", "create", "--from", "measures", "--as-of", "2025-03-01")
+    assert (code, out.splitlines()[-1]) == (0, 'created segment spenders "Spenders"'), err
+    assert "2 of 4 profiles (50.0 %)" in out
+    assert err.startswith("  Buying.average  decimal(38,8)\n")
+    create = ("quick", "create", "Spent", "at_least", "5", "--name", "A", "--from", "measures")
+    code, _, err = run(capsys, *create)
+    assert (code, err) == (2, 'error: There is no measure "Spent".\nhint: Did you mean "Spend"?\n')
+
+
+def test_the_python_api(tmp_path: Path, embedded_engine: EngineSession) -> None:
+    workspace = make_shop(tmp_path, embedded_engine)
+    workspace.refresh(as_of=AS_OF)
+    project = Project(tmp_path, spark=embedded_engine.spark, engine="embedded")
+    counted = project.create_segment("Spend", "at_least", "5", name="Spenders", source="measures", as_of=AS_OF)
+    assert counted.preview.member_count == 2
+    assert [summary.segment.name for summary in project.segments()] == ["Spenders"]
+    assert project.profile("Buying.average").missing_share == 0.5

@@ -30,7 +30,7 @@ from segengine.operations.measures import (
 from segengine.operations.output_tables import write_output_tables
 from segengine.operations.preview import PreviewedSegment, preview_plan
 from segengine.operations.profile_attribute import AttributeProfile, profile_attribute
-from segengine.operations.quick_segment import CountedDraft, count_draft, draft_segment, record_draft
+from segengine.operations.quick_segment import CountedDraft, count_draft, draft_segment, load_measures, record_draft
 from segengine.operations.refresh import RefreshReport, choose_due, refresh_segments
 from segengine.operations.schema import SchemaPull, pull_schema
 from segengine.operations.segments import (
@@ -176,12 +176,13 @@ class Project:
             project.profile("income").percentiles["50"]      # '61308.42'
 
         Args:
-            attribute: As rules on the profile write it: `state`, `home_store.city`, `churn.score`.
+            attribute: As rules on the profile write it: `state`, `home_store.city`, `churn.score`; or a measure, whose
+                stored values are shown.
             audience: Whose profiles, where several audiences have the attribute.
-            as_of: The instant that counts; None: now.
+            as_of: The instant that counts; None: now. Of a measure: the snapshot that was the newest then.
 
         Raises:
-            ConfigError: There is no such attribute, or several audiences have one.
+            ConfigError: There is no such attribute, several audiences have one, or the measure was never refreshed.
         """
         with self._session() as project:
             return profile_attribute(project, attribute, audience=audience, as_of=_aware(as_of))
@@ -210,7 +211,8 @@ class Project:
             operator: An operator that fits its type.
             values: The operator's values as text, as in a definition file; none where it needs none.
             name: What the segment is called.
-            source: "predictions": only columns of prediction tables, also by the column alone.
+            source: "predictions": only columns of prediction tables, also by the column alone; "measures": `attribute`
+                is the name of an applied measure, of several values `Name.value`.
             audience: Whose profiles, where several audiences have the attribute.
             output_table: Its output table; '': made from the name.
             id: Its id; '': made from the name.
@@ -223,8 +225,10 @@ class Project:
             DefinitionError: The issues that a file with this definition would have; a taken name is one.
         """
         quick = QuickSegment(source, attribute, operator, values, name, audience, output_table, id)
-        draft = draft_segment(self.settings, quick, file)
-        with self._session() as project:
+        with ExitStack() as stack:
+            opened = stack.enter_context(self._session()) if source == "measures" else None
+            draft = draft_segment(self.settings, quick, file, load_measures(opened) if opened else None)
+            project = opened or stack.enter_context(self._session())
             counted = count_draft(project, draft, as_of=_aware(as_of))
             if not dry_run:
                 record_draft(project, draft)

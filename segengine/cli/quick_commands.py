@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -43,7 +44,9 @@ def profile_command(
     """Show how the values of ATTRIBUTE are distributed over the profiles.
 
     ATTRIBUTE is written as in rules on the profile: a column (state), one of a table looked up (home_store.city), one
-    of a prediction table (churn.score). `segengine schema show` lists them.
+    of a prediction table (churn.score), a measure ("Lifetime spend", Buying.average). `segengine schema show` and
+    `segengine measures list` list them. Of a measure the stored values are shown, for the profiles of that refresh;
+    --as-of chooses an earlier one.
 
     Of text and booleans the ten most frequent values are shown, of numbers, dates and times percentiles and a
     histogram. A percentile is a value that occurs: the smallest that so many per cent of the values do not exceed.
@@ -55,6 +58,7 @@ def profile_command(
       segengine quick profile state
       segengine quick profile home_store.city -o json
       segengine quick profile role --audience contact
+      segengine quick profile "Lifetime spend"
     """  # noqa: D301 - click wants the character, to keep the lines of a paragraph
     from segengine.api import Project
     from segengine.operations.context import parse_as_of
@@ -63,7 +67,7 @@ def profile_command(
     moment = parse_as_of(as_of, project.settings.time_zone) if as_of else None
     found = project.profile(attribute, audience=audience, as_of=moment)
     if output == "table":
-        _show_profile(found)
+        _show_profile(found, project.settings.time_zone)
     elif output == "csv":
         emit_csv(_profile_lines(found))
     else:
@@ -76,6 +80,8 @@ def _profile_document(found: AttributeProfile) -> dict[str, Any]:
         "label": found.label,
         "type": str(found.type),
         "audience": found.audience,
+        "as_of": found.as_of,
+        "snapshot_version": found.snapshot_version,
         "profile_count": found.profile_count,
         "missing_count": found.missing_count,
         "missing_share": found.missing_share,
@@ -106,9 +112,11 @@ def _profile_lines(found: AttributeProfile) -> list[dict[str, Any]]:
     ]
 
 
-def _show_profile(found: AttributeProfile) -> None:
+def _show_profile(found: AttributeProfile, zone: str) -> None:
     label = f' "{found.label}"' if found.label else ""
-    click.echo(f"{found.name}{label}: {found.type}, of {found.profile_count:,} profiles of audience {found.audience}")
+    when = f", as of {show_time_in(zone)(found.as_of)} (snapshot {found.snapshot_version})" if found.as_of else ""
+    count = f"{found.profile_count:,} profiles of audience {found.audience}"
+    click.echo(f"{found.name}{label}: {found.type}, of {count}{when}")
     missing = f"{found.missing_count:,} missing ({show_share(found.missing_share)})"
     click.echo(f"{missing}, {found.distinct_count:,} distinct value{'s' if found.distinct_count != 1 else ''}")
     if found.invalid_count:
@@ -189,7 +197,8 @@ def create_command(
     Its exact size is counted before anything is recorded; --as-of counts as of an earlier day. Then it asks, unless
     there is --yes; where nobody can be asked, it only shows. On a terminal it asks for what is left out.
 
-    FIELD is an attribute as rules on the profile write it, with --from predictions a column of a prediction table.
+    FIELD is an attribute as rules on the profile write it, with --from predictions a column of a prediction table, with
+    --from measures the name of an applied measure (of several values: Name.value).
     OPERATOR is any that `segengine schema show` has for its type: equals, any_of (values separated by commas), between
     (two values), greater_than, on_or_after, within_last, is_true, empty ... The segment is evaluated by the next
     refresh.
@@ -201,9 +210,10 @@ def create_command(
       segengine quick create income between 50000 80000 --name "Middle income" --file definitions/quick.yml
       segengine quick create customer_since within_last "20 days" --name Newcomers
       segengine quick create --from predictions churn.score at_least 0.8 --name "At risk"
+      segengine quick create --from measures "Lifetime spend" at_least 1000 --name "Big spenders"
     """  # noqa: D301 - click wants the character, to keep the lines of a paragraph
     from segengine.operations.context import open_project, open_settings, parse_as_of
-    from segengine.operations.quick_segment import count_draft, draft_segment, record_draft
+    from segengine.operations.quick_segment import count_draft, draft_segment, load_measures, record_draft
     from segengine.project.quick import QuickSegment
 
     _refuse_options(values)
@@ -211,13 +221,17 @@ def create_command(
     moment = parse_as_of(as_of, settings.time_zone) if as_of else None
     asking = output == "table" and not yes and can_ask()
     wanted = QuickSegment(source, field, operator, values, name, audience, output_table, identity)
-    if asking:
-        wanted = ask_for_the_rest(settings, wanted)
-    elif not (field and operator and name):
-        given = {"FIELD": field, "OPERATOR": operator, "--name": name}
+    given = {"FIELD": field, "OPERATOR": operator, "--name": name}
+    if not asking and not all(given.values()):
         raise click.UsageError(f"Missing: {', '.join(what for what, value in given.items() if not value)}.")
-    draft = draft_segment(settings, wanted, file)
-    with open_project(settings) as project:
+    with ExitStack() as stack:
+        # The names of attributes are in files; those of measures in the registry, which takes an engine to read.
+        opened = stack.enter_context(open_project(settings)) if source == "measures" else None
+        applied = load_measures(opened) if opened else None
+        if asking:
+            wanted = ask_for_the_rest(settings, wanted, applied)
+        draft = draft_segment(settings, wanted, file, applied)
+        project = opened or stack.enter_context(open_project(settings))
         counted = count_draft(project, draft, as_of=moment)
         if output == "table":
             single = wanted.values[0] if wanted.operator == "equals" and wanted.values else ""

@@ -11,8 +11,9 @@ import click
 from segengine.errors import ConfigError, DefinitionError
 
 if TYPE_CHECKING:
-    from segengine.project.model import Attribute, Schema, Settings
-    from segengine.project.quick import QuickSegment
+    from segengine.project.catalogue import Catalogue
+    from segengine.project.model import Attribute, Settings
+    from segengine.project.quick import Known, QuickSegment
 
 _MOST_LISTED = 60
 
@@ -22,8 +23,13 @@ def can_ask() -> bool:
     return sys.stdin.isatty()
 
 
-def ask_for_the_rest(settings: Settings, given: QuickSegment) -> QuickSegment:
+def ask_for_the_rest(settings: Settings, given: QuickSegment, applied: Catalogue | None = None) -> QuickSegment:
     """Return a quick segment with everything it needs; what is empty is asked for, on stderr.
+
+    Args:
+        settings: The project.
+        given: What is known of it.
+        applied: What is applied, for segments of measures.
 
     Raises:
         ConfigError: The source has nothing to offer, or the audience is not clear.
@@ -31,18 +37,18 @@ def ask_for_the_rest(settings: Settings, given: QuickSegment) -> QuickSegment:
     """
     from segengine.project.catalogue import raise_on_errors
     from segengine.project.problems import Problems
+    from segengine.project.quick import Known
     from segengine.project.schema_lock import load_schema
 
     problems = Problems()
     schema = load_schema(settings, problems)
     raise_on_errors(problems)
-    return _Questions(settings, schema).complete(given)
+    return _Questions(Known(settings, schema, applied)).complete(given)
 
 
 @dataclass(frozen=True)
 class _Questions:
-    settings: Settings
-    schema: Schema
+    known: Known
 
     def complete(self, quick: QuickSegment) -> QuickSegment:
         from segengine.project.quick import propose_name
@@ -60,21 +66,20 @@ class _Questions:
         return quick
 
     def _find(self, quick: QuickSegment, name: str) -> Attribute:
-        from segengine.project.profile_attributes import find_profile_attribute
-        from segengine.project.quick import find_source
+        from segengine.project.quick import find_attribute_of
 
-        audience, written = find_source(quick.source, name, self.settings, self.schema, quick.audience)
-        return find_profile_attribute(self.settings, self.schema, written, audience)[1]
+        return find_attribute_of(quick.source, name, self.known, quick.audience)
 
     def _ask_attribute(self, quick: QuickSegment) -> str:
         from segengine.project.quick import list_source
 
-        known = list_source(quick.source, self.settings, self.schema, quick.audience)
+        known = list_source(quick.source, self.known, quick.audience)
+        command = "segengine measures list" if quick.source == "measures" else "segengine schema show"
         width = max(map(len, known), default=0)
         for name, attribute in list(known.items())[:_MOST_LISTED]:
             click.echo(f"  {name:{width}}  {attribute.type}", err=True)
         if len(known) > _MOST_LISTED:
-            click.echo(f"  and {len(known) - _MOST_LISTED} more: `segengine schema show`", err=True)
+            click.echo(f"  and {len(known) - _MOST_LISTED} more: `{command}`", err=True)
 
         def check(text: str) -> str:
             try:
@@ -94,7 +99,8 @@ class _Questions:
             values = _ask_values(quick.operator, attribute)
             name = quick.name or propose_name(attribute.name, quick.operator, values)
             try:
-                draft_segment(self.settings, replace(quick, values=values, name=name))
+                proposal = replace(quick, values=values, name=name)
+                draft_segment(self.known.settings, proposal, applied=self.known.applied)
             except DefinitionError as error:
                 if not values or any(issue.code != "SEG207" for issue in error.issues):
                     raise  # not about the values: asking again would not help

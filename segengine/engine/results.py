@@ -23,6 +23,7 @@ RESULTS = (
     "kind string, id string, bucket int, content binary, row_count int, entered_count int, left_count int, facts string"
 )
 SEGMENT, MEASURE, STATES, FACTS = "segment", "measure", "states", "facts"
+PRESENT = "@present"  # beside the values of a measure: whether a place had a profile; no measure is called so
 _ARROW = pa.schema(
     [
         ("kind", pa.string()),
@@ -147,7 +148,7 @@ class MeasureResults:
 
 
 def _values_row(measure_id: str, bucket: int, values: dict[str, Result], present: Result) -> pa.RecordBatch:
-    """Return the values of one bucket, and how many of its profiles have each."""
+    """Return the values of one bucket, who of its places are profiles, and how many of these have each."""
     arrays = {name: result.array for name, result in values.items() if isinstance(result, ProfileValues)}
     there = unpack(present).to_numpy(zero_copy_only=False) if isinstance(present, np.ndarray) else None
     if there is None:
@@ -156,7 +157,7 @@ def _values_row(measure_id: str, bucket: int, values: dict[str, Result], present
         name: int(np.count_nonzero(there & array.is_valid().to_numpy(zero_copy_only=False)))
         for name, array in arrays.items()
     }
-    content = pack_rows(pa.record_batch(arrays), small=True)
+    content = pack_rows(pa.record_batch({**arrays, PRESENT: pa.array(there)}), small=True)
     return _measure_row(measure_id, bucket, content, int(np.count_nonzero(there)), {"values": counts})
 
 

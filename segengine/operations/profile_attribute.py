@@ -1,9 +1,9 @@
-"""`quick profile`: how the values of one attribute are distributed over the profiles, as rules see them."""
+"""`quick profile`: how the values of one attribute or measure are distributed over the profiles, as rules see them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -13,16 +13,18 @@ from segengine.engine.joins import ScanRows, columns_by_table, stored_name
 from segengine.engine.sources import Sources, check_against_lock, cut_off, pin_versions
 from segengine.engine.uniqueness import check_unique_keys
 from segengine.engine.value_counts import COUNT, VALUE, read_text_counts, read_value_counts
-from segengine.errors import DataContractError
+from segengine.errors import ConfigError, DataContractError
 from segengine.kernel.frequencies import Frequencies, TextFrequencies, count_ordinals, count_texts
 from segengine.kernel.ordinals import BadValueError
-from segengine.operations.context import OpenProject
+from segengine.operations.context import OpenProject, load_registered
+from segengine.operations.measured_values import count_measured
 from segengine.plan.scans import Scan
-from segengine.project.catalogue import raise_on_errors
+from segengine.project.catalogue import Catalogue, raise_on_errors
 from segengine.project.literals import show_literal
 from segengine.project.model import Attribute, Schema, Settings, Table
-from segengine.project.problems import Problems
+from segengine.project.problems import Problems, did_you_mean
 from segengine.project.profile_attributes import find_profile_attribute
+from segengine.project.profile_measures import find_profile_measure, list_profile_measures, names_measure
 from segengine.project.schema_lock import load_schema
 from segengine.project.types import AttributeType, Family, Ordinal
 from segengine.report.histogram import Spread, choose_edges
@@ -62,6 +64,7 @@ class AttributeProfile:
     where more than ten occur once each; of numbers, dates and times all of them in their order where they are ten or
     fewer, else none. `percentiles`: of numbers, dates and times, each a value that occurs: the smallest that so many
     per cent of the values do not exceed. `stretches`: their histogram, where there are more values than `values` shows.
+    `as_of`, `snapshot_version`: of a measure, of which its stored values are; of attributes None.
     """
 
     attribute: Attribute
@@ -74,6 +77,8 @@ class AttributeProfile:
     values: tuple[ValueCount, ...]
     percentiles: Mapping[str, str]
     stretches: tuple[StretchCount, ...]
+    as_of: datetime | None = None
+    snapshot_version: int | None = None
 
     @property
     def name(self) -> str:
@@ -98,16 +103,18 @@ def _share(count: int, total: int) -> float:
 def profile_attribute(
     project: OpenProject, name: str, *, audience: str = "", as_of: datetime | None = None
 ) -> AttributeProfile:
-    """Return the distribution of an attribute's values over the profiles, exactly.
+    """Return the distribution of an attribute's or a measure's values over the profiles, exactly.
 
     Args:
         project: The project.
-        name: The attribute as rules on the profile write it: `state`, `home_store.city`, `churn.score`.
+        name: As rules on the profile write it: `state`, `home_store.city`, `churn.score`, `Lifetime spend`.
         audience: Whose profiles; '': the only audience, or the only one that has the attribute.
-        as_of: The instant that counts; None: now. An earlier one leaves out rows whose time column is later.
+        as_of: The instant that counts; None: now. An earlier one leaves out rows whose time column is later; of a
+            measure it chooses the snapshot that was the newest then.
 
     Raises:
-        ConfigError: There is no such attribute, or several audiences have one.
+        ConfigError: There is no such attribute or measure, several audiences have one, or the measure has no values
+            by profile yet.
         DataContractError: A source is not as the project says.
         RunError: The engine failed.
     """
@@ -115,7 +122,10 @@ def profile_attribute(
     problems = Problems()
     schema = load_schema(settings, problems)
     raise_on_errors(problems)
-    chosen, attribute = find_profile_attribute(settings, schema, name, audience)
+    try:
+        chosen, attribute = find_profile_attribute(settings, schema, name, audience)
+    except ConfigError as error:
+        return _profile_measure(project, _find_among_measures(project, name, error), name, audience, as_of)
     doing = f"counting the values of {attribute.name}"
     rows = _read(project, schema, chosen, attribute, as_of)
     if attribute.type.family is Family.TEXT:
@@ -133,6 +143,45 @@ def profile_attribute(
         hint = "Correct the source, or declare another type in the project file."
         raise DataContractError(message, hint) from None
     return _ordered_profile(settings, chosen, attribute, ordered)
+
+
+def _find_among_measures(project: OpenProject, name: str, reason: ConfigError) -> Catalogue:
+    """Return the applied definitions, where a name that is no attribute is that of a measure.
+
+    The registry is only read here: attributes need none.
+
+    Raises:
+        ConfigError: It is not: the reason why it is no attribute, with the measure that is nearly called so.
+    """
+    try:
+        applied, _ = load_registered(project)
+    except ConfigError:  # nothing is applied yet
+        raise reason from None
+    if names_measure(applied, name):
+        return applied
+    near = did_you_mean(name, list_profile_measures(applied))
+    if near.startswith("Did you mean") and not reason.hint.startswith("Did you mean"):
+        raise ConfigError(reason.message, near) from None
+    raise reason
+
+
+def _profile_measure(
+    project: OpenProject, applied: Catalogue, name: str, audience: str, as_of: datetime | None
+) -> AttributeProfile:
+    settings = project.settings
+    chosen, attribute = find_profile_measure(applied, name, audience)
+    if attribute.hops:
+        message = f'"{name}" is a value of the profiles\' {attribute.hops[-1].name}.'
+        raise ConfigError(message, f"Look at its own: `segengine quick profile '{attribute.column}'`.")
+    found = count_measured(project, applied.measures[attribute.measure], attribute, as_of)
+    if attribute.type.family is Family.TEXT:
+        texts = count_texts(found.values, found.counts, SHOWN_VALUES)
+        profile = _text_profile(settings, chosen, attribute, texts)
+    else:
+        ordered = count_ordinals(found.values, found.counts, attribute.type, settings.time_zone)
+        profile = _ordered_profile(settings, chosen, attribute, ordered)
+    run = found.snapshot
+    return replace(profile, as_of=run.as_of, snapshot_version=run.snapshot_version)
 
 
 def _read(
@@ -220,6 +269,8 @@ def _stretches(
 
 
 def _label(settings: Settings, attribute: Attribute) -> str:
+    if attribute.measure:
+        return ""
     setting = _table(settings, attribute).column_setting(attribute.column)
     return setting.label if setting else ""
 

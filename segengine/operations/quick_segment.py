@@ -8,15 +8,15 @@ from pathlib import Path
 
 from segengine.errors import ConfigError, DefinitionError, Issue
 from segengine.operations.apply import DefinitionPlan, plan_new_definition, record_new_definition
-from segengine.operations.context import OpenProject
+from segengine.operations.context import OpenProject, load_registered
 from segengine.operations.patterns import find_pattern_issues
 from segengine.operations.preview import PreviewedSegment, preview_plan
-from segengine.project.catalogue import check_definitions, raise_on_errors
+from segengine.project.catalogue import Catalogue, check_definitions, raise_on_errors
 from segengine.project.definitions import load_definitions, read_definition
 from segengine.project.model import Definition, Segment, Settings
 from segengine.project.nodes import Plain, dump_documents, from_plain, read_documents
 from segengine.project.problems import Problems
-from segengine.project.quick import ORIGIN, PLACE, QuickSegment, write_fields
+from segengine.project.quick import ORIGIN, PLACE, Known, QuickSegment, write_fields
 from segengine.project.schema_lock import load_schema
 
 
@@ -48,13 +48,16 @@ class CountedDraft:
         return self.preview.member_count / self.preview.profile_count if self.preview.profile_count else 0.0
 
 
-def draft_segment(settings: Settings, quick: QuickSegment, file: Path | None = None) -> Draft:
+def draft_segment(
+    settings: Settings, quick: QuickSegment, file: Path | None = None, applied: Catalogue | None = None
+) -> Draft:
     """Return a quick segment as a checked definition; starts no engine.
 
     Args:
         settings: The project.
         quick: What it is made of.
         file: A definition file it is to be written to as well, behind what is there.
+        applied: What is applied, for segments of measures.
 
     Raises:
         ConfigError: The source has no such thing, the audience is not clear, or the file cannot take it.
@@ -63,16 +66,31 @@ def draft_segment(settings: Settings, quick: QuickSegment, file: Path | None = N
     problems = Problems()
     schema = load_schema(settings, problems)
     raise_on_errors(problems)
-    fields: Plain = dict(write_fields(quick, settings, schema))
+    fields: Plain = dict(write_fields(quick, Known(settings, schema, applied)))
     definition = read_definition(from_plain(fields, PLACE), ORIGIN, problems)
     raise_on_errors(problems)
     if definition is None:  # pragma: no cover - every reason is an error
         raise DefinitionError(problems.issues)
-    catalogue = check_definitions([definition], settings, schema, problems)
-    problems.issues += [issue for segment in catalogue.segments.values() for issue in find_pattern_issues(segment)]
+    others = applied.definitions.values() if applied else ()
+    catalogue = check_definitions([*others, definition], settings, schema, problems)
+    problems.issues = [issue for issue in problems.issues if issue.place == PLACE]  # the others are applied as they are
+    raise_on_errors(problems)
+    problems.issues += find_pattern_issues(catalogue.segments[definition.id])
     raise_on_errors(problems)
     in_definitions = _check_file(settings, definition, file) if file else False
     return Draft(fields, definition, catalogue.segments[definition.id], file, in_definitions)
+
+
+def load_measures(project: OpenProject) -> Catalogue | None:
+    """Return what is applied, for quick segments of measures; None where nothing is.
+
+    Raises:
+        DefinitionError: An applied definition no longer fits the project.
+    """
+    try:
+        return load_registered(project)[0]
+    except ConfigError:  # nothing is applied yet
+        return None
 
 
 def count_draft(project: OpenProject, draft: Draft, *, as_of: datetime | None = None) -> CountedDraft:

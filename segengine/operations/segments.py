@@ -249,7 +249,7 @@ def find_snapshot(
     if not snapshots:
         last = trail.last(definition.id)
         reason = f"its last refresh ended {last.status}: {last.error}" if last else "it was never refreshed"
-        raise ConfigError(f"{subject} has no snapshot: {reason}.", "Run `segengine refresh`.")
+        raise ConfigError(f"{subject} has no snapshot: {reason}.", f"Run `segengine refresh {definition.id}`.")
     if number is not None:
         chosen = [run for run in snapshots if run.snapshot_version == number]
         known = ", ".join(str(run.snapshot_version) for run in snapshots[-10:])

@@ -42,6 +42,13 @@ class Catalogue:
         """The segments and measures by id, parents before children."""
         return {identity: self.find(identity) for identity in self.order}
 
+    @cached_property
+    def measure_names(self) -> MeasureNames:
+        """The good measures by what definitions call them."""
+        names = MeasureNames(self.definitions[identity] for identity in self.measures)
+        names.read_with(lambda definition: self.measures[definition.id])
+        return names
+
     def find(self, identity: str) -> Segment | Measure:
         """Return the segment or measure of an id."""
         return self.segments[identity] if identity in self.segments else self.measures[identity]

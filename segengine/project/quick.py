@@ -8,11 +8,13 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from segengine.errors import ConfigError, Place
+from segengine.project.catalogue import Catalogue
 from segengine.project.model import Attribute, Schema, Settings
 from segengine.project.nodes import Plain
 from segengine.project.operators import BY_NAME
 from segengine.project.problems import did_you_mean
 from segengine.project.profile_attributes import find_profile_attribute, list_profile_attributes
+from segengine.project.profile_measures import find_profile_measure, list_profile_measures, names_measure
 
 Source = Literal["profiles", "predictions", "measures"]
 SOURCES: tuple[Source, ...] = get_args(Source)
@@ -34,24 +36,47 @@ class QuickSegment:
     id: str = ""
 
 
-def write_fields(quick: QuickSegment, settings: Settings, schema: Schema) -> dict[str, Plain]:
+@dataclass(frozen=True)
+class Known:
+    """What the attributes of quick segments are looked up in; `applied`: what is applied, which measures need."""
+
+    settings: Settings
+    schema: Schema
+    applied: Catalogue | None = None
+
+    @property
+    def measures(self) -> Catalogue:
+        """The applied definitions, with measures of profiles among them.
+
+        Raises:
+            ConfigError: There is no measure.
+        """
+        if self.applied is None or not list_profile_measures(self.applied):
+            raise ConfigError(
+                "No measure of profiles is applied yet, so there is none to make a segment of.",
+                "Write one in a definition file and run `segengine apply`, or use --from profiles.",
+            )
+        return self.applied
+
+
+def write_fields(quick: QuickSegment, known: Known) -> dict[str, Plain]:
     """Return the fields of the definition; whether attribute, operator and values fit is for the checks to say.
 
     Raises:
         ConfigError: The source has no such thing, the audience is not clear, or the number of values is wrong.
     """
-    audience, attribute = find_source(quick.source, quick.attribute, settings, schema, quick.audience)
+    audience, attribute = find_source(quick.source, quick.attribute, known, quick.audience)
     fields: dict[str, Plain] = {"kind": "segment", "name": quick.name}
     if quick.id:
         fields["id"] = quick.id
-    if len(settings.audiences) > 1:
+    if len(known.settings.audiences) > 1:
         fields["audience"] = audience
     if quick.output_table:
         fields["output_table"] = quick.output_table
     return {**fields, "where": {attribute: {quick.operator: write_value(quick.operator, quick.values)}}}
 
 
-def find_source(source: Source, name: str, settings: Settings, schema: Schema, audience: str = "") -> tuple[str, str]:
+def find_source(source: Source, name: str, known: Known, audience: str = "") -> tuple[str, str]:
     """Return the audience of a quick segment, and the attribute as a rule writes it.
 
     Where there is one audience, an unknown attribute is left to the checks of definitions.
@@ -59,44 +84,58 @@ def find_source(source: Source, name: str, settings: Settings, schema: Schema, a
     Raises:
         ConfigError: The source has no such thing, or the audience is not clear.
     """
+    settings, schema = known.settings, known.schema
     if audience and audience not in settings.audiences:
         raise ConfigError(f'There is no audience "{audience}".', did_you_mean(audience, settings.audiences))
     if source == "measures":
-        return _find_measure(name)
-    known = [audience] if audience else list(settings.audiences)
+        return _find_measure(name, audience, known)[0], name
+    audiences = [audience] if audience else list(settings.audiences)
     if source == "predictions":
-        return _find_prediction(name, known, settings, schema)
-    if len(known) == 1:
-        return known[0], name
+        return _find_prediction(name, audiences, settings, schema)
+    if len(audiences) == 1:
+        return audiences[0], name
     found, _ = find_profile_attribute(settings, schema, name)
     return found, name
 
 
-def list_source(source: Source, settings: Settings, schema: Schema, audience: str = "") -> dict[str, Attribute]:
+def find_attribute_of(source: Source, name: str, known: Known, audience: str = "") -> Attribute:
+    """Return the attribute that a source has by a name.
+
+    Raises:
+        ConfigError: The source has no such thing, or the audience is not clear.
+    """
+    if source == "measures":
+        return _find_measure(name, audience, known)[1]
+    owner, written = find_source(source, name, known, audience)
+    return find_profile_attribute(known.settings, known.schema, written, owner)[1]
+
+
+def list_source(source: Source, known: Known, audience: str = "") -> dict[str, Attribute]:
     """Return what a quick segment can be made of, by the name rules have for it.
 
     Raises:
         ConfigError: The source has nothing.
     """
     if source == "measures":
-        _find_measure("")
+        return list_profile_measures(known.measures, audience)
     found: dict[str, Attribute] = {}
-    for name in [audience] if audience else settings.audiences:
-        found |= list_profile_attributes(settings, schema, name, predictions=source == "predictions")
+    for name in [audience] if audience else known.settings.audiences:
+        found |= list_profile_attributes(known.settings, known.schema, name, predictions=source == "predictions")
     if source == "predictions" and not found:
         raise _no_predictions()
     return found
 
 
-def _find_measure(name: str) -> tuple[str, str]:
-    """Return the audience of a measure, and the name by which rules use its value.
-
-    The one place where quick segments meet measures: once there are any, it looks `name` up among them.
-    """
-    raise ConfigError(
-        "This version has no measures yet, so there is none to make a segment of.",
-        "Use --from profiles or --from predictions.",
-    )
+def _find_measure(name: str, audience: str, known: Known) -> tuple[str, Attribute]:
+    """Return the audience and the attribute of a measure's value."""
+    if not names_measure(known.measures, name):
+        try:
+            find_profile_attribute(known.settings, known.schema, name, audience)
+        except ConfigError:
+            pass  # then nothing is called so: what there is among measures is said below
+        else:
+            raise ConfigError(f'"{name}" is an attribute of the profiles, no measure.', "Use --from profiles.")
+    return find_profile_measure(known.measures, name, audience)
 
 
 def _find_prediction(name: str, audiences: Sequence[str], settings: Settings, schema: Schema) -> tuple[str, str]:

@@ -138,7 +138,10 @@ def read_bitmaps(warehouse: Warehouse, run_id: str, segment_id: str) -> Mapping[
 
 
 def read_values(warehouse: Warehouse, run_id: str, measure_id: str) -> dict[int, pa.RecordBatch]:
-    """Return what a run wrote of one measure, by bucket: values of 32,768 profiles, or rows by dimensions."""
+    """Return what a run wrote of one measure, by bucket: values of 32,768 profiles, or rows by dimensions.
+
+    Values are there for every place, also those without a profile; column `PRESENT` says which have one.
+    """
     found = _read_own(warehouse, MEASURE, SnapshotKey(run_id, measure_id))
     return {bucket: unpack_rows(content) for bucket, content in found}
 

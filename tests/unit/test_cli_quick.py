@@ -42,11 +42,7 @@ def run(capsys: pytest.CaptureFixture[str], *argv: str) -> tuple[int, str, str]:
         (("state", "equals", "Texas", "--name", "???"), 3, 'no id can be made from the name "???"'),
         (("state", "equals", "Texas", "--name", "T", "--id", "A b"), 3, 'id "A b" is not of the form'),
         (("state", "equals", "Texas", "--name", "T", "--output-table", "a b"), 3, 'output_table "a b" is not letters'),
-        (
-            ("LifetimeSpend", "at_least", "1", "--from", "measures", "--name", "T"),
-            2,
-            "This version has no measures yet",
-        ),
+        (("LifetimeSpend", "at_least", "1", "--from", "measures"), 2, "Missing: --name."),
         (("state", "equals", "T", "--name", "T", "--audience", "customers"), 2, 'There is no audience "customers".'),
         (("state", "equals", "T", "--name", "T", "--file", "a.txt"), 2, "Definitions are read from .yml"),
     ],

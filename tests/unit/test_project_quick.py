@@ -14,7 +14,7 @@ from segengine.project.model import Schema, Settings
 from segengine.project.nodes import Plain
 from segengine.project.problems import Problems
 from segengine.project.profile_attributes import find_profile_attribute, list_profile_attributes
-from segengine.project.quick import QuickSegment, list_source, propose_name, write_fields, write_value
+from segengine.project.quick import Known, QuickSegment, list_source, propose_name, write_fields, write_value
 from segengine.project.schema_lock import load_schema
 from segengine.project.settings import load_settings
 from segengine.project.ways import find_ways
@@ -86,7 +86,7 @@ def test_the_definition_names_what_the_project_leaves_open(
     contoso: tuple[Settings, Schema],
 ) -> None:
     quick = QuickSegment("profiles", "state", "equals", ("Texas",), "Texans", output_table="T1", id="texas")
-    assert write_fields(quick, *contoso) == {
+    assert write_fields(quick, Known(*contoso)) == {
         "kind": "segment",
         "name": "Texans",
         "id": "texas",
@@ -99,8 +99,8 @@ def test_the_definition_names_what_the_project_leaves_open(
 @pytest.mark.parametrize("name", ["churn.score", "score"])
 def test_predictions_by_their_own_name(contoso: tuple[Settings, Schema], name: str) -> None:
     quick = QuickSegment("predictions", name, "at_least", ("0.8",), "At risk")
-    assert write_fields(quick, *contoso)["where"] == {"churn.score": {"at_least": "0.8"}}
-    assert list(list_source("predictions", *contoso)) == ["churn.score"]
+    assert write_fields(quick, Known(*contoso))["where"] == {"churn.score": {"at_least": "0.8"}}
+    assert list(list_source("predictions", Known(*contoso))) == ["churn.score"]
 
 
 @pytest.mark.parametrize(
@@ -111,22 +111,22 @@ def test_predictions_by_their_own_name(contoso: tuple[Settings, Schema], name: s
         (
             "measures",
             "LifetimeSpend",
-            "This version has no measures yet, so there is none to make a segment of. "
-            "Use --from profiles or --from predictions.",
+            "No measure of profiles is applied yet, so there is none to make a segment of. "
+            "Write one in a definition file and run `segengine apply`, or use --from profiles.",
         ),
     ],
 )
 def test_what_a_source_does_not_have(contoso: tuple[Settings, Schema], source: str, name: str, message: str) -> None:
     with pytest.raises(ConfigError) as caught:
-        write_fields(QuickSegment(source, name, "equals", ("1",), "A"), *contoso)  # type: ignore[arg-type]
+        write_fields(QuickSegment(source, name, "equals", ("1",), "A"), Known(*contoso))  # type: ignore[arg-type]
     assert str(caught.value) == message
 
 
 def test_no_prediction_tables(harbor: tuple[Settings, Schema]) -> None:
     with pytest.raises(ConfigError, match="No prediction table belongs to the profiles"):
-        list_source("predictions", *harbor)
+        list_source("predictions", Known(*harbor))
     with pytest.raises(ConfigError, match="No prediction table belongs to the profiles"):
-        write_fields(QuickSegment("predictions", "score", "equals", ("1",), "A"), *harbor)
+        write_fields(QuickSegment("predictions", "score", "equals", ("1",), "A"), Known(*harbor))
 
 
 @pytest.mark.parametrize(
@@ -167,7 +167,7 @@ def test_the_audience_that_has_the_attribute(harbor: tuple[Settings, Schema]) ->
         "Say which with --audience account or --audience contact."
     )
     quick = QuickSegment("profiles", "role", "equals", ("Buyer",), "Buyers")
-    assert write_fields(quick, *harbor)["audience"] == "contact"
+    assert write_fields(quick, Known(*harbor))["audience"] == "contact"
     assert "account.industry" in list_profile_attributes(*harbor, "contact")
 
 

@@ -33,6 +33,7 @@ from segengine.kernel.arithmetic import Clock
 from segengine.kernel.bitmaps import Words
 from segengine.kernel.carry import join_carried
 from segengine.kernel.formulas import BucketParts, Formulas, Result
+from segengine.kernel.measures import with_names
 from segengine.kernel.program import compile_scan
 from segengine.kernel.scan import KEY, BadColumnError, ScanKernel
 from segengine.plan.refresh import AudiencePlan
@@ -205,10 +206,11 @@ def _bucket_parts(
     }
     if carried:
         parts.stored |= dict(enumerate(join_carried(carried, len(plan.carried)), start=len(plan.stored)))
+    outside = plan.outside.measures if plan.outside else {}
     parts.measures |= {
-        measure: unpack_rows(found[parents[measure]][0])
-        for measure in plan.stored_measures
-        if parents[measure] in found
+        identity: with_names(outside[identity], unpack_rows(found[parents[identity]][0]))
+        for identity in plan.stored_measures
+        if parents[identity] in found
     }
     return parts
 

@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from segengine.engine.joins import BUCKET
 from segengine.engine.parts import BatchFunction, unpack_rows
 from segengine.kernel.arithmetic import stored_type
+from segengine.kernel.measures import PRESENT, with_names
 from segengine.kernel.scan import KEY
 from segengine.plan.scans import BUCKET_SIZE
 from segengine.project.model import Measure
@@ -50,7 +52,9 @@ def group_columns(measure: Measure) -> dict[str, AttributeType]:
 def profile_rows(
     contents: DataFrame, sources: Mapping[str, str], measures: Mapping[str, Measure], tasks: int
 ) -> DataFrame:
-    """Return `profile_key` and one column (`c0`, ...) for each of `value_columns`, for every place of each bucket.
+    """Return `profile_key` and one column (`c0`, ...) for each of `value_columns`, for every profile there was.
+
+    With several measures, of those one of them had a profile for; the others are then missing.
 
     Args:
         contents: `bucket`, `source`, `content` of the measures' snapshots.
@@ -67,12 +71,15 @@ def profile_rows(
         for batch in batches:
             for bucket, source, content in zip(batch[0].to_pylist(), batch[1].to_pylist(), batch[2], strict=True):
                 if source in of_source:
-                    rows = unpack_rows(content.as_buffer())
-                    buckets.setdefault(bucket, {}).update(zip(rows.schema.names, rows.columns, strict=True))
+                    rows = with_names(of_source[source], unpack_rows(content.as_buffer()))
+                    there = rows.column(PRESENT)
+                    found = buckets.setdefault(bucket, {PRESENT: there})
+                    found[PRESENT] = pc.or_(found[PRESENT], there)
+                    found |= {name: pc.if_else(there, rows.column(name), None) for name in rows.schema.names[:-1]}
         for bucket, found in buckets.items():
             keys = pa.array(np.arange(BUCKET_SIZE, dtype=np.int64) + (bucket - 1) * BUCKET_SIZE + 1)
             columns = [found.get(name, pa.nulls(BUCKET_SIZE, stored_type(types[name]))) for name in types]
-            yield pa.record_batch([keys, *columns], schema=schema)
+            yield pa.record_batch([keys, *columns], schema=schema).filter(found[PRESENT])
 
     return _run(contents, spread, [f"c{i} {engine_type(type_)}" for i, type_ in enumerate(types.values())], tasks)
 
@@ -85,7 +92,7 @@ def group_rows(contents: DataFrame, measure: Measure, tasks: int) -> DataFrame:
     def spread(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for batch in batches:
             for content in batch[2]:
-                rows = unpack_rows(content.as_buffer())
+                rows = with_names(measure, unpack_rows(content.as_buffer()))
                 keys = rows.column(KEY) if measure.per_profile else pa.nulls(rows.num_rows, pa.int64())
                 yield pa.record_batch([keys, *(rows.column(name) for name in types)], schema=schema)
 

@@ -13,7 +13,7 @@ from segengine.engine.parts import FACTS_BUCKET, pack_rows
 from segengine.kernel.bitmaps import BITMAP_BYTES, Words, count_bits
 from segengine.kernel.formulas import GroupRows, ProfileValues, Result, unpack
 from segengine.kernel.groups import finish_states, mask_states, merge_states
-from segengine.kernel.measures import name_groups, total_of_nothing
+from segengine.kernel.measures import PRESENT, name_groups, total_of_nothing
 from segengine.plan.formulas import FormulaBuilder
 from segengine.plan.measures import Orphans
 from segengine.plan.refresh import AudiencePlan
@@ -23,7 +23,6 @@ RESULTS = (
     "kind string, id string, bucket int, content binary, row_count int, entered_count int, left_count int, facts string"
 )
 SEGMENT, MEASURE, STATES, FACTS = "segment", "measure", "states", "facts"
-PRESENT = "@present"  # beside the values of a measure: whether a place had a profile; no measure is called so
 _ARROW = pa.schema(
     [
         ("kind", pa.string()),

@@ -112,6 +112,18 @@ def value_of_nothing(value: MeasureValue) -> pa.Scalar:
     return pa.scalar(0).cast(type_) if zero else pa.scalar(None, type_)
 
 
+PRESENT = "@present"  # beside the values of a measure: whether a place had a profile; no measure is called so
+
+
+def with_names(measure: Measure, rows: pa.RecordBatch) -> pa.RecordBatch:
+    """Return stored values or groups with the names they have by now: a rename leaves what is stored as it is."""
+    if measure.is_attribute:
+        return rows.rename_columns([*map(measure.column, measure.shown_values), PRESENT])
+    keys = [KEY] if measure.per_profile else []
+    dimensions, values = [each.name for each in measure.dimensions], [each.name for each in measure.shown_values]
+    return rows.rename_columns([*keys, *dimensions, *values])
+
+
 def total_of_nothing(measure: Measure) -> pa.RecordBatch:
     """Return the aggregated values of a business measure without dimensions over no rows."""
     nothing = [value_of_nothing(value) for value in aggregated_values(measure)]

@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from segengine.engine.results import PRESENT
 from segengine.errors import ConfigError
 from segengine.kernel.arithmetic import stored_type
+from segengine.kernel.measures import PRESENT
 from segengine.operations.context import OpenProject, read_state
 from segengine.operations.segments import find_snapshot
 from segengine.project.model import Attribute, Measure
@@ -47,8 +47,8 @@ def count_measured(
     wanted = stored_type(attribute.type)
     pieces: list[pa.Array] = []
     for rows in read_values(project.warehouse, run.snapshot_run_id, measure.id).values():
-        place = rows.schema.get_field_index(attribute.column)
-        if place < 0 or rows.schema.field(place).type != wanted:
+        place = [measure.column(value) for value in measure.shown_values].index(attribute.column)
+        if rows.num_columns != len(measure.shown_values) + 1 or rows.schema.field(place).type != wanted:
             message = f'The values of "{attribute.column}" are of an earlier definition.'
             raise ConfigError(message, f"Run `segengine refresh {measure.id}`.")
         pieces.append(rows.column(place).filter(rows.column(PRESENT)))

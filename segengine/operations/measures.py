@@ -13,9 +13,11 @@ import pyarrow as pa
 from segengine.engine.failures import engine_errors
 from segengine.engine.measure_rows import group_columns, group_rows, profile_rows, value_columns
 from segengine.errors import ConfigError
+from segengine.kernel.measures import with_names
 from segengine.kernel.scan import KEY
 from segengine.operations.context import OpenProject, load_registered, read_state
 from segengine.operations.segments import PREVIEW_MEMBERS, find_snapshot
+from segengine.project.catalogue import Catalogue, resolve_measure_version
 from segengine.project.find import find_measure
 from segengine.project.model import Measure
 from segengine.project.names import is_table_name, make_output_table
@@ -24,7 +26,7 @@ from segengine.project.references import show_references
 from segengine.project.types import AttributeType
 from segengine.store.control import ControlRow
 from segengine.store.profile_keys import read_profile_keys
-from segengine.store.registry import DefinitionRecord
+from segengine.store.registry import DefinitionRecord, Registry
 from segengine.store.runs import History, MeasureRun, Status
 from segengine.store.snapshots import read_contents, read_values, snapshot_of
 
@@ -112,7 +114,7 @@ def read_totals(project: OpenProject, measure: Measure, snapshots: Sequence[Meas
     totals: list[Mapping[str, object]] = []
     for run in snapshots:
         found = read_values(project.warehouse, run.snapshot_run_id, measure.id)
-        rows = [row for batch in found.values() for row in batch.to_pylist()]
+        rows = [row for batch in found.values() for row in with_names(measure, batch).to_pylist()]
         totals.append(rows[0] if rows else {})
     return totals
 
@@ -137,13 +139,28 @@ def read_measure_values(
     Raises:
         ConfigError: There is no such measure or snapshot.
     """
-    catalogue, _ = load_registered(project)
+    catalogue, registry = load_registered(project)
     measure = find_measure(catalogue, name)
     _, history = read_state(project)
     run = find_snapshot(history.measures, measure, snapshot, at)
+    measure = find_measure_version(catalogue, registry, run)
     rows, types = _measure_rows(project, history, measure, run)
     id_name = _id_name(project, measure.audience) if measure.per_profile else ""
     return MeasureValues(measure, run, id_name, types, _collect(rows, list(types), measure, limit))
+
+
+def find_measure_version(catalogue: Catalogue, registry: Registry, run: MeasureRun) -> Measure:
+    """Return the definition a run evaluated.
+
+    Raises:
+        DefinitionError: It no longer fits the project.
+    """
+    if registry.newest[run.measure_id].version == run.definition_version:
+        return catalogue.measures[run.measure_id]
+    wanted = (run.measure_id, run.definition_version)
+    record = next(known for known in registry.versions if (known.id, known.version) == wanted)
+    others = [known.as_definition() for known in registry.newest.values()]
+    return resolve_measure_version(record.as_definition(), others, catalogue.settings, catalogue.schema)
 
 
 def _id_name(project: OpenProject, audience: str) -> str:
@@ -234,7 +251,7 @@ def _write_attributes(
     keys = read_profile_keys(project.warehouse, audience, history.run_ids)
     names = table_columns(list(value_columns(measures)))
     columns = [F.col(f"c{place}").alias(name) for place, name in enumerate(names)]
-    rows = keys.join(values, KEY, "left").select(F.col("profile_id").alias(_id_name(project, audience)), *columns)
+    rows = keys.join(values, KEY).select(F.col("profile_id").alias(_id_name(project, audience)), *columns)
     table = f"{make_output_table(audience)}_Measure"
     project.warehouse.overwrite(table, rows)
     return table

@@ -15,6 +15,7 @@ from segengine.engine.failures import engine_errors
 from segengine.engine.joins import ScanRows, columns_by_table
 from segengine.errors import ConfigError
 from segengine.kernel.arithmetic import stored_type
+from segengine.kernel.measures import with_names
 from segengine.kernel.scan import KEY
 from segengine.operations.context import OpenProject
 from segengine.operations.past_sources import sources_of_run
@@ -157,7 +158,9 @@ class ProfileReader:
             return nothing
         bucket, place = divmod(key - 1, BUCKET_SIZE)
         values = read_values(self.project.warehouse, used.snapshot_run_id, attribute.measure).get(bucket + 1)
-        return nothing if values is None else values.column(attribute.column)[place]
+        if values is None or measure is None:
+            return nothing
+        return with_names(measure, values).column(attribute.column)[place]
 
     def _profile_key(self, audience: str) -> int | None:
         from pyspark.sql import functions as F

@@ -18,7 +18,6 @@ from segengine.project.model import (
     Attribute,
     Condition,
     Expression,
-    InSegment,
     Measure,
     MeasureValue,
     Not,
@@ -28,7 +27,7 @@ from segengine.project.model import (
 )
 from segengine.project.profile_parts import split_common
 from segengine.project.types import AttributeType
-from segengine.project.walk import aggregated_values, measure_leaves, operand_leaves, order_values
+from segengine.project.walk import aggregated_values, operand_leaves, order_values
 
 
 @dataclass(frozen=True)
@@ -172,10 +171,10 @@ class MeasurePlanner:
         aggregates: Sequence[Aggregate],
     ) -> tuple[int, int] | int:
         masks = [mask for _, mask in parts]
+        of_rows = None if self._is_of_profiles(measure) else path
         if {profile, *masks} == {self._formulas.EVERYONE} and not measure.over:
             wanted = tuple((own, aggregate) for (own, _), aggregate in zip(parts, aggregates, strict=True))
-            scan, place = self._passes.groups(path, Groups(rows, measure.dimensions, wanted, per_profile=False))
-            return scan, place
+            return self._passes.groups(of_rows, Groups(rows, measure.dimensions, wanted, per_profile=False))
         # Values whose rows other profiles decide have states of their own.
         kinds = list(dict.fromkeys(masks))
         wanted = tuple(
@@ -184,7 +183,7 @@ class MeasurePlanner:
         )
         orphans = self._orphans(measure, path)
         groups = Groups(rows, measure.dimensions, wanted, per_profile=True, orphans=orphans.count)
-        scan, place = self._passes.groups(None if self._is_of_profiles(measure) else path, groups)
+        scan, place = self._passes.groups(of_rows, groups)
         self._after_groups(measure, scan)
         return self._formulas.add("states", scan, place, profile, *masks, payload=orphans)
 
@@ -208,10 +207,8 @@ class MeasurePlanner:
         return self._passes.path_of_rows(measure.path.over)
 
     def _is_of_profiles(self, measure: Measure) -> bool:
-        """Return whether the rows of a business measure are the profiles, and conditions decide which of them count."""
-        if measure.per_profile or measure.path is None or measure.path != Path(self._passes.profile_table, ()):
-            return False
-        return any(isinstance(leaf, InSegment) or leaf.attribute.measure for leaf in measure_leaves(measure))
+        """Return whether the rows of a business measure are the profiles, which are read anyway."""
+        return not measure.per_profile and measure.path == Path(self._passes.profile_table, ())
 
     def _after_groups(self, measure: Measure, scan: int) -> None:
         """See to it that the groups of another measure are scanned before what is asked of that scan."""

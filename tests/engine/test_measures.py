@@ -14,6 +14,7 @@ from workspace import Workspace
 from segengine.engine.session import EngineSession
 from segengine.errors import ConfigError
 from segengine.operations.measures import list_measures, read_totals, show_measure, write_measure_tables
+from segengine.operations.why import explain_membership
 from segengine.store.runs import Status
 
 PROJECT = """
@@ -238,6 +239,26 @@ def test_stored_values_feed_segments_and_new_profiles_have_those_of_nothing(
     assert [run.error for run in report.segments] == ["", ""]
     assert report.measures == ()
     assert workspace.published().members(only=["thrifty"]) == {"thrifty": ["c", "d", "e"]}
+
+
+@pytest.mark.before_the_engine
+def test_renamed_measures_keep_their_values_and_profiles_that_go_leave(engine: EngineSession, tmp_path: Path) -> None:
+    workspace = make_shop(tmp_path, engine, "---\n{kind: segment, name: Some, where: {Spend: {at_least: 5}}}\n")
+    workspace.refresh(as_of=AS_OF)
+    renamed = DEFINITIONS.replace("Spend:", "Money:").replace("`Spend`", "Money").replace("/ Spend", "/ Money")
+    workspace.define(renamed.replace("name: Spend,", "name: Money, id: spend,"))
+    workspace.apply()
+    workspace.write_table("customers", {name: values[1:] for name, values in CUSTOMERS.items()})
+
+    report = workspace.refresh("Thrifty", as_of=AS_OF)
+
+    assert [run.error for run in report.segments] == [""]
+    assert workspace.published().members(only=["thrifty"]) == {"thrifty": ["c", "d"]}
+    assert workspace.values("Money", snapshot=1)[0] == ("a", Decimal("10.00"))
+    workspace.refresh("Money", as_of=AS_OF)
+    assert [row[0] for row in workspace.values("Money")] == ["b", "c", "d"]
+    with workspace.opened() as project:
+        assert explain_membership(project, "Thrifty", "c").is_member
 
 
 @pytest.mark.before_the_engine

@@ -74,7 +74,7 @@ def test_a_pick_knows_what_tells_rows_apart() -> None:
     business = measure_of("per: business\nover: Months\nvalue: {last: Months, by: month}", others=MONTHS)
     source = business.values[0].source
     assert isinstance(source, Aggregate)
-    assert [attribute.name for attribute in source.key] == ["month", "customer_id"]
+    assert [attribute.name for attribute in source.key] == ["month"]
 
 
 def test_dimensions_are_called_by_their_attribute_or_their_period() -> None:

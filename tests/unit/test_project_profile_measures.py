@@ -29,6 +29,8 @@ DEFINITIONS = """
 @pytest.fixture
 def harbor(tmp_path: Path) -> Catalogue:
     copy_project("harbor_supply", tmp_path)
+    for file in (tmp_path / "definitions").iterdir():
+        file.unlink()
     (tmp_path / "definitions" / "measures.yml").write_text(DEFINITIONS)
     return load_catalogue(load_settings(tmp_path))
 

@@ -2,22 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
+import pyarrow as pa
+
 from segengine.errors import ConfigError
 from segengine.operations.apply import DefinitionPlan, Side, apply_definitions, plan_definitions
 from segengine.operations.context import OpenProject, open_project, open_settings
+from segengine.operations.describe_tables import TableView, describe_tables, read_samples
 from segengine.operations.evaluation import Progress
 from segengine.operations.explain import explain_refresh
 from segengine.operations.get import get_definitions
+from segengine.operations.measures import (
+    MeasureDetails,
+    MeasureSummary,
+    list_measures,
+    read_measure_values,
+    read_totals,
+    show_measure,
+    write_measure_tables,
+)
 from segengine.operations.output_tables import write_output_tables
 from segengine.operations.preview import PreviewedSegment, preview_plan
-from segengine.operations.refresh import RefreshReport, choose_segments, refresh_segments
+from segengine.operations.profile_attribute import AttributeProfile, profile_attribute
+from segengine.operations.quick_segment import CountedDraft, count_draft, draft_segment, load_measures, record_draft
+from segengine.operations.refresh import RefreshReport, choose_due, refresh_segments
 from segengine.operations.schema import SchemaPull, pull_schema
 from segengine.operations.segments import (
     PREVIEW_MEMBERS,
@@ -33,8 +47,9 @@ from segengine.operations.status import ProjectStatus, read_status
 from segengine.operations.validate import Validation, validate_project
 from segengine.operations.why import Why, explain_membership
 from segengine.plan.explain import AudienceExplanation
-from segengine.project.model import Segment
+from segengine.project.model import Measure, Segment
 from segengine.project.nodes import Plain
+from segengine.project.quick import QuickSegment, Source
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -110,6 +125,22 @@ class Project:
         with self._session() as project:
             return pull_schema(project.session, self.settings)
 
+    def tables(self, names: Sequence[str] = (), *, samples: bool = True) -> list[TableView]:
+        """Return the tables that rules can be about (all, or the named ones), with their columns' names in rules.
+
+        Args:
+            names: Tables; none: all.
+            samples: Read up to three values of each column; without, no engine is started.
+
+        Raises:
+            ConfigError: There is no such table.
+        """
+        views = describe_tables(self.settings, names)
+        if not samples:
+            return views
+        with self._session() as project:
+            return read_samples(project, views)
+
     def plan(self, files: Sequence[Path] = (), *, prune: bool = False, take: Side | None = None) -> DefinitionPlan:
         """Return what `apply` would change in the registry."""
         with self._session() as project:
@@ -138,27 +169,91 @@ class Project:
         with self._session() as project:
             return get_definitions(project, names)
 
+    def profile(self, attribute: str, *, audience: str = "", as_of: datetime | None = None) -> AttributeProfile:
+        """Return how the values of an attribute are distributed over the profiles: frequencies, percentiles, missing.
+
+            project.profile("home_store.city").values[0]     # ValueCount(value='Los Angeles', count=495, share=0.099)
+            project.profile("income").percentiles["50"]      # '61308.42'
+
+        Args:
+            attribute: As rules on the profile write it: `state`, `home_store.city`, `churn.score`; or a measure, whose
+                stored values are shown.
+            audience: Whose profiles, where several audiences have the attribute.
+            as_of: The instant that counts; None: now. Of a measure: the snapshot that was the newest then.
+
+        Raises:
+            ConfigError: There is no such attribute, several audiences have one, or the measure was never refreshed.
+        """
+        with self._session() as project:
+            return profile_attribute(project, attribute, audience=audience, as_of=_aware(as_of))
+
+    def create_segment(
+        self,
+        attribute: str,
+        operator: str,
+        *values: str,
+        name: str,
+        source: Source = "profiles",
+        audience: str = "",
+        output_table: str = "",
+        id: str = "",
+        file: Path | None = None,
+        as_of: datetime | None = None,
+        dry_run: bool = False,
+    ) -> CountedDraft:
+        """Record a segment of one condition, and return it with its exact size.
+
+            project.create_segment("state", "any_of", "California", "Nevada", name="West")
+            project.create_segment("customer_since", "within_last", "20 days", name="Newcomers", dry_run=True)
+
+        Args:
+            attribute: As rules on the profile write it.
+            operator: An operator that fits its type.
+            values: The operator's values as text, as in a definition file; none where it needs none.
+            name: What the segment is called.
+            source: "predictions": only columns of prediction tables, also by the column alone; "measures": `attribute`
+                is the name of an applied measure, of several values `Name.value`.
+            audience: Whose profiles, where several audiences have the attribute.
+            output_table: Its output table; '': made from the name.
+            id: Its id; '': made from the name.
+            file: A definition file it is written to as well.
+            as_of: The instant the size is counted as of; None: now.
+            dry_run: Count it, and record nothing.
+
+        Raises:
+            ConfigError: The source has no such attribute, or the audience is not clear.
+            DefinitionError: The issues that a file with this definition would have; a taken name is one.
+        """
+        quick = QuickSegment(source, attribute, operator, values, name, audience, output_table, id)
+        with ExitStack() as stack:
+            opened = stack.enter_context(self._session()) if source == "measures" else None
+            draft = draft_segment(self.settings, quick, file, load_measures(opened) if opened else None)
+            project = opened or stack.enter_context(self._session())
+            counted = count_draft(project, draft, as_of=_aware(as_of))
+            if not dry_run:
+                record_draft(project, draft)
+        return counted
+
     def refresh(
         self, names: Sequence[str] = (), *, as_of: datetime | None = None, progress: Progress | None = None
     ) -> RefreshReport:
-        """Evaluate segments (all active ones, or the named) and publish their snapshots.
+        """Evaluate segments and measures (all active ones, or the named) and publish their snapshots.
 
         Raises:
             DataContractError: A source is not as the project says; nothing was published.
             LeaseHeldError: Another run is under way.
             RunError: The engine failed; the last published state is untouched.
         """
-        if as_of is not None and as_of.tzinfo is None:
-            raise ConfigError("as_of has no time zone.", "Example: datetime(2026, 6, 30, tzinfo=UTC).")
+        _aware(as_of)
         with self._session() as project:
             if progress is None:
                 return refresh_segments(project, names, as_of=as_of)
             return refresh_segments(project, names, as_of=as_of, progress=progress)
 
-    def due(self, names: Sequence[str] = ()) -> list[Segment]:
-        """Return the segments a refresh would evaluate, parents first; writes nothing."""
+    def due(self, names: Sequence[str] = ()) -> list[Segment | Measure]:
+        """Return what a refresh would evaluate, parents first; writes nothing."""
         with self._session() as project:
-            return choose_segments(project, names)
+            return choose_due(project, names)
 
     def segments(self) -> list[SegmentSummary]:
         """Return a summary of every applied segment, by name."""
@@ -217,7 +312,49 @@ class Project:
         with self._session() as project:
             return write_output_tables(project, names)
 
+    def measures(self) -> list[MeasureSummary]:
+        """Return a summary of every applied measure, by name."""
+        with self._session() as project:
+            return list_measures(project)
+
+    def measure(self, name: str) -> MeasureDetails:
+        """Return everything about one measure."""
+        with self._session() as project:
+            return show_measure(project, name)
+
+    def totals(self, name: str) -> list[Mapping[str, object]]:
+        """Return the values of a business measure without dimensions at each of its snapshots, oldest first."""
+        with self._session() as project:
+            details = show_measure(project, name)
+            return read_totals(project, details.summary.measure, details.snapshots)
+
+    def values(
+        self,
+        name: str,
+        *,
+        limit: int | None = PREVIEW_MEMBERS,
+        snapshot: int | None = None,
+        at: datetime | None = None,
+    ) -> pa.Table:
+        """Return the values of a measure: the first `limit` rows by profile, or all (None).
+
+        Columns: `profile_id` where the values belong to profiles, its dimensions, its values; missing ones are NULL.
+        """
+        with self._session() as project:
+            return pa.Table.from_batches(read_measure_values(project, name, limit=limit, snapshot=snapshot, at=at).rows)
+
+    def write_measure_tables(self) -> list[str]:
+        """Write the current values of all measures as tables for other tools, and return the tables' names."""
+        with self._session() as project:
+            return write_measure_tables(project)
+
     def status(self, limit: int = 10) -> ProjectStatus:
         """Return who holds the lease and how the newest runs ended."""
         with self._session() as project:
             return read_status(project, limit)
+
+
+def _aware(as_of: datetime | None) -> datetime | None:
+    if as_of is not None and as_of.tzinfo is None:
+        raise ConfigError("as_of has no time zone.", "Example: datetime(2026, 6, 30, tzinfo=UTC).")
+    return as_of

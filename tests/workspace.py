@@ -18,6 +18,7 @@ from deltalake import DeltaTable, write_deltalake
 from segengine.engine.session import EngineSession, activate
 from segengine.operations.apply import DefinitionPlan, Side, apply_definitions, plan_definitions
 from segengine.operations.context import OpenProject, open_settings
+from segengine.operations.measures import read_measure_values
 from segengine.operations.refresh import RefreshReport, refresh_segments
 from segengine.operations.schema import SchemaPull, pull_schema
 from segengine.operations.segments import SegmentSummary, list_segments, read_segment_members
@@ -103,6 +104,16 @@ class Workspace:
             found = read_segment_members(project, name, **choice)
             return [str(value) for batch in found.batches for value in batch.to_pylist()]
 
+    def values(self, name: str, **choice: Any) -> list[tuple[Any, ...]]:
+        """Return the rows `read_measure_values` gives, sorted by their first columns."""
+        with self.opened() as project:
+            rows = [
+                tuple(row.values())
+                for batch in read_measure_values(project, name, **choice).rows
+                for row in batch.to_pylist()
+            ]
+        return sorted(rows, key=lambda row: [(value is None, str(value)) for value in row])
+
     def listed(self) -> dict[str, SegmentSummary]:
         with self.opened() as project:
             return {summary.segment.id: summary for summary in list_segments(project)}
@@ -141,8 +152,8 @@ class Published:
         ids = {key: profile_id for profile_id, key in self.keys.get(audience, {}).items()}
         members: list[str] = []
         for row in self.snapshots:
-            if (row["run_id"], row["segment_id"]) == (run_id, segment_id):
-                bits = np.unpackbits(np.frombuffer(row["members"], dtype=np.uint8), bitorder="little")
+            if (row["run_id"], row["id"]) == (run_id, segment_id):
+                bits = np.unpackbits(np.frombuffer(row["content"], dtype=np.uint8), bitorder="little")
                 places = np.flatnonzero(bits) + (row["bucket"] - 1) * BUCKET_BITS + 1
                 members += [ids[int(key)] for key in places]
         return sorted(members)
@@ -185,7 +196,7 @@ def read_published(warehouse: Path) -> Published:
         control=control,
         runs=[by_id[run_id] for run_id in chain],
         segment_runs=sorted(segment_runs, key=lambda row: chain.index(row["run_id"])),
-        snapshots=[row for row in read_rows(warehouse / "segment_snapshots") if row["segment_id"]],
+        snapshots=[row for row in read_rows(warehouse / "snapshots") if row["kind"] == "segment"],
         keys=keys,
     )
 

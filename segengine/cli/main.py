@@ -10,7 +10,14 @@ from collections.abc import Sequence
 import click
 
 from segengine import __version__
-from segengine.cli import definition_commands, project_commands, run_commands, segment_commands
+from segengine.cli import (
+    definition_commands,
+    measure_commands,
+    project_commands,
+    quick_commands,
+    run_commands,
+    segment_commands,
+)
 from segengine.cli.output import SCHEMA_VERSION
 from segengine.errors import DefinitionError, SegEngineError
 
@@ -25,12 +32,14 @@ def cli() -> None:
     \b
     Start here:  segengine demo            an example company in a folder, evaluated
                  segengine init DIR        a project of your own
+    Have a look: segengine schema show     what rules can be about
+                 segengine quick           one attribute; a segment of one condition
     Every day:   segengine validate        check definition files (no engine)
                  segengine plan, apply     compare them with what runs, record them
                  segengine refresh         evaluate and publish
-                 segengine segments list   look at the result
+                 segengine segments list   look at the result; also measures list
 
-    Exit codes: 0 done, 1 run failed, 2 wrong usage, 3 definitions invalid, 4 finished but some segments failed or were
+    Exit codes: 0 done, 1 run failed, 2 wrong usage, 3 definitions invalid, 4 finished but something failed or was
     skipped, 5 another run holds the lease, 130 canceled.
     """  # noqa: D301 - click wants the character, to keep the lines of a paragraph
 
@@ -47,6 +56,8 @@ for command in (
     definition_commands.explain,
     run_commands.refresh,
     segment_commands.segments,
+    measure_commands.measures,
+    quick_commands.quick,
     run_commands.status,
 ):
     cli.add_command(command)

@@ -61,3 +61,12 @@ as_of_option = click.option(
     help="An RFC 3339 instant, or a date: the end of that local day (default: now).",
 )
 verbose_option = click.option("-v", "--verbose", is_flag=True, help="Say more of what is done (on stderr).")
+
+
+def snapshot_options(command: Any) -> Any:
+    """Add the options that choose a snapshot: by its number, or as of a time."""
+    number = click.option(
+        "--snapshot", type=click.IntRange(1), default=None, help="Number of a snapshot (default: the current one)."
+    )
+    at = click.option("--at", default=None, metavar="T", help="The snapshot that was newest as of a time or day.")
+    return number(at(command))

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,7 @@ import click
 
 if TYPE_CHECKING:
     from segengine.operations.segments import OutlineLine
+    from segengine.project.model import Measure
 
 SCHEMA_VERSION = 1
 _PIPE_WIDTH = 200
@@ -130,6 +132,24 @@ def set_verbose(verbose: bool) -> None:
 def show_count(value: Any) -> str:
     """Return a number with separators, nothing for None."""
     return "" if value is None else f"{value:,}"
+
+
+def show_value(value: Any) -> str:
+    """Return a stored value for people and for CSV: decimals without trailing zeros, times in ISO 8601."""
+    if value is None:
+        return ""
+    if isinstance(value, Decimal):
+        text = f"{value:f}"
+        return (text.rstrip("0").rstrip(".") if "." in text else text) or "0"
+    if isinstance(value, datetime):
+        return value.isoformat().replace("+00:00", "Z")
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def show_grain(measure: Measure) -> str:
+    """Return what a measure has values for: the profiles' audience and its dimensions, or the business."""
+    names = [*([measure.audience] if measure.per_profile else []), *(each.name for each in measure.dimensions)]
+    return ", ".join(names) or "business"
 
 
 def show_share(value: Any) -> str:

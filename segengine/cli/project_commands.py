@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from segengine.cli.options import output_option, project_options
-from segengine.cli.output import Column, emit_document, emit_rows, make_progress, print_table, show_count
+from segengine.cli.output import Column, emit_document, emit_rows, make_progress, print_table, show_count, show_grain
+from segengine.cli.tables import column_lines, operator_document, show_operators, show_table, table_document
 
 if TYPE_CHECKING:
     from segengine.operations.starting import DemoReport
@@ -54,13 +56,26 @@ def demo(folder: Path | None, name: str, engine: str) -> None:
     from segengine.operations.starting import make_demo
 
     target = folder or Path(f"segengine-{name.replace('_', '-')}")
-    write_project, days, chart = _example(name)
-    report = make_demo(target, write_project, days, engine, make_progress())
-    _show_demo(report, chart)
+    example = _example(name)
+    report = make_demo(target, example.write_project, example.days, engine, make_progress())
+    _show_demo(report, example)
 
 
-def _example(name: str) -> tuple[Callable[[Path], None], tuple[str, ...], str]:
-    """Return what writes an example, the days to refresh it as of, and the segment to draw."""
+@dataclass(frozen=True)
+class _Example:
+    """What writes an example, the days to refresh it as of, and what to look at: a segment and two measures.
+
+    `total`: a measure that shows a trend; `values`: one whose values are worth a look, with options.
+    """
+
+    write_project: Callable[[Path], None]
+    days: tuple[str, ...]
+    segment: str
+    total: str
+    values: str
+
+
+def _example(name: str) -> _Example:
     from segengine.demo.projects import copy_project
     from segengine.operations.starting import COMPLETE_JOURNEY_DAYS, CONTOSO_DAYS, HARBOR_SUPPLY_DAYS
 
@@ -68,24 +83,25 @@ def _example(name: str) -> tuple[Callable[[Path], None], tuple[str, ...], str]:
     if name == "contoso":
         from segengine.demo.contoso import write_contoso as write_data
 
-        days, chart = CONTOSO_DAYS, "web_only"
+        days, looks = CONTOSO_DAYS, ("web_only", "revenue", "mood_by_tier --chart")
     elif name == "harbor_supply":
         from segengine.demo.harbor_supply import write_harbor_supply as write_data
 
-        days, chart = HARBOR_SUPPLY_DAYS, "decision_makers_in_big_accounts"
+        days = HARBOR_SUPPLY_DAYS
+        looks = ("decision_makers_in_big_accounts", "revenue", "sales_by_industry --chart")
     else:
         from segengine.demo.complete_journey import write_complete_journey as write_data
 
-        days, chart = COMPLETE_JOURNEY_DAYS, "organic_shoppers"
+        days, looks = COMPLETE_JOURNEY_DAYS, ("organic_shoppers", "revenue", "families_by_quarter --chart")
 
     def write_project(folder: Path) -> None:
         copy_project(name, folder)
         write_data(folder)
 
-    return write_project, days, chart
+    return _Example(write_project, days, *looks)
 
 
-def _show_demo(report: DemoReport, chart: str) -> None:
+def _show_demo(report: DemoReport, example: _Example) -> None:
     from segengine.report.charts import draw_sparkline, draw_trend
 
     rows = [
@@ -108,15 +124,37 @@ def _show_demo(report: DemoReport, chart: str) -> None:
         Column("trend", "trend"),
     ]
     print_table(rows, columns)
-    shown = next((summary for summary in report.segments if summary.segment.id == chart), report.segments[0])
+    shown = next((summary for summary in report.segments if summary.segment.id == example.segment), report.segments[0])
     click.echo(draw_trend(f"Members of {shown.segment.name}", report.trends[shown.segment.id], report.time_zone))
+    _show_measures(report)
     scans = ", ".join(f"{scan.name} ({scan.row_count:,} rows)" for scan in report.report.scans)
-    click.echo(f"\n{len(rows)} segments from one scan of each: {scans}.")
+    counts = f"{len(report.measures)} measures and {len(rows)} segments"
+    click.echo(f"\n{counts} from one scan of each: {scans}.")
     click.echo(
         f"\nTry next:\n  cd {report.folder}\n  segengine segments show {shown.segment.id}\n"
-        f"  segengine segments members {shown.segment.id} -o csv\n  segengine explain\n"
+        f"  segengine segments members {shown.segment.id} -o csv\n  segengine measures show {example.total}\n"
+        f"  segengine measures values {example.values}\n  segengine explain\n"
         f"  edit a file in definitions/, then: segengine validate, segengine plan, segengine apply, segengine refresh"
     )
+
+
+def _show_measures(report: DemoReport) -> None:
+    rows = [
+        {
+            "name": summary.measure.name,
+            "per": show_grain(summary.measure),
+            "rows": summary.current.row_count if summary.current else None,
+            "description": summary.measure.description,
+        }
+        for summary in report.measures
+    ]
+    columns = [
+        Column("name", "measure"),
+        Column("per", "per"),
+        Column("rows", "rows", show_count, right=True),
+        Column("description", "what"),
+    ]
+    print_table(rows, columns)
 
 
 @click.command()
@@ -176,11 +214,49 @@ def schema_pull(conf: Path, environment: str, engine: str, output: str) -> None:
     click.echo(f"wrote {conf / 'schema.lock.yml'}; {len(pulled.differences)} difference(s) from before")
 
 
+@schema.command("show")
+@click.argument("tables", nargs=-1, metavar="[TABLE ...]")
+@click.option("--no-samples", is_flag=True, help="Without values: reads no source and starts no engine.")
+@project_options
+@output_option("table", "json", "yaml", "csv")
+def schema_show(
+    tables: tuple[str, ...], no_samples: bool, conf: Path, environment: str, engine: str, output: str
+) -> None:
+    """Show what rules can be about: tables, columns with some values and their names in rules, fitting operators.
+
+    Each column stands under the name that a rule on the profile has for it (home_store.city), or one over rows; other
+    names are listed above the columns. TABLE: only these.
+
+    \b
+    Examples:
+      segengine schema show
+      segengine schema show purchases products
+      segengine schema show --no-samples -o csv
+    """  # noqa: D301 - click wants the character, to keep the lines of a paragraph
+    from segengine.api import Project
+
+    project = Project(conf, environment=environment, engine=engine)
+    views = project.tables(tables, samples=not no_samples)
+    several = len(project.settings.audiences) > 1
+    if output == "csv":
+        emit_rows(output, "columns", [line for view in views for line in column_lines(view)], [])
+    elif output != "table":
+        emit_document(
+            output, {"tables": [table_document(view) for view in views], "operators": operator_document(views)}
+        )
+    else:
+        for view in views:
+            show_table(view, several)
+        show_operators(views)
+
+
 @schema.command("json")
 @project_options
 @click.option("--generic", is_flag=True, help="Without this project's attributes.")
 def schema_json(conf: Path, environment: str, engine: str, generic: bool) -> None:
     """Print a JSON Schema of definition files, so that editors complete and check them."""
+    from segengine.project.catalogue import check_definitions
+    from segengine.project.definitions import load_definitions
     from segengine.project.json_schema import make_json_schema
     from segengine.project.problems import Problems
     from segengine.project.schema_lock import load_schema
@@ -190,5 +266,8 @@ def schema_json(conf: Path, environment: str, engine: str, generic: bool) -> Non
         content = make_json_schema(None, None)
     else:
         settings = load_settings(conf, environment)
-        content = make_json_schema(settings, load_schema(settings, Problems()))
+        problems = Problems()
+        lock = load_schema(settings, problems)
+        catalogue = check_definitions(load_definitions(settings, problems), settings, lock, problems)
+        content = make_json_schema(settings, lock, catalogue.measures.values())
     click.echo(json.dumps(content, indent=2, ensure_ascii=False))

@@ -29,8 +29,8 @@ EXIT_SOME_FAILED = 4
 @click.command()
 @click.argument("names", nargs=-1, metavar="[NAME ...]")
 @as_of_option
-@click.option("--dry-run", is_flag=True, envvar="SEGENGINE_DRY_RUN", help="Only say which segments would be evaluated.")
-@click.option("--output-tables", is_flag=True, help="Also write the segments' output tables.")
+@click.option("--dry-run", is_flag=True, envvar="SEGENGINE_DRY_RUN", help="Only say what would be evaluated.")
+@click.option("--output-tables", is_flag=True, help="Also write the output tables of segments and measures.")
 @project_options
 @output_option("table", "json", "yaml", "csv")
 @verbose_option
@@ -47,9 +47,9 @@ def refresh(
     output: str,
     verbose: bool,
 ) -> None:
-    """Evaluate segments and publish their snapshots, all at once (no NAME: all active ones).
+    """Evaluate segments and measures and publish their snapshots, all at once (no NAME: all active ones).
 
-    Exit code 4 where some segment failed or was skipped; the others are published.
+    Exit code 4 where one of them failed or was skipped; the others are published.
     """
     from segengine.api import Project
     from segengine.operations.context import parse_as_of
@@ -59,8 +59,9 @@ def refresh(
     instance = Project(conf, environment=environment, engine=engine)
     moment = parse_as_of(as_of, instance.settings.time_zone) if as_of else None
     if dry_run:
-        rows = [{"id": segment.id, "name": segment.name} for segment in instance.due(names)]
-        emit_rows(output, "segments", rows, [Column("name", "would be evaluated, in this order"), Column("id", "id")])
+        rows = [{"id": each.id, "name": each.name, "kind": type(each).__name__.lower()} for each in instance.due(names)]
+        columns = [Column("name", "would be evaluated, in this order"), Column("kind", "kind"), Column("id", "id")]
+        emit_rows(output, "definitions", rows, columns)
         return
     progress = make_progress()
     progress(f"starting engine {instance.settings.engine}")
@@ -70,8 +71,9 @@ def refresh(
         if output_tables:
             progress(f"writing {len(good)} output table(s)")
             project.write_output_tables([run.segment_id for run in good])
+            project.write_measure_tables()
     _show_report(report, output, instance.settings.time_zone)
-    if len(good) < len(report.segments):
+    if not report.is_complete:
         context.exit(EXIT_SOME_FAILED)
 
 
@@ -89,6 +91,17 @@ def _show_report(report: RefreshReport, output: str, zone: str) -> None:
         }
         for run in report.segments
     ]
+    measures: list[dict[str, Any]] = [
+        {
+            "id": run.measure_id,
+            "name": run.name,
+            "status": str(run.status),
+            "snapshot_version": run.snapshot_version or None,
+            "row_count": run.row_count,
+            "error": run.error,
+        }
+        for run in report.measures
+    ]
     if output != "table":
         if output == "csv":
             emit_rows(output, "segments", rows, [])
@@ -101,9 +114,11 @@ def _show_report(report: RefreshReport, output: str, zone: str) -> None:
             "profile_count": report.profile_count,
             "scans": [asdict(scan) for scan in report.scans],
             "segments": rows,
+            "measures": measures,
         }
         emit_document(output, content)
         return
+    _show_measures(measures)
     columns = [
         Column("name", "segment"),
         Column("status", "status"),
@@ -114,13 +129,32 @@ def _show_report(report: RefreshReport, output: str, zone: str) -> None:
     ]
     if any(row["error"] for row in rows):
         columns.append(Column("error", "why"))
-    print_table(sorted(rows, key=lambda row: row["name"].casefold()), columns)
-    good = sum(row["status"] == "Successful" for row in rows)
+    if rows:
+        print_table(sorted(rows, key=lambda row: row["name"].casefold()), columns)
+    counts = " and ".join(_show_good(kind, each) for kind, each in (("measures", measures), ("segments", rows)) if each)
     when = f"{show_time_in(zone)(report.as_of)} in {report.seconds:.1f} s"
-    click.echo(f"{good} of {len(rows)} segments published as of {when} ({report.run_id}, {report.engine})")
+    click.echo(f"{counts} published as of {when} ({report.run_id}, {report.engine})")
     for scan in report.scans:
         orphans = f", {scan.orphan_count:,} reach no profile" if scan.orphan_count else ""
         click.echo(f"read {scan.name}: {scan.row_count:,} rows{orphans}")
+
+
+def _show_good(kind: str, rows: list[dict[str, Any]]) -> str:
+    good = sum(row["status"] == "Successful" for row in rows)
+    return f"{good} of {len(rows)} {kind}"
+
+
+def _show_measures(rows: list[dict[str, Any]]) -> None:
+    columns = [
+        Column("name", "measure"),
+        Column("status", "status"),
+        Column("snapshot_version", "snapshot", right=True),
+        Column("row_count", "rows", show_count, right=True),
+    ]
+    if any(row["error"] for row in rows):
+        columns.append(Column("error", "why"))
+    if rows:
+        print_table(sorted(rows, key=lambda row: row["name"].casefold()), columns)
 
 
 @click.command()
@@ -169,7 +203,7 @@ def _show_runs(rows: list[dict[str, Any]], zone: str) -> None:
         Column("as_of", "as of", show_time),
         Column("started_at", "started", show_time),
         Column("seconds", "seconds", lambda value: f"{value:.1f}", right=True),
-        Column("segments", "segments", lambda counts: ", ".join(f"{n} {status}" for status, n in counts.items())),
+        Column("segments", "definitions", lambda counts: ", ".join(f"{n} {status}" for status, n in counts.items())),
         Column("row_count", "rows read", show_count, right=True),
         Column("orphan_count", "orphans", show_count, right=True),
     ]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from segengine.cli.options import output_option, project_options
+from segengine.cli.options import output_option, project_options, snapshot_options
 from segengine.cli.output import (
     Column,
     emit_document,
@@ -31,14 +31,6 @@ if TYPE_CHECKING:
 @click.group()
 def segments() -> None:
     """Look at segments and their members."""
-
-
-def _snapshot_options(command: Any) -> Any:
-    number = click.option(
-        "--snapshot", type=click.IntRange(1), default=None, help="Number of a snapshot (default: the current one)."
-    )
-    at = click.option("--at", default=None, metavar="T", help="The snapshot that was newest as of a time or day.")
-    return number(at(command))
 
 
 @segments.command("list")
@@ -150,7 +142,7 @@ def _show_details(details: SegmentDetails, zone: str) -> None:
         f"version {row['definition_version']} by {row['author']}, {show_time(row['recorded_at'])}; "
         f"audience {row['audience']}, output table {row['output_table']}"
     )
-    click.echo(f"used by: {', '.join(details.used_by) or 'no other segment'}")
+    click.echo(f"used by: {', '.join(details.used_by) or 'no other definition'}")
     click.echo("\n" + dump_documents([details.fields]).rstrip())
     if len(details.snapshots) > 1:
         click.echo("\n" + draw_trend("Members", details.snapshots, zone).rstrip())
@@ -169,7 +161,7 @@ def _show_details(details: SegmentDetails, zone: str) -> None:
 @segments.command("why")
 @click.argument("name")
 @click.argument("profile_id")
-@_snapshot_options
+@snapshot_options
 @project_options
 @output_option("table", "json", "yaml")
 def why_command(
@@ -224,7 +216,7 @@ def _show_why(why: Why, zone: str) -> None:
 
 @segments.command("members")
 @click.argument("name")
-@_snapshot_options
+@snapshot_options
 @project_options
 @output_option("table", "json", "csv")
 def members_command(

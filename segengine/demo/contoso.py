@@ -8,6 +8,7 @@ What is planted, for models and suggestions to find:
 * Californians, the High tier and people under 35 buy more on the web; states without a store only there.
 * Cold brew sells in June to August, above all to people under 35.
 * Engineers buy about four times as many machines; people over 55 prefer filter coffee.
+* A quarter of the managers and office workers buy for their office, ten to forty of a thing at once.
 * The web sells beans, machines and accessories, the stores drinks and pastries.
 * The High tier buys more often, as do satisfied customers; income follows the occupation.
 * Satisfaction follows the home store: the first in Las Vegas, Fresno and the third in San Francisco are poor.

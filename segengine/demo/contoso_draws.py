@@ -30,6 +30,7 @@ FIRST_DATE: Final = "2024-07-01"
 LAST_DATE: Final = "2026-06-30"
 DAY_COUNT: Final = 730  # from the first to the last
 DAY_SECONDS: Final = 86_400
+OFFICE_SEED: Final = 20260702
 
 
 @dataclass(frozen=True)
@@ -123,7 +124,7 @@ def draw_purchases(customers: Customers, rng: np.random.Generator) -> Purchases:
         store=np.where(web, -1, draw_stores(customers, customer, rng)),
         day=day,
         second=second,
-        quantity=1 + rng.poisson(np.where(np.isin(product, products_of("Machines")), 0.02, 0.45)),
+        quantity=draw_quantities(customers, customer, product, rng),
         unit_price=draw_prices(product, day, web, rng),
     )
 
@@ -187,6 +188,18 @@ def draw_products(customers: Customers, customer: Ints, day: Ints, web: Bools, r
         popularity = 1.0 / np.arange(1, len(choices) + 1) ** 0.6
         product[rows] = rng.choice(choices, len(rows), p=popularity / popularity.sum())
     return product
+
+
+def draw_quantities(customers: Customers, customer: Ints, product: Ints, rng: np.random.Generator) -> Ints:
+    """Return how many of the product each purchase is of: one or two, or as many as an office needs."""
+    own = np.random.default_rng(OFFICE_SEED)  # who buys for an office changes no other draw
+    names = list(OCCUPATIONS)
+    working = np.isin(customers.occupation, [names.index("Manager"), names.index("Office worker")])
+    for_office = working & (own.random(CUSTOMER_COUNT) < 0.25)
+    colleagues = own.integers(10, 41, CUSTOMER_COUNT)
+    machine = np.isin(product, products_of("Machines"))
+    shared = for_office[customer] & ~machine & (own.random(len(customer)) < 0.8)
+    return np.where(shared, colleagues[customer], 1 + rng.poisson(np.where(machine, 0.02, 0.45)))
 
 
 def draw_prices(product: Ints, day: Ints, web: Bools, rng: np.random.Generator) -> Ints:

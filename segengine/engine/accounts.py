@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from segengine.engine.joins import BUCKET, bucket_of, stored_name
-from segengine.engine.parts import CARRIED, PARTS, BatchFunction, bits_part, facts_part
+from segengine.engine.parts import CARRIED, PARTS, BatchFunction, facts_part, make_part
 from segengine.engine.sources import Sources, column
 from segengine.kernel.carry import carry_bits
 from segengine.project.model import Audience, Settings
@@ -57,7 +57,7 @@ def carry_over(
         contacts: The audience.
         keys: `profile_id`, `profile_key` of the contacts that count.
         account_keys: The same of the accounts.
-        members: `bucket`, `source`, `bits` of the account segments.
+        members: `bucket`, `source`, `content` of the account segments.
         carried: The `source` of each of them, in the order of `AudiencePlan.carried`.
         partitions: Number of tasks that share the accounts' buckets.
     """
@@ -75,10 +75,10 @@ def carry_over(
         "contact_key",
         "account_key",
         F.lit(None).cast("string").alias("source"),
-        F.lit(None).cast("binary").alias("bits"),
+        F.lit(None).cast("binary").alias("content"),
     )
     no_key = F.lit(None).cast("bigint")
-    bits = members.select(BUCKET, no_key.alias("contact_key"), no_key.alias("account_key"), "source", "bits")
+    bits = members.select(BUCKET, no_key.alias("contact_key"), no_key.alias("account_key"), "source", "content")
     together = rows.unionByName(bits).repartition(partitions, BUCKET)
     return together.mapInArrow(make_carry_function(list(carried), facts_name(contacts)), PARTS)
 
@@ -109,6 +109,6 @@ def make_carry_function(carried: list[str], name: str) -> BatchFunction:
         if len(of_accounts) + orphan_count:
             yield facts_part(name, len(of_accounts) + orphan_count, orphan_count)
         for bucket, blob in carry_bits(members, len(numbers), of_accounts, of_contacts):
-            yield bits_part(bucket, CARRIED, blob)
+            yield make_part(bucket, CARRIED, blob)
 
     return carry

@@ -1,33 +1,41 @@
-"""Running a plan: scans by bucket through the kernel, then all segments on bitmaps."""
+"""Running a plan: scans by bucket through the kernel, then all segments and measures on their profiles."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from segengine.engine.joins import BUCKET, ScanRows
+from segengine.engine.joins import BUCKET, ScanRows, bucket_numbers
 from segengine.engine.parts import (
     CARRIED,
     FACTS_BUCKET,
     PARTS,
     BatchFunction,
-    bits_part,
     facts_part,
     invalid_part,
-    overflow_part,
+    make_part,
+    overflow_facts,
+    pack_rows,
+    read_overflow,
+    scan_source,
+    unpack_rows,
 )
+from segengine.engine.results import RESULTS, MeasureResults, SegmentResults, facts_row
 from segengine.engine.sources import Sources
 from segengine.errors import DATA_CONTRACT, coded_failure
-from segengine.kernel.bitmaps import BITMAP_BYTES, Words, count_bits
+from segengine.kernel.arithmetic import Clock
+from segengine.kernel.bitmaps import Words
 from segengine.kernel.carry import join_carried
-from segengine.kernel.formulas import evaluate_formulas
+from segengine.kernel.formulas import BucketParts, Formulas, Result
+from segengine.kernel.measures import with_names
 from segengine.kernel.program import compile_scan
-from segengine.kernel.scan import BadColumnError, ScanKernel
+from segengine.kernel.scan import KEY, BadColumnError, ScanKernel
 from segengine.plan.refresh import AudiencePlan
 from segengine.plan.scans import Scan
 from segengine.project.model import Schema
@@ -35,21 +43,6 @@ from segengine.project.model import Schema
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
-RESULTS = (
-    "segment_id string, bucket int, members binary, member_count int, entered_count int, left_count int, facts string"
-)
-_RESULTS_ARROW = pa.schema(
-    [
-        ("segment_id", pa.string()),
-        ("bucket", pa.int32()),
-        ("members", pa.binary()),
-        ("member_count", pa.int32()),
-        ("entered_count", pa.int32()),
-        ("left_count", pa.int32()),
-        ("facts", pa.string()),
-    ]
-)
-_ROWS_A_BATCH = 2_048  # of 4 KiB each
 _NODES_AT_ONCE = 256
 
 
@@ -59,47 +52,49 @@ def evaluate_plan(
     schema: Schema,
     keys: DataFrame,
     snapshots: DataFrame | None,
-    parents: Sequence[str],
+    parents: Mapping[str, str],
     previous: Mapping[str, str],
     partitions: int,
     carried: DataFrame | None = None,
 ) -> DataFrame:
-    """Return the members of every segment by bucket.
+    """Return the members of every segment by bucket, and the values of every measure.
 
     Args:
         plan: What to evaluate.
         sources: Where tables are read.
         schema: The project's columns.
         keys: `profile_id`, `profile_key` of the profiles that count.
-        snapshots: `bucket`, `source`, `bits` of stored members (parents outside of the run, preceding snapshots).
-        parents: The `source` of each stored parent, in the order of `plan.stored`.
+        snapshots: `bucket`, `source`, `content` of stored snapshots (parents outside of the run, preceding ones).
+        parents: The `source` of each stored parent and measure, by id.
         previous: The `source` of each segment's preceding snapshot, by segment id.
         partitions: Number of tasks after each exchange by bucket.
         carried: The parts of `carry_over` for `plan.carried`, where there is any.
 
     Returns:
-        One row per segment and bucket that has members now or had some before, and rows with `segment_id` ''
-        that carry facts: what the scans read, and the counts of the outlines' nodes.
+        `RESULTS`: one row per segment and bucket that has members now or had some before, one per measure and bucket;
+        of business measures the states that `merge_business` joins; and facts: what the scans read, and the counts of
+        the outlines' nodes.
     """
     parts = None
-    for number, scan in enumerate(plan.scans):
+    for number, scan in plan.table_scans.items():
         rows = ScanRows(scan, sources.settings, schema).frame(sources, keys)
-        part = rows.repartition(partitions, BUCKET).mapInArrow(make_scan_function(scan, number), PARTS)
+        if scan.path is None or scan.path.hops:
+            rows = rows.repartition(partitions, BUCKET)
+        part = rows.mapInArrow(make_scan_function(scan, number, Clock(plan.as_of, plan.zone)), PARTS)
         parts = part if parts is None else parts.unionByName(part)
     if parts is None:
         raise ValueError("a plan has at least the profile scan")
     if snapshots is not None:
-        parts = parts.unionByName(snapshots.selectExpr("bucket", "source", "bits", "cast(null as string) as facts"))
+        parts = parts.unionByName(snapshots.selectExpr("bucket", "source", "content", "cast(null as string) as facts"))
     if carried is not None:
         parts = parts.unionByName(carried)
-    counted = sorted({node for lines in plan.outlines.values() for line in lines for node in line if node is not None})
-    function = make_formula_function(plan, list(parents), dict(previous), counted)
+    function = make_formula_function(plan, dict(parents), dict(previous))
     return parts.repartition(partitions, BUCKET).mapInArrow(function, RESULTS)
 
 
-def make_scan_function(scan: Scan, number: int) -> BatchFunction:
-    """Return the function that turns rows of one scan into bitmaps; it sees whole buckets, in any order."""
-    program = compile_scan(scan)
+def make_scan_function(scan: Scan, number: int, clock: Clock) -> BatchFunction:
+    """Return the function that turns rows of one scan into parts; it sees whole buckets, in any order."""
+    program = compile_scan(scan, clock)
 
     def accumulate(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         kernel = ScanKernel(scan, program)
@@ -115,97 +110,138 @@ def make_scan_function(scan: Scan, number: int) -> BatchFunction:
             raise coded_failure(DATA_CONTRACT, message)
         if not kernel.row_count:
             return
-        for bucket, blob in kernel.bitmaps():
-            yield bits_part(bucket, str(number), blob)
+        yield from _scan_parts(kernel, scan, number)
         counts = (kernel.row_count, kernel.orphan_count) if scan.is_first_pass else (0, 0)
         yield facts_part(scan.name, *counts)
         if invalid := kernel.invalid_counts():
             yield invalid_part(scan.audience, number, invalid)
-        if overflow := kernel.overflow_counts():
-            yield overflow_part(scan.audience, number, overflow)
 
     return accumulate
 
 
-def make_formula_function(
-    plan: AudiencePlan, parents: list[str], previous: dict[str, str], counted: list[int]
-) -> BatchFunction:
-    """Return the function that evaluates all segments on the bitmaps of the buckets it sees.
+def _scan_parts(kernel: ScanKernel, scan: Scan, number: int) -> Iterator[pa.RecordBatch]:
+    if scan.outputs:
+        bits = dict(kernel.bitmaps())
+        overflow = kernel.overflow_places()
+        for bucket, blob in bits.items():
+            yield make_part(bucket, scan_source("bits", number), blob, overflow_facts(overflow.get(bucket, {})))
+    for bucket, values in kernel.values() if scan.values else ():
+        yield make_part(bucket, scan_source("values", number), pack_rows(values))
+    for place, groups in enumerate(scan.groups):
+        states = kernel.group_states(place)
+        if states is None:
+            continue
+        source = scan_source("groups", number, place)
+        if not groups.per_profile:
+            yield make_part(FACTS_BUCKET, source, pack_rows(states))
+            continue
+        buckets = bucket_numbers(states.column(KEY))
+        for bucket in np.unique(buckets).tolist():
+            yield make_part(bucket, source, pack_rows(states.filter(pa.array(buckets == bucket))))
 
-    It also counts the profiles of the nodes in `counted`, over all of its buckets.
+
+def make_formula_function(plan: AudiencePlan, parents: dict[str, str], previous: dict[str, str]) -> BatchFunction:
+    """Return the function that evaluates all formulas on the buckets it sees.
+
+    It also counts the profiles of the outlines' nodes, and of those that say who has too many digits.
     """
-    audience, nodes, members = plan.audience, plan.nodes, dict(plan.members)
-    first_carried, carried_count = len(plan.stored), len(plan.carried)
-    parent_places = {source: place for place, source in enumerate(parents)}
+    lines = {node for lines in plan.outlines.values() for line in lines for node in line if node is not None}
+    counted = sorted({*lines, *plan.overflow.values()})
 
     def evaluate(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        buckets: dict[int, dict[str, pa.Buffer]] = {}
+        buckets: dict[int, dict[str, tuple[pa.Buffer, str | None]]] = {}
         carried: dict[int, list[pa.Buffer]] = {}
+        values = MeasureResults(plan)
         for batch in batches:
-            numbers, sources, bits, facts = batch.columns
+            numbers, sources, contents, facts = (batch.column(place) for place in range(4))
             for row, (bucket, source) in enumerate(zip(numbers.to_pylist(), sources.to_pylist(), strict=True)):
-                if bucket == FACTS_BUCKET:
-                    yield _facts(facts[row].as_py())
+                if bucket == FACTS_BUCKET and not source:
+                    yield facts_row(facts[row].as_py())
+                elif bucket == FACTS_BUCKET:
+                    _, scan, place = source.split()
+                    values.add_orphans((int(scan), int(place)), unpack_rows(contents[row].as_buffer()))
                 elif source == CARRIED:
-                    carried.setdefault(bucket, []).append(bits[row].as_buffer())
+                    carried.setdefault(bucket, []).append(contents[row].as_buffer())
                 else:
-                    buckets.setdefault(bucket, {})[source] = bits[row].as_buffer()
-        results = _Results()
+                    buckets.setdefault(bucket, {})[source] = contents[row].as_buffer(), facts[row].as_py()
+        if not buckets:
+            yield from values.states()
+            return
+        formulas = Formulas(plan)
+        members = SegmentResults(plan)
         sums = np.zeros(len(counted), dtype=np.int64)
         for bucket, found in sorted(buckets.items()):
-            scans = {int(source): blob for source, blob in found.items() if source.isdecimal()}
-            stored = {place: found[source] for source, place in parent_places.items() if source in found}
-            if bucket in carried:
-                stored |= dict(enumerate(join_carried(carried[bucket], carried_count), start=first_carried))
-            bitmaps = evaluate_formulas(nodes, scans, stored)
-            for segment_id, node in members.items():
-                results.add(segment_id, bucket, bitmaps[node], found.get(previous.get(segment_id, "")))
-            sums += _count_nodes(bitmaps, counted)
-        if buckets:
-            yield _facts(json.dumps({"audience": audience, "nodes": counted, "counts": sums.tolist()}))
-        yield from results.batches()
+            results = formulas.evaluate(_bucket_parts(plan, parents, found, carried.pop(bucket, [])))
+            for segment_id in plan.members:
+                before = found.get(previous.get(segment_id, ""))
+                members.add(segment_id, bucket, results, before[0] if before else None)
+            yield from values.batches(bucket, results)
+            sums += _count_nodes(results, counted)
+        yield facts_row(json.dumps({"audience": plan.audience, "nodes": counted, "counts": sums.tolist()}))
+        yield from values.states()
+        yield from members.batches()
 
     return evaluate
 
 
-def _count_nodes(bitmaps: Sequence[Words], counted: Sequence[int]) -> npt.NDArray[np.int64]:
+def _bucket_parts(
+    plan: AudiencePlan,
+    parents: Mapping[str, str],
+    found: Mapping[str, tuple[pa.Buffer, str | None]],
+    carried: Sequence[pa.Buffer],
+) -> BucketParts:
+    """Return what came of one bucket, by what it is."""
+    parts = BucketParts()
+    for source, (content, facts) in found.items():
+        kind, *numbers = source.split(" ")
+        if kind == "bits":
+            parts.bits[int(numbers[0])] = content
+            parts.overflow[int(numbers[0])] = read_overflow(facts)
+        elif kind == "values":
+            parts.values[int(numbers[0])] = unpack_rows(content)
+        elif kind == "groups":
+            parts.groups[int(numbers[0]), int(numbers[1])] = unpack_rows(content)
+    parts.stored |= {
+        place: found[parents[parent]][0] for place, parent in enumerate(plan.stored) if parents[parent] in found
+    }
+    if carried:
+        parts.stored |= dict(enumerate(join_carried(carried, len(plan.carried)), start=len(plan.stored)))
+    outside = plan.outside.measures if plan.outside else {}
+    parts.measures |= {
+        identity: with_names(outside[identity], unpack_rows(found[parents[identity]][0]))
+        for identity in plan.stored_measures
+        if parents[identity] in found
+    }
+    return parts
+
+
+def _count_nodes(results: Sequence[Result], counted: Sequence[int]) -> npt.NDArray[np.int64]:
     """Return how many profiles of a bucket are in each of the nodes."""
     counts = np.zeros(len(counted), dtype=np.int64)
     for start in range(0, len(counted), _NODES_AT_ONCE):
         chosen = counted[start : start + _NODES_AT_ONCE]
-        stacked = np.stack([bitmaps[node] for node in chosen])
-        counts[start : start + len(chosen)] = np.bitwise_count(stacked).sum(axis=1, dtype=np.int64)
+        bitmaps: list[Words] = [results[node] for node in chosen]  # type: ignore[misc] # bitmaps are counted alone
+        counts[start : start + len(chosen)] = np.bitwise_count(np.stack(bitmaps)).sum(axis=1, dtype=np.int64)
     return counts
 
 
-def _facts(text: str) -> pa.RecordBatch:
-    return pa.record_batch([[""], [FACTS_BUCKET], [None], [0], [0], [0], [text]], schema=_RESULTS_ARROW)
+def merge_business(states: DataFrame, plan: AudiencePlan, partitions: int) -> DataFrame:
+    """Return the rows of business measures, as `RESULTS`.
+
+    Args:
+        states: `id`, `content`: what `evaluate_plan` left of them.
+        plan: The plan.
+        partitions: Number of tasks.
+    """
+    merged = states.select("id", "content").repartition(partitions, "id")
+    return merged.mapInArrow(partial(_merge, plan), RESULTS)
 
 
-class _Results:
-    """Collects the segments' bitmaps of one task and gives them out by segment, so that files are clustered."""
-
-    def __init__(self) -> None:
-        self._rows: list[tuple[str, int, Words, int, int, int]] = []
-
-    def add(self, segment_id: str, bucket: int, members: Words, before: pa.Buffer | None) -> None:
-        count = count_bits(members)
-        entered, left = count, 0
-        if before is not None:
-            old = np.frombuffer(before, dtype=np.uint64)
-            both = count_bits(members & old)
-            entered, left = count - both, count_bits(old) - both
-        if count or left:
-            self._rows.append((segment_id, bucket, members, count, entered, left))
-
-    def batches(self) -> Iterator[pa.RecordBatch]:
-        self._rows.sort(key=lambda row: (row[0], row[1]))
-        for start in range(0, len(self._rows), _ROWS_A_BATCH):
-            rows = self._rows[start : start + _ROWS_A_BATCH]
-            ids, buckets, members, *counts = zip(*rows, strict=True)
-            offsets = pa.py_buffer((np.arange(len(rows) + 1) * BITMAP_BYTES).astype(np.int32))
-            bits = pa.Array.from_buffers(pa.binary(), len(rows), [None, offsets, pa.py_buffer(np.concatenate(members))])
-            numbers = [pa.array(values, pa.int32()) for values in counts]
-            no_facts = pa.nulls(len(rows), pa.string())
-            arrays = [pa.array(ids, pa.string()), pa.array(buckets, pa.int32()), bits, *numbers, no_facts]
-            yield pa.record_batch(arrays, schema=_RESULTS_ARROW)
+def _merge(plan: AudiencePlan, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    found: dict[str, list[pa.RecordBatch]] = {}
+    for batch in batches:
+        for measure_id, content in zip(batch.column(0).to_pylist(), batch.column(1), strict=True):
+            found.setdefault(measure_id, []).append(unpack_rows(content.as_buffer()))
+    values = MeasureResults(plan)
+    for measure_id, states in found.items():
+        yield from values.merged(measure_id, states)

@@ -12,6 +12,10 @@ from dataclasses import dataclass, field
 from datetime import date, timedelta
 from typing import TYPE_CHECKING
 
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
 from segengine.engine.sources import Sources, column, instant
 from segengine.kernel.scan import KEY
 from segengine.plan.scans import BUCKET_SIZE, Scan
@@ -22,6 +26,7 @@ if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame
 
 BUCKET = "bucket"
+_ROW_PROFILE_ID = "row_profile_id"
 _SHIFT = BUCKET_SIZE.bit_length() - 1
 
 
@@ -48,7 +53,7 @@ class ScanRows:
         base = settings.tables[scan.table]
         self._tree: dict[tuple[Hop, ...], _Joined] = {(): _Joined(base, None, 0)}
         self._columns = [self._attribute_column(attribute) for attribute in scan.columns]
-        self._profile_id = self._profile_id_column()
+        self._profile_id = self._profile_id_column() if scan.path is None or scan.path.hops else None
 
     def _attribute_column(self, attribute: Attribute) -> str:
         node = self._node(attribute.hops)
@@ -96,10 +101,28 @@ class ScanRows:
     def frame(self, sources: Sources, keys: DataFrame) -> DataFrame:
         """Return the rows: `profile_key` (NULL: no profile), `bucket`, and one column per attribute.
 
+        Rows of a path that leads nowhere have no bucket.
+
         Args:
             sources: Where tables are read.
             keys: `profile_id` (text), `profile_key` of the profiles that count.
         """
+        from pyspark.sql import functions as F
+
+        rows = self._joined_rows(sources)
+        if self._profile_id is None:
+            return rows.withColumn(KEY, F.lit(None).cast("bigint"))
+        how = "left" if self._scan.path else "inner"
+        joined = rows.join(keys, rows[_ROW_PROFILE_ID] == keys["profile_id"], how)
+        names = [f"c{place}" for place in range(len(self._columns))]
+        return joined.select(KEY, bucket_of(KEY).alias(BUCKET), *names)
+
+    def values(self, sources: Sources) -> DataFrame:
+        """Return the rows without keys, whether they reach a profile or not: one column per attribute."""
+        return self._joined_rows(sources).drop(_ROW_PROFILE_ID)
+
+    def _joined_rows(self, sources: Sources) -> DataFrame:
+        """Return the id of each row's profile where its path leads to one, and one column per attribute."""
         from pyspark.sql import functions as F
 
         rows = self._read(sources, self._tree[()], self._limits())
@@ -107,11 +130,8 @@ class ScanRows:
             if node.hop is not None:
                 rows = self._join(rows, sources, self._tree[prefix[:-1]], node)
         attributes = [F.col(name).alias(f"c{place}") for place, name in enumerate(self._columns)]
-        rows = rows.select(F.col(self._profile_id).cast("string").alias("row_profile_id"), *attributes)
-        how = "left" if self._scan.path else "inner"
-        joined = rows.join(keys, rows["row_profile_id"] == keys["profile_id"], how)
-        names = [f"c{place}" for place in range(len(attributes))]
-        return joined.select(KEY, bucket_of(KEY).alias(BUCKET), *names)
+        ids = [F.col(self._profile_id).cast("string").alias(_ROW_PROFILE_ID)] if self._profile_id else []
+        return rows.select(*ids, *attributes)
 
     def rows_of(self, sources: Sources, profiles: DataFrame) -> DataFrame:
         """Return the rows of some profiles alone: `profile_key` and one column per attribute.
@@ -131,7 +151,7 @@ class ScanRows:
             if prefix not in look_ups:
                 rows = self._join(rows, sources, self._tree[prefix[:-1]], self._tree[prefix])
         # Few against many, so they stand left: the embedded engine keeps that side in memory.
-        rows = profiles.join(rows, F.col(self._profile_id).cast("string") == profiles["profile_id"])
+        rows = profiles.join(rows, F.col(self._profile_id or "").cast("string") == profiles["profile_id"])
         for prefix in look_ups:
             rows = self._join(rows, sources, self._tree[prefix[:-1]], self._tree[prefix])
         return rows.select(KEY, *[F.col(name).alias(f"c{place}") for place, name in enumerate(self._columns)])
@@ -190,6 +210,12 @@ def bucket_of(key: str) -> Column:
     from pyspark.sql import functions as F
 
     return (F.shiftright(F.col(key) - 1, _SHIFT) + 1).cast("int")
+
+
+def bucket_numbers(keys: pa.Array) -> npt.NDArray[np.int64]:
+    """Return the buckets of profile keys."""
+    numbers: npt.NDArray[np.int64] = keys.to_numpy(zero_copy_only=False)
+    return ((numbers - 1) >> _SHIFT) + 1
 
 
 def _time_literal(bound: Ordinal | None, stored: str) -> object | None:

@@ -1,27 +1,35 @@
 """What travels to the formulas by bucket, from scans, from stored snapshots and from accounts.
 
-`source` says what the bits are: the number of a scan whose outputs they are, the name of a stored snapshot, or
-`CARRIED` for the bits of contacts that `kernel.carry` packs. Facts are JSON, in a bucket of their own.
+`source` says what the content is: of a scan the bits of its outputs, its values or the states of its groups (see
+`scan_source`), the name of a stored snapshot, or `CARRIED` for the bits of contacts that `kernel.carry` packs. Facts
+are JSON: of bits the places with too many digits, in the bucket of facts what a task read.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Literal
 
 import pyarrow as pa
 
 BatchFunction = Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]
 
-PARTS = "bucket int, source string, bits binary, facts string"
-FACTS_BUCKET = 0  # buckets of profiles count from 1
+PARTS = "bucket int, source string, content binary, facts string"
+FACTS_BUCKET = 0  # buckets of profiles count from 1; also of states that belong to no profile
 CARRIED = "carried"
-_ARROW = pa.schema([("bucket", pa.int32()), ("source", pa.string()), ("bits", pa.binary()), ("facts", pa.string())])
+ScanPart = Literal["bits", "values", "groups"]
+_ARROW = pa.schema([("bucket", pa.int32()), ("source", pa.string()), ("content", pa.binary()), ("facts", pa.string())])
 
 
-def bits_part(bucket: int, source: str, bits: bytes) -> pa.RecordBatch:
-    """Return bits of one bucket."""
-    return pa.record_batch([[bucket], [source], [bits], [None]], schema=_ARROW)
+def scan_source(part: ScanPart, *numbers: int) -> str:
+    """Return the source of a scan's part: `bits 0`, `values 0`, of its second groups `groups 0 1`."""
+    return " ".join((part, *map(str, numbers)))
+
+
+def make_part(bucket: int, source: str, content: bytes, facts: Mapping[str, object] | None = None) -> pa.RecordBatch:
+    """Return what one source says of one bucket."""
+    return pa.record_batch([[bucket], [source], [content], [json.dumps(facts) if facts else None]], schema=_ARROW)
 
 
 def facts_part(scan: str, rows: int, orphans: int) -> pa.RecordBatch:
@@ -30,15 +38,36 @@ def facts_part(scan: str, rows: int, orphans: int) -> pa.RecordBatch:
 
 
 def invalid_part(audience: str, number: int, counts: Mapping[tuple[int, str], int]) -> pa.RecordBatch:
-    """Return how many values of a column were errors for an output of a scan, by output and column."""
-    found = [[number, output, column, count] for (output, column), count in counts.items()]
+    """Return how many values of a column were errors for what is asked of a scan, by its place and the column."""
+    found = [[number, place, column, count] for (place, column), count in counts.items()]
     return _facts({"audience": audience, "invalid": found})
-
-
-def overflow_part(audience: str, number: int, counts: Mapping[int, int]) -> pa.RecordBatch:
-    """Return for how many profiles the aggregates of a scan had too many digits, by output."""
-    return _facts({"audience": audience, "overflow": [[number, output, count] for output, count in counts.items()]})
 
 
 def _facts(facts: Mapping[str, object]) -> pa.RecordBatch:
     return pa.record_batch([[FACTS_BUCKET], [""], [None], [json.dumps(facts)]], schema=_ARROW)
+
+
+def overflow_facts(places: Mapping[int, Sequence[int]]) -> dict[str, object] | None:
+    """Return the facts of a scan's bits: by output, the places whose aggregate has too many digits."""
+    return {"overflow": {str(output): list(found) for output, found in places.items()}} if places else None
+
+
+def read_overflow(facts: str | None) -> dict[int, list[int]]:
+    """Return what `overflow_facts` wrote."""
+    return {int(output): places for output, places in json.loads(facts)["overflow"].items()} if facts else {}
+
+
+def pack_rows(rows: pa.RecordBatch, *, small: bool = False) -> bytes:
+    """Return rows as bytes; `small`: compressed, to be kept."""
+    sink = pa.BufferOutputStream()
+    options = pa.ipc.IpcWriteOptions(compression="zstd" if small else None)
+    with pa.ipc.new_stream(sink, rows.schema, options=options) as writer:
+        writer.write_batch(rows)
+    packed: bytes = sink.getvalue().to_pybytes()
+    return packed
+
+
+def unpack_rows(content: bytes | pa.Buffer) -> pa.RecordBatch:
+    """Return rows that were packed."""
+    with pa.ipc.open_stream(content) as reader:
+        return reader.read_next_batch()

@@ -1,4 +1,4 @@
-"""Aggregates per profile: exact sums and averages, extremes, numbers of distinct values.
+"""Aggregates per profile: exact sums and averages, extremes, counts, numbers of distinct values.
 
 A profile's state lives at its place in plain arrays. Values are int64 (extremes of floats: float64); what does not fit
 comes as Python integers in an array of objects, and is kept in a dictionary by place: rare, and exact.
@@ -6,118 +6,176 @@ comes as Python integers in an array of objects, and is kept in a dictionary by 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
+from segengine.kernel.arithmetic import Clock, compute, exact_numbers, half_even, put_exactly, to_arrow
 from segengine.kernel.bitmaps import AnyArray
 from segengine.kernel.date_parts import settle_walls
-from segengine.kernel.ordinals import Ordinals, read_ordinals, text_values, to_nine_digits
-from segengine.project.aggregates import MAX_PRECISION, QUOTIENT_SCALE
-from segengine.project.model import Aggregate, AggregateFunction, Attribute
-from segengine.project.types import Family
+from segengine.kernel.ordinals import Ordinals, text_values
+from segengine.kernel.picks import Kept, Picks
+from segengine.kernel.values import Columns, Groups, Numbered, Texts, Values, make_groups
+from segengine.project.aggregates import MAX_PRECISION, QUOTIENT_SCALE, value_type
+from segengine.project.model import Aggregate, AggregateFunction, Arithmetic, Attribute, ValueOf
+from segengine.project.types import AttributeType, Family
+from segengine.project.walk import aggregate_attributes
 
 _INT64 = np.iinfo(np.int64)
 _LIMIT = 10**MAX_PRECISION
 _QUOTIENT = 10**QUOTIENT_SCALE
 _EXACT_QUOTIENT = int(_INT64.max) // _QUOTIENT - 1  # whole parts up to here leave room for the digits
 _ID_BITS = 32
+_WHOLE_FLOATS = 1 << 52
+_FLOATS = ("float", "double")
 
 Integers = npt.NDArray[np.int64]
 
 
+class Form(StrEnum):
+    """How an aggregate takes its values."""
+
+    EXACT = "exact"
+    ORDERED = "ordered"
+    PLAIN = "plain"
+    DISTINCT = "distinct"
+    THERE = "there"
+
+
+_FORMS = {
+    AggregateFunction.SUM: Form.EXACT,
+    AggregateFunction.AVERAGE: Form.EXACT,
+    AggregateFunction.MIN: Form.ORDERED,
+    AggregateFunction.MAX: Form.ORDERED,
+    AggregateFunction.COUNT_UNIQUE: Form.DISTINCT,
+    AggregateFunction.COUNT: Form.THERE,
+}
+
+
+ValueKey = tuple[Attribute | Arithmetic, Form]
+
+
 @dataclass(frozen=True)
-class Values:
-    """A column's values as aggregates take them.
+class Reading:
+    """One column that an aggregate takes in one form; of a row where it is missing nothing is taken if `needed`."""
 
-    `data`: shape (n,), int64, float64 or Python integers; `there`: shape (n,), or None where nothing is missing.
-    """
+    of: Attribute | Arithmetic
+    form: Form
+    needed: bool = True
 
-    data: AnyArray
-    there: npt.NDArray[np.bool_] | None
-
-    def taken(self, order: AnyArray) -> Values:
-        """Return the values in another order."""
-        return Values(self.data[order], None if self.there is None else self.there[order])
+    @property
+    def key(self) -> ValueKey:
+        """The column in its form: equal ones are read once."""
+        return self.of, self.form
 
 
-def joined_values(parts: Sequence[Values]) -> Values:
-    """Return the values of several batches as one."""
-    data = np.concatenate([part.data for part in parts])
-    if all(part.there is None for part in parts):
-        return Values(data, None)
-    there = [np.ones(len(part.data), dtype=bool) if part.there is None else part.there for part in parts]
-    return Values(data, np.concatenate(there))
+def readings(aggregate: Aggregate) -> tuple[Reading, ...]:
+    """Return what an aggregate takes of each row: its value; a pick what it is ordered by, the key and the value."""
+    if aggregate.of is None:
+        return ()
+    if aggregate.by is None:
+        return (Reading(aggregate.of, _FORMS[aggregate.function]),)
+    key = (Reading(part, Form.ORDERED, needed=False) for part in aggregate.key)
+    return (Reading(aggregate.by, Form.ORDERED), *key, Reading(aggregate.of, Form.PLAIN))
 
 
 class ValueReader:
-    """Reads one attribute for one kind of aggregate; `invalid_count`: values seen that are errors (infinities)."""
+    """Reads one attribute, or arithmetic on several, in one form.
 
-    def __init__(self, attribute: Attribute, function: AggregateFunction) -> None:
-        self.attribute = attribute
-        self._function = function
-        self._ids: dict[object, int] = {}
+    `attributes` are those it reads; `invalid_count`: values seen that are errors (infinities). `numbered`: the distinct
+    values, where these are counted.
+    """
+
+    def __init__(self, of: Attribute | Arithmetic, form: Form, clock: Clock | None = None) -> None:
+        self.of = of
         self.invalid_count = 0
+        self.attributes = tuple(dict.fromkeys(aggregate_attributes(Aggregate(AggregateFunction.COUNT, of))))
+        self._form = form
+        self._clock = clock
+        self.numbered = Numbered()
 
-    def read(self, array: pa.Array) -> Values:
+    def read(self, columns: Columns) -> Values:
         """Return the values of a batch.
 
         Raises:
-            BadValueError: A value is not of the attribute's declared type.
+            BadColumnError: A value is not of its attribute's declared type.
         """
-        if self.attribute.type.family is Family.TEXT:
-            encoded = text_values(array).dictionary_encode()
-            codes = np.asarray(encoded.indices.fill_null(len(encoded.dictionary)))
-            numbers = self._numbers([*encoded.dictionary.to_pylist(), None])[codes]
+        if isinstance(self.of, Attribute) and self.of.type.family is Family.TEXT:
+            return self._texts(columns.array(self.of))
+        read: dict[Attribute | ValueOf, Ordinals] = {own: columns.ordinals(own) for own in self.attributes}
+        self.invalid_count += sum(len(own.invalid) for own in read.values() if own.invalid is not None)
+        if isinstance(self.of, Attribute):
+            return self._values(read[self.of])
+        if self._clock is None:
+            raise ValueError("arithmetic on rows needs the time of the run")
+        count = len(next(iter(read.values())).values)
+        return self._values(compute(self.of, read.__getitem__, self._clock.as_of, self._clock.zone, count))
+
+    def _texts(self, array: pa.Array) -> Values:
+        texts = text_values(array)
+        if self._form is Form.DISTINCT:
+            numbers = self.numbered.of_texts(texts)
             return Values(numbers, numbers >= 0)
-        ordinals = read_ordinals(array, self.attribute.type)
+        there = pc.fill_null(pc.not_equal(texts, ""), False).to_numpy(zero_copy_only=False)
+        return Values(_nothing(len(texts)) if self._form is Form.THERE else Texts(texts), there)
+
+    def _values(self, ordinals: Ordinals) -> Values:
         missing = ordinals.missing
         if ordinals.invalid is not None:
-            self.invalid_count += len(ordinals.invalid)
-            missing = np.zeros(len(array), dtype=bool) if missing is None else missing
+            missing = np.zeros(len(ordinals.values), dtype=bool) if missing is None else missing.copy()
             missing[ordinals.invalid] = True
+        there = None if missing is None else ~missing
+        if self._form is Form.THERE:
+            return Values(_nothing(len(ordinals.values)), there)
+        if self._form is Form.EXACT:
+            ordinals = exact_numbers(ordinals, self.of.type)
         values: AnyArray = ordinals.values
-        if self.attribute.type.name == "timestamp_ntz":
-            values = settle_walls(ordinals.values.astype(np.int64, copy=False), self.attribute.type.zone or "UTC")
+        if self.of.type.name == "timestamp_ntz" and self._form is not Form.PLAIN:
+            values = settle_walls(ordinals.values.astype(np.int64, copy=False), self.of.type.zone or "UTC")
         if ordinals.large:
             values = values.astype(object)
             values[list(ordinals.large)] = list(ordinals.large.values())
-        if self._function is AggregateFunction.COUNT_UNIQUE:
-            return self._numbered(values, missing)
-        if values.dtype == np.float64 and self._function in (AggregateFunction.SUM, AggregateFunction.AVERAGE):
-            values = to_nine_digits(np.where(missing, 0.0, values) if missing is not None else values)
-        return Values(values, None if missing is None else ~missing)
-
-    def _numbered(self, values: AnyArray, missing: npt.NDArray[np.bool_] | None) -> Values:
-        if values.dtype == object:
-            numbers = self._numbers(values.tolist())
-        else:
-            distinct, places = np.unique(values, return_inverse=True)
-            numbers = self._numbers(distinct.tolist())[places]
-        return Values(numbers, None if missing is None else ~missing)
-
-    def _numbers(self, values: Sequence[object]) -> Integers:
-        """Return a number for each value, the same in all batches of a task; -1 for missing text."""
-        ids = self._ids
-        return np.array([-1 if v is None or v == "" else ids.setdefault(v, len(ids)) for v in values], dtype=np.int64)
+        if self._form is Form.DISTINCT:
+            return Values(self.numbered.of_array(values), there)
+        return Values(values, there)
 
 
-@dataclass(frozen=True)
-class Groups:
-    """Rows of one batch by profile: `places` (g,) ascending, `starts` (g,) the first row of each, `count` rows."""
-
-    places: AnyArray
-    starts: AnyArray
-    count: int
+def _nothing(count: int) -> AnyArray:
+    """Return what stands for values of which only the number counts."""
+    return np.broadcast_to(np.int64(0), count)
 
 
-def make_groups(places: AnyArray) -> Groups:
-    """Return the groups of rows whose places are sorted."""
-    starts = np.concatenate([[0], np.flatnonzero(places[1:] != places[:-1]) + 1])
-    return Groups(places[starts], starts, len(places))
+class Counts:
+    """Numbers of rows."""
+
+    def __init__(self) -> None:
+        self._counts: Integers = np.zeros(0, dtype=np.int64)
+
+    def grow(self, room: int) -> None:
+        """Make room for so many places."""
+        self._counts = np.pad(self._counts, (0, room - len(self._counts)))
+
+    def share(self, counts: Integers) -> None:
+        """Keep the counts in an array of others from now on; what was counted is in there."""
+        self._counts = counts
+
+    def add(self, groups: Groups) -> None:
+        """Take in rows."""
+        self._counts[groups.places] += groups.lengths
+
+    def add_counts(self, counts: AnyArray, groups: Groups) -> None:
+        """Take in numbers of rows, shape (groups.count,)."""
+        self._counts[groups.places] += np.add.reduceat(counts, groups.starts)
+
+    def result(self, own: slice) -> Ordinals:
+        """Return the counts of a bucket, shape (32,768,)."""
+        return Ordinals(self._counts[own].astype(np.int64), None)
 
 
 class Sums:
@@ -139,10 +197,18 @@ class Sums:
             sums = np.add.reduceat(values.astype(object), groups.starts)
             self._add_exactly(groups.places, sums)
             return
+        self.expect(bound)
+        self._totals[groups.places] += np.add.reduceat(values, groups.starts)
+
+    def share(self, totals: Integers) -> None:
+        """Keep the totals in an array of others from now on; what was summed is in there."""
+        self._totals = totals
+
+    def expect(self, bound: int) -> None:
+        """Make sure that no total overflows when at most so much is added to each, by whoever shares the array."""
         if self._bound + bound > _INT64.max:
             self._spill(bound)
         self._bound += bound
-        self._totals[groups.places] += np.add.reduceat(values, groups.starts)
 
     def _add_exactly(self, places: AnyArray, sums: AnyArray) -> None:
         for place, total in zip(places.tolist(), sums.tolist(), strict=True):
@@ -159,61 +225,71 @@ class Sums:
 
     def result(self, own: slice) -> Ordinals:
         """Return the sums of a bucket, shape (32,768,); 0 where there was nothing."""
-        values = self._totals[own].copy()
+        values = self._totals[own].astype(np.int64)
         large: dict[int, int] = {}
         for place in [place for place in self._exact if own.start <= place < own.stop]:
             total = self._exact[place] + int(self._totals[place])
-            _put(values, large, place - own.start, total)
+            put_exactly(values, large, place - own.start, total)
         return Ordinals(values, None, large)
-
-
-def _put(values: Integers, large: dict[int, int], place: int, value: int) -> None:
-    if _INT64.min <= value <= _INT64.max:
-        values[place] = value
-    else:
-        values[place] = 0
-        large[place] = value
 
 
 class Averages:
     """Exact averages, rounded half to even at six digits more than the values have."""
 
     def __init__(self) -> None:
-        self._sums = Sums()
-        self._counts: Integers = np.zeros(0, dtype=np.int64)
+        self.sums = Sums()
+        self.counts = Counts()
 
     def grow(self, room: int) -> None:
         """Make room for so many places."""
-        self._sums.grow(room)
-        self._counts = np.pad(self._counts, (0, room - len(self._counts)))
+        self.sums.grow(room)
+        self.counts.grow(room)
 
     def add(self, values: AnyArray, groups: Groups) -> None:
         """Take in values, shape (groups.count,)."""
-        self._sums.add(values, groups)
-        self._counts[groups.places] += np.diff(np.append(groups.starts, groups.count))
+        self.sums.add(values, groups)
+        self.counts.add(groups)
 
     def result(self, own: slice) -> Ordinals:
         """Return the averages of a bucket; missing where there was no value."""
-        sums, counts = self._sums.result(own), self._counts[own]
+        sums, counts = self.sums.result(own), self.counts.result(own).values
         missing = counts == 0
         divisors = np.where(missing, 1, counts)
-        whole, rest = np.divmod(sums.values, divisors)
-        digits, left = np.divmod(rest * _QUOTIENT, divisors)
+        totals = np.asarray(sums.values, dtype=np.int64)
+        if _most(totals) < _WHOLE_FLOATS // _QUOTIENT:
+            averages, left = _divided(totals * _QUOTIENT, divisors)
+            fits = np.ones(len(totals), dtype=bool)
+        else:
+            whole, rest = _divided(totals, divisors)
+            digits, left = _divided(rest * _QUOTIENT, divisors)
+            fits = (whole <= _EXACT_QUOTIENT) & (whole >= -_EXACT_QUOTIENT)
+            averages = np.where(fits, whole, 0) * _QUOTIENT + digits
         twice = 2 * left
-        digits += (twice > divisors) | ((twice == divisors) & (digits & 1 == 1))
-        fits = (whole <= _EXACT_QUOTIENT) & (whole >= -_EXACT_QUOTIENT)
-        averages = np.where(fits, whole, 0) * _QUOTIENT + digits
+        averages += (twice > divisors) | ((twice == divisors) & (averages & 1 == 1))
         large: dict[int, int] = {}
         for place in {*np.flatnonzero(~fits).tolist(), *sums.large}:
             total = sums.large.get(place, int(sums.values[place]))
-            _put(averages, large, place, half_even(total * _QUOTIENT, int(divisors[place])))
+            put_exactly(averages, large, place, half_even(total * _QUOTIENT, int(divisors[place])))
         return Ordinals(averages, missing if missing.any() else None, large)
 
 
-def half_even(numerator: int, denominator: int) -> int:
-    """Return a quotient rounded half to even; the denominator is positive."""
-    whole, left = divmod(numerator, denominator)
-    return whole + (2 * left > denominator or (2 * left == denominator and whole % 2 == 1))
+def _divided(numbers: Integers, divisors: Integers) -> tuple[Integers, Integers]:
+    """Return quotients rounded down, and what is left, as `np.divmod` does; divisors are positive.
+
+    Processors divide floats several times faster than whole numbers. Both sides are whole floats here, so the quotient
+    is at most one off, which what is left shows.
+    """
+    if max(_most(numbers), _most(divisors)) >= _WHOLE_FLOATS:
+        return np.divmod(numbers, divisors)
+    quotients = np.floor(numbers / divisors).astype(np.int64)
+    left = numbers - quotients * divisors
+    steps = (left >= divisors).astype(np.int64) - (left < 0)
+    return quotients + steps, left - steps * divisors
+
+
+def _most(numbers: Integers) -> int:
+    """Return how far from 0 numbers lie at most."""
+    return max(int(numbers.max(initial=0)), -int(numbers.min(initial=0)))
 
 
 class Extremes:
@@ -251,7 +327,7 @@ class Extremes:
         for place in [place for place in self._exact if own.start <= place < own.stop]:
             here = place - own.start
             value = self._exact[place]
-            _put(values, large, here, value if missing[here] else pick(value, int(values[here])))
+            put_exactly(values, large, here, value if missing[here] else pick(value, int(values[here])))
             missing[here] = False
         return Ordinals(values, missing if missing.any() else None, large)
 
@@ -270,12 +346,18 @@ class DistinctCounts:
 
     def add(self, values: AnyArray, groups: Groups) -> None:
         """Take in numbers of values, shape (groups.count,)."""
-        lengths = np.diff(np.append(groups.starts, groups.count))
-        pairs = _distinct((np.repeat(groups.places, lengths) << _ID_BITS) | values)
+        pairs = _distinct((np.repeat(groups.places, groups.lengths) << _ID_BITS) | values)
         self._pairs.append(pairs)
         self._loose += len(pairs)
         if self._loose > 2 * len(self._pairs[0]):
             self._compact()
+
+    def pairs(self) -> tuple[Integers, Integers]:
+        """Return places, ascending, and the numbers of the distinct values there."""
+        if len(self._pairs) > 1:
+            self._compact()
+        pairs = self._pairs[0] if self._pairs else np.zeros(0, dtype=np.int64)
+        return pairs >> _ID_BITS, pairs & ((1 << _ID_BITS) - 1)
 
     def _compact(self) -> None:
         self._pairs = [_distinct(np.concatenate(self._pairs))]
@@ -283,11 +365,9 @@ class DistinctCounts:
 
     def result(self, own: slice) -> Ordinals:
         """Return the counts of a bucket, shape (32,768,); 0 where there was nothing."""
-        if len(self._pairs) > 1:
-            self._compact()
-        pairs = self._pairs[0] if self._pairs else np.zeros(0, dtype=np.int64)
-        first, last = np.searchsorted(pairs, [own.start << _ID_BITS, own.stop << _ID_BITS])
-        places = (pairs[first:last] >> _ID_BITS) - own.start
+        places, _ = self.pairs()
+        first, last = np.searchsorted(places, [own.start, own.stop])
+        places = places[first:last] - own.start
         return Ordinals(np.bincount(places, minlength=own.stop - own.start).astype(np.int64), None)
 
 
@@ -298,26 +378,89 @@ def _distinct(pairs: Integers) -> Integers:
     return distinct
 
 
-Accumulator = Sums | Averages | Extremes | DistinctCounts
+Accumulator = Counts | Sums | Averages | Extremes | DistinctCounts | Picks
 
 
 def make_accumulator(aggregate: Aggregate) -> Accumulator:
     """Return the state of an aggregate before any row."""
-    if aggregate.function is AggregateFunction.SUM:
+    function, of = aggregate.function, aggregate.of
+    if function is AggregateFunction.COUNT or of is None:
+        return Counts()
+    if aggregate.by is not None:
+        columns = [_kept(reading.of) for reading in readings(aggregate)]
+        return Picks(function in (AggregateFunction.FIRST, AggregateFunction.ARG_MIN), columns)
+    if function is AggregateFunction.SUM:
         return Sums()
-    if aggregate.function is AggregateFunction.AVERAGE:
+    if function is AggregateFunction.AVERAGE:
         return Averages()
-    if aggregate.function is AggregateFunction.COUNT_UNIQUE:
+    if function is AggregateFunction.COUNT_UNIQUE:
         return DistinctCounts()
-    return Extremes(aggregate.function, aggregate.of.type.name in ("float", "double"))
+    if of.type.family is Family.TEXT:
+        return Picks(function is AggregateFunction.MIN, [_kept(of)])
+    return Extremes(function, of.type.name in _FLOATS)
 
 
-def drop_overflow(values: Ordinals) -> int:
-    """Make missing what has more than 38 digits; return how many there were."""
-    over = [place for place, value in values.large.items() if abs(value) >= _LIMIT]
+def _kept(of: Attribute | Arithmetic) -> Kept:
+    return Kept(of.type.family is Family.TEXT, of.type.name in _FLOATS)
+
+
+def add_rows(
+    accumulator: Accumulator, columns: Sequence[Values], needed: Sequence[bool], rows: AnyArray, groups: Groups
+) -> None:
+    """Take in those of some rows that have what the aggregate needs.
+
+    Args:
+        accumulator: The state.
+        columns: The batch's values, one for each of the aggregate's `readings`.
+        needed: Of each, whether a row without it is left out.
+        rows: Rows of the batch by place, at least one.
+        groups: These rows' places.
+    """
+    gaps = [
+        values.there[rows]
+        for values, is_needed in zip(columns, needed, strict=True)
+        if is_needed and values.there is not None
+    ]
+    if gaps:
+        there = np.logical_and.reduce(gaps)
+        if not there.any():
+            return
+        rows, groups = rows[there], make_groups(np.repeat(groups.places, groups.lengths)[there])
+    if isinstance(accumulator, Counts):
+        accumulator.add(groups)
+    elif isinstance(accumulator, Picks):
+        accumulator.add(columns, rows, groups)
+    else:
+        accumulator.add(columns[0].at(rows), groups)
+
+
+def drop_overflow(values: Ordinals) -> list[int]:
+    """Make missing what has more than 38 digits; return where that was."""
+    over = sorted(place for place, value in values.large.items() if abs(value) >= _LIMIT)
     if over:
         values.missing = np.zeros(len(values.values), dtype=bool) if values.missing is None else values.missing
         values.missing[over] = True
         for place in over:
             del values.large[place]
-    return len(over)
+    return over
+
+
+def aggregate_type(aggregate: Aggregate) -> AttributeType:
+    """Return the type of an aggregate's value."""
+    return AttributeType("integer") if aggregate.of is None else value_type(aggregate.function, aggregate.of.type)
+
+
+def value_batch(columns: Sequence[tuple[Ordinals, AttributeType]]) -> pa.RecordBatch:
+    """Return values in their stored types as columns `v0`, `v1`, ...
+
+    NULL where missing. A number of more than 38 digits is NULL too, and the schema's metadata have `overflow`: by
+    number of the column the places, as JSON.
+    """
+    overflow: dict[str, list[int]] = {}
+    arrays = []
+    for number, (values, type_) in enumerate(columns):
+        if places := drop_overflow(values):
+            overflow[str(number)] = places
+        arrays.append(to_arrow(values, type_))
+    batch = pa.record_batch(arrays, names=[f"v{number}" for number in range(len(arrays))])
+    return batch.replace_schema_metadata({"overflow": json.dumps(overflow)}) if overflow else batch

@@ -1,13 +1,13 @@
-"""Counting values that are errors (infinities, years in no calendar) for the outputs they are in the way of.
+"""Counting values that are errors (infinities, years in no calendar) for what they are in the way of.
 
-Whether a segment fails must not depend on what a shared scan reads for others. So a value counts for an output only
-where it is of an attribute the output judges or aggregates, in a row within the output's own limits of time.
+Whether a definition fails must not depend on what a shared scan reads for others. So a value counts for an output, a
+value or groups only where it is of an attribute they judge or aggregate, in a row within their own limits of time.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -15,10 +15,11 @@ import pyarrow as pa
 
 from segengine.kernel.date_parts import take_part
 from segengine.kernel.ordinals import read_ordinals
-from segengine.plan.scans import Limits, Scan, ValueTest, aggregated, limits_of, output_row_sets
-from segengine.project.model import Aggregate, Attribute
+from segengine.plan.scans import Groups, Limits, Scan, aggregates_of, asked_clauses, limits_of
+from segengine.project.model import Attribute
+from segengine.project.walk import aggregate_attributes
 
-OutputCounts = dict[tuple[int, str], int]  # (output, column or aggregate) -> values
+InvalidCounts = dict[tuple[int, str], int]  # (place among what is asked, column or aggregate) -> values
 
 
 class BadValues:
@@ -31,23 +32,33 @@ class BadValues:
 
     def note_judged(self, attribute: Attribute, rows: pa.RecordBatch) -> None:
         """Count the errors of an attribute that conditions on rows are about."""
-        outputs = [
+        places = [
             place
-            for place, output in enumerate(self._scan.outputs)
-            if any(condition.attribute == attribute for clause in output_row_sets(output) for condition in clause)
+            for place, asked in enumerate(self._scan.asked)
+            if any(condition.attribute == attribute for clause in asked_clauses(asked) for condition in clause)
         ]
-        self._note(attribute, attribute.name, outputs, rows)
+        self._note(attribute, attribute.name, places, rows)
 
-    def note_aggregated(self, aggregates: Sequence[Aggregate], rows: pa.RecordBatch) -> None:
-        """Count the errors of an attribute for several aggregates of it, which take its values alike."""
-        outputs = [
+    def note_aggregated(self, attributes: Iterable[Attribute], rows: pa.RecordBatch) -> None:
+        """Count the errors of attributes that are aggregated."""
+        for attribute in attributes:
+            places = [
+                place
+                for place, asked in enumerate(self._scan.asked)
+                if any(attribute in aggregate_attributes(aggregate) for _, aggregate in aggregates_of(asked))
+            ]
+            self._note(attribute, "aggregated", places, rows)
+
+    def note_dimension(self, attribute: Attribute, rows: pa.RecordBatch) -> None:
+        """Count the errors of an attribute by which values are told apart."""
+        places = [
             place
-            for place, output in enumerate(self._scan.outputs)
-            if isinstance(output, ValueTest) and aggregated(output)[1] in aggregates
+            for place, asked in enumerate(self._scan.asked)
+            if isinstance(asked, Groups) and any(each.attribute == attribute for each in asked.dimensions)
         ]
-        self._note(aggregates[0].of, f"{aggregates[0].function} of it", outputs, rows)
+        self._note(attribute, attribute.name, places, rows)
 
-    def _note(self, attribute: Attribute, use: str, outputs: Sequence[int], rows: pa.RecordBatch) -> None:
+    def _note(self, attribute: Attribute, use: str, places: Sequence[int], rows: pa.RecordBatch) -> None:
         ordinals = read_ordinals(self._column(attribute, rows), attribute.whole.type)
         if attribute.part is not None:
             ordinals = take_part(ordinals, attribute.part)
@@ -55,13 +66,13 @@ class BadValues:
             return
         bad = rows.take(pa.array(ordinals.invalid))
         inside: dict[Limits, int] = {}
-        for output in outputs:
-            if output not in self._limits:
-                self._limits[output] = limits_of((self._scan.outputs[output],), self._scan.columns)
-            limits = self._limits[output]
+        for place in places:
+            if place not in self._limits:
+                self._limits[place] = limits_of((self._scan.asked[place],), self._scan.columns)
+            limits = self._limits[place]
             if limits not in inside:
                 inside[limits] = self._count_inside(limits, bad)
-            self._counts[output, attribute.whole.name, use] += inside[limits]
+            self._counts[place, attribute.whole.name, use] += inside[limits]
 
     def _count_inside(self, limits: Limits, rows: pa.RecordBatch) -> int:
         inside: npt.NDArray[np.bool_] = np.ones(rows.num_rows, dtype=bool)
@@ -79,10 +90,10 @@ class BadValues:
     def _column(self, attribute: Attribute, rows: pa.RecordBatch) -> pa.Array:
         return rows.column(rows.schema.get_field_index(self._scan.column_name(attribute)))
 
-    def counts(self) -> OutputCounts:
-        """Return how many errors there were; where an output judges and aggregates a column, it meets the same."""
-        found: OutputCounts = {}
-        for (output, name, _), count in self._counts.items():
+    def counts(self) -> InvalidCounts:
+        """Return how many errors there were; where a column is judged and aggregated, it meets the same."""
+        found: InvalidCounts = {}
+        for (place, name, _), count in self._counts.items():
             if count:
-                found[output, name] = max(count, found.get((output, name), 0))
+                found[place, name] = max(count, found.get((place, name), 0))
         return found

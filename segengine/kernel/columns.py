@@ -22,6 +22,7 @@ import pyarrow.compute as pc
 from segengine.kernel.bitmaps import Words, pack_booleans
 from segengine.kernel.date_parts import take_part
 from segengine.kernel.ordinals import Ordinals, read_ordinals, text_values
+from segengine.kernel.values import Columns
 from segengine.plan.rows import Clause
 from segengine.project.model import Attribute, Condition
 from segengine.project.types import Family
@@ -65,6 +66,10 @@ class ColumnIndex(ABC):
 
     def _missing_row(self) -> list[bool]:
         return [all(condition.missing for condition in requirement) for requirement in self._requirements]
+
+    def read(self, columns: Columns) -> Codes:
+        """Return the codes of the attribute's column in a batch."""
+        return self.codes(columns.array(self.attribute.whole))
 
     @abstractmethod
     def codes(self, array: pa.Array) -> Codes:
@@ -122,6 +127,9 @@ class OrderedIndex(ColumnIndex):
 
     def codes(self, array: pa.Array) -> Codes:  # noqa: D102 - as in the base
         return self.ordinal_codes(read_ordinals(array, self.attribute.whole.type))
+
+    def read(self, columns: Columns) -> Codes:  # noqa: D102 - as in the base
+        return self.ordinal_codes(columns.ordinals(self.attribute.whole))
 
     def ordinal_codes(self, ordinals: Ordinals) -> Codes:
         """Return the code of each ordinal of the column, shape (n,); of a part's column, of its part."""

@@ -16,7 +16,8 @@ import numpy.typing as npt
 
 from segengine.kernel.ordinals import Ordinals
 from segengine.project.date_parts import DAY_OF_LEAP_YEAR
-from segengine.project.types import CYCLE_MICROSECONDS, EPOCH, EPOCH_DAY, DatePart, Family
+from segengine.project.model import DimensionPeriod
+from segengine.project.types import CYCLE_MICROSECONDS, EPOCH, EPOCH_DAY, AttributeType, DatePart, Family
 
 Numbers = npt.NDArray[np.int64]
 
@@ -71,6 +72,43 @@ _CALENDAR: dict[str, Callable[[Numbers], Numbers]] = {
     "day_of_month": _day_of_month,
     "year_of": _year,
     DAY_OF_LEAP_YEAR: lambda days: _DAYS_BEFORE_MONTH[_month(days) - 1] + _day_of_month(days),
+}
+
+
+def local_days(times: Ordinals, type_: AttributeType, zone: str) -> Ordinals:
+    """Return dates, or the local days of times in a zone (wall clocks stand in their own), as days since 1970."""
+    if type_.family is Family.DATE:
+        return times
+    instants = times.values.astype(np.int64, copy=False)
+    if type_.name == "timestamp_ntz":
+        instants = to_instants(instants, type_.zone or zone)
+    return Ordinals(to_local(instants, zone) // _DAY, times.missing, invalid=times.invalid)
+
+
+def first_days(days: Ordinals, period: DimensionPeriod) -> Ordinals:
+    """Return the first day of the period each day is in; years beyond 1 to 9999 are invalid."""
+    whole = days.values.astype(np.int64, copy=False)
+    outside = (whole < _FIRST_DAY) | (whole > _LAST_DAY)
+    if days.invalid is not None:
+        outside[days.invalid] = True
+    invalid = np.flatnonzero(outside) if outside.any() else None
+    if invalid is not None:
+        whole = np.where(outside, 0, whole)
+    return Ordinals(_by_day(whole, _FIRST_DAYS[period]), days.missing, invalid=invalid)
+
+
+def _first_of_months(days: Numbers, months: int) -> Numbers:
+    """Return the first day of the stretch of so many months, counted from January, that each day is in."""
+    since = days.astype("datetime64[D]").astype("datetime64[M]").astype(np.int64) // months * months
+    return since.astype("datetime64[M]").astype("datetime64[D]").astype(np.int64)
+
+
+_FIRST_DAYS: dict[DimensionPeriod, Callable[[Numbers], Numbers]] = {
+    "day": lambda days: days,
+    "week": lambda days: days - (days + 3) % 7,
+    "month": lambda days: _first_of_months(days, 1),
+    "quarter": lambda days: _first_of_months(days, 3),
+    "year": lambda days: _first_of_months(days, 12),
 }
 
 

@@ -1,48 +1,316 @@
-"""Segments of one bucket from the bitmaps of all scans: boolean operations on 4,096 bytes."""
+"""Segments and measures of one bucket from what all scans say of its profiles.
+
+Bitmaps are boolean operations on 4,096 bytes; values are Arrow arrays of 32,768 profiles, of the type that is stored.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
 
-from segengine.kernel.bitmaps import BITMAP_BYTES, Words
-from segengine.plan.formulas import FormulaNode
+from segengine.kernel.arithmetic import Clock, compute, stored_type, to_arrow
+from segengine.kernel.bitmaps import BITMAP_BYTES, AnyArray, Bytes, Words, transpose_words
+from segengine.kernel.columns import ColumnIndex, make_index
+from segengine.kernel.groups import finish_states, mask_states
+from segengine.kernel.measures import name_groups, overflow_places, take_overflow, with_literal
+from segengine.kernel.ordinals import Ordinals, read_ordinals
+from segengine.kernel.program import ScanProgram, compile_scan
+from segengine.kernel.scan import KEY, ScanKernel
+from segengine.plan.formulas import FormulaBuilder, FormulaNode
+from segengine.plan.measures import Computation, StoredValue
+from segengine.plan.refresh import AudiencePlan
+from segengine.plan.scans import BUCKET_SIZE
+from segengine.project.model import Attribute, Condition, Measure, ValueOf
+from segengine.project.types import AttributeType
 
 _WORDS = BITMAP_BYTES // 8
+_NOBODY = np.zeros(_WORDS, dtype=np.uint64)
+_NOBODY.flags.writeable = False
 Buffer = Any  # bytes, or an Arrow buffer: what numpy reads without a copy
 
 
-def evaluate_formulas(
-    nodes: Sequence[FormulaNode], scans: Mapping[int, Buffer], stored: Mapping[int, Buffer]
-) -> list[Words]:
-    """Return the bitmap of every node for one bucket, each of shape (512,) in 64-bit words.
+@dataclass
+class BucketParts:
+    """What is known of one bucket's profiles.
 
-    Args:
-        nodes: The program; operands come before what uses them.
-        scans: The outputs of each scan that has rows in the bucket, one bitmap after the other. A scan without rows
-            gives the state of nothing: no row satisfies anything.
-        stored: The members of parents that are not evaluated in this run, where they have any in the bucket.
+    `bits`: the outputs of each scan that has rows in the bucket, one bitmap after the other; `overflow`: by output, the
+    places whose aggregate has too many digits; `values`: the values of each scan; `groups`: the states of each scan's
+    groups; `stored`: the members of parents that are not evaluated in this run; `measures`: the values, or the groups,
+    of measures that are not. What is not there is the state of nothing: no row satisfies anything.
     """
-    nothing = np.zeros(_WORDS, dtype=np.uint64)
-    outputs = {scan: np.frombuffer(blob, dtype=np.uint64).reshape(-1, _WORDS) for scan, blob in scans.items()}
-    parents = {parent: np.frombuffer(blob, dtype=np.uint64) for parent, blob in stored.items()}
-    results: list[Words] = []
-    for node in nodes:
-        if node.kind == "bit":
-            scan, output = node.operands
-            result = outputs[scan][output] if scan in outputs else nothing
-        elif node.kind == "stored":
-            result = parents.get(node.operands[0], nothing)
-        elif node.kind == "without":
-            result = results[node.operands[0]] & ~results[node.operands[1]]
-        elif node.kind == "nobody":
-            result = nothing
-        else:
-            join = np.bitwise_and if node.kind == "all" else np.bitwise_or
-            result = results[node.operands[0]].copy()
-            for operand in node.operands[1:]:
-                join(result, results[operand], out=result)
-        results.append(result)
-    return results
+
+    bits: dict[int, Buffer] = field(default_factory=dict)
+    overflow: dict[int, Mapping[int, Sequence[int]]] = field(default_factory=dict)
+    values: dict[int, pa.RecordBatch] = field(default_factory=dict)
+    groups: dict[tuple[int, int], pa.RecordBatch] = field(default_factory=dict)
+    stored: dict[int, Buffer] = field(default_factory=dict)
+    measures: dict[str, pa.RecordBatch] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class ProfileValues:
+    """A value of each profile of a bucket, missing ones NULL; `overflow`: who has too many digits (and NULL)."""
+
+    array: pa.Array
+    overflow: Words = field(default_factory=lambda: _NOBODY)
+
+
+@dataclass(frozen=True)
+class GroupRows:
+    """The rows of a measure by dimensions; `overflow`: how many of them have too many digits."""
+
+    rows: pa.RecordBatch | None
+    overflow: int = 0
+
+
+Result = Words | ProfileValues | GroupRows | None
+
+
+class Formulas:
+    """The formulas of one plan, compiled once a task."""
+
+    def __init__(self, plan: AudiencePlan) -> None:
+        self._plan = plan
+        self._tests = _compile_tests(plan.nodes)
+        self._inner = {
+            node.payload: compile_scan(plan.scans[node.payload], Clock(plan.as_of, plan.zone))
+            for node in plan.nodes
+            if node.kind == "scan_groups"
+        }
+        self._nothing = _values_of_nothing(plan.outside) if plan.outside else {}
+
+    def evaluate(self, parts: BucketParts) -> list[Result]:
+        """Return the result of every node for one bucket.
+
+        Bitmaps have shape (512,) in 64-bit words, values 32,768 entries. An absent profile has the values of nothing.
+        """
+        return _Bucket(self._plan, parts, self._tests, self._inner, self._nothing).evaluate()
+
+
+def _values_of_nothing(plan: AudiencePlan) -> dict[str, pa.RecordBatch]:
+    """Return the values of a plan's measures for a profile without any row."""
+    results = Formulas(plan).evaluate(BucketParts())
+    found: dict[str, pa.RecordBatch] = {}
+    for measure_id, result in plan.results.items():
+        columns = {name: _values(results, node).array for name, node in result.values.items()}
+        found[measure_id] = pa.record_batch(columns)
+    return found
+
+
+def _values(results: Sequence[Result], node: int) -> ProfileValues:
+    found = results[node]
+    if not isinstance(found, ProfileValues):
+        raise TypeError(f"node {node} has no values")
+    return found
+
+
+def _bits(results: Sequence[Result], node: int) -> Words:
+    found = results[node]
+    if not isinstance(found, np.ndarray):
+        raise TypeError(f"node {node} is no bitmap")
+    return found
+
+
+class _Bucket:
+    """The evaluation of one bucket."""
+
+    def __init__(
+        self,
+        plan: AudiencePlan,
+        parts: BucketParts,
+        tests: Mapping[int, tuple[ColumnIndex, int]],
+        inner: Mapping[int, ScanProgram],
+        nothing: Mapping[str, pa.RecordBatch],
+    ) -> None:
+        self._plan = plan
+        self._parts = parts
+        self._tests = tests
+        self._inner = inner
+        self._nothing = nothing
+        self._outputs = {scan: np.frombuffer(blob, np.uint64).reshape(-1, _WORDS) for scan, blob in parts.bits.items()}
+        self._results: list[Result] = []
+        self._passed: dict[int, Bytes] = {}  # by index: one bitmap for each of its tests
+
+    def evaluate(self) -> list[Result]:
+        for number, node in enumerate(self._plan.nodes):
+            self._results.append(self._node(number, node))
+        return self._results
+
+    def _node(self, number: int, node: FormulaNode) -> Result:
+        kind, operands = node.kind, node.operands
+        if kind in ("all", "any", "without"):
+            return self._joined(node)
+        if kind == "nobody":
+            return _NOBODY
+        if kind == "bit":
+            return self._outputs[operands[0]][operands[1]] if operands[0] in self._outputs else _NOBODY
+        if kind == "stored":
+            blob = self._parts.stored.get(operands[0])
+            return _NOBODY if blob is None else np.frombuffer(blob, dtype=np.uint64)
+        if kind == "overflow":
+            return _bitmap(self._parts.overflow.get(operands[0], {}).get(operands[1], ()))
+        if kind == "test":
+            return self._test(number, _values(self._results, operands[0]).array)
+        if kind == "value_overflow":
+            return _values(self._results, operands[0]).overflow
+        if kind in ("value", "stored_value", "compute", "only", "if_missing"):
+            return self._value(node)
+        return self._groups(node)
+
+    def _test(self, number: int, values: pa.Array) -> Words:
+        """Return who passes a test, of those who are there: an absent profile has values too, those of nothing."""
+        index, place = self._tests[number]
+        if id(index) not in self._passed:
+            codes = index.codes(values)  # first: it may extend the table
+            self._passed[id(index)] = transpose_words(index.table[codes])
+        passed: Words = self._passed[id(index)][place].view(np.uint64)
+        return passed & _bits(self._results, FormulaBuilder.EVERYONE)
+
+    def _joined(self, node: FormulaNode) -> Words:
+        found = [_bits(self._results, operand) for operand in node.operands]
+        if node.kind == "without":
+            return found[0] if found[1] is _NOBODY else found[0] & ~found[1]
+        if node.kind == "all" and any(bits is _NOBODY for bits in found):
+            return _NOBODY
+        join = np.bitwise_and if node.kind == "all" else np.bitwise_or
+        result = found[0].copy()
+        for bits in found[1:]:
+            join(result, bits, out=result)
+        return result
+
+    def _value(self, node: FormulaNode) -> ProfileValues:
+        operands, payload = node.operands, node.payload
+        if node.kind == "value":
+            return self._scanned(operands, *payload)
+        if node.kind == "stored_value":
+            return ProfileValues(self._stored_column(payload))
+        if node.kind == "compute":
+            return self._computed([_values(self._results, operand) for operand in operands], payload)
+        before = _values(self._results, operands[0])
+        if node.kind == "if_missing":
+            return ProfileValues(with_literal(before.array, payload[0], payload[1], self._plan.zone), before.overflow)
+        allowed = _bits(self._results, operands[1])
+        stored = before.array.type
+        nothing = pa.scalar(0).cast(stored) if payload else pa.scalar(None, stored)
+        return ProfileValues(pc.if_else(unpack(allowed), before.array, nothing), before.overflow & allowed)
+
+    def _scanned(self, place: tuple[int, ...], type_: AttributeType, zero_of_nothing: bool) -> ProfileValues:
+        scan, number = place
+        if scan not in self._parts.values:
+            stored = stored_type(type_)
+            if zero_of_nothing:
+                return ProfileValues(pa.array(np.zeros(BUCKET_SIZE, np.int64)).cast(stored))
+            return ProfileValues(pa.nulls(BUCKET_SIZE, stored))
+        batch = self._parts.values[scan]
+        return ProfileValues(batch.column(number), _bitmap(overflow_places(batch).get(number, ())))
+
+    def _stored_column(self, payload: StoredValue) -> pa.Array:
+        batch = self._parts.measures.get(payload.measure_id)
+        return (self._nothing[payload.measure_id] if batch is None else batch).column(payload.column)
+
+    def _computed(self, leaves: Sequence[ProfileValues], computation: Computation) -> ProfileValues:
+        of_leaf = dict(zip(computation.leaves, leaves, strict=True))
+        read = partial(_read_leaf, of_leaf)
+        found = compute(computation.operand, read, self._plan.as_of, self._plan.zone, BUCKET_SIZE)
+        over = take_overflow(found)
+        bits = _bitmap(over)
+        for leaf in leaves:
+            bits = bits if leaf.overflow is _NOBODY else bits | leaf.overflow
+        return ProfileValues(to_arrow(found, computation.operand.type), bits)
+
+    def _groups(self, node: FormulaNode) -> GroupRows | None:
+        operands, payload = node.operands, node.payload
+        if node.kind == "stored_groups":
+            return GroupRows(self._parts.measures.get(payload.id))
+        if node.kind == "scan_groups":
+            self._scan_groups(payload, self._results[operands[0]])
+            return None
+        states = self._parts.groups.get((operands[0], operands[1]))
+        if states is None:
+            return GroupRows(None)
+        of_rows = _places(states)
+        states = states.filter(pa.array(self._members(operands[2])[of_rows]))
+        if node.kind == "states":
+            places = _places(states)
+            masks = [self._members(mask)[places] for mask in operands[3:]]
+            groups = self._plan.scans[operands[0]].groups[operands[1]]
+            return GroupRows(mask_states(groups, states, masks))
+        return self._finished(node, payload, states)
+
+    def _finished(self, node: FormulaNode, measure: Measure, states: pa.RecordBatch) -> GroupRows:
+        groups = self._plan.scans[node.operands[0]].groups[node.operands[1]]
+        finished = finish_states(groups, states)
+        places = _places(finished)
+        masks = [
+            unpack(_bits(self._results, mask)).to_numpy(zero_copy_only=False)[places] for mask in node.operands[3:]
+        ]
+        return GroupRows(*name_groups(measure, finished, masks, self._plan.as_of, self._plan.zone))
+
+    def _members(self, node: int) -> npt.NDArray[np.bool_]:
+        members: npt.NDArray[np.bool_] = unpack(_bits(self._results, node)).to_numpy(zero_copy_only=False)
+        return members
+
+    def _scan_groups(self, scan: int, groups: Result) -> None:
+        """Run a scan over the groups of a measure: its bits and values are those of a scan from then on."""
+        if not isinstance(groups, GroupRows) or groups.rows is None or not groups.rows.num_rows:
+            return
+        program = self._inner[scan]
+        columns = {KEY: groups.rows.column(KEY)}
+        for place, attribute in enumerate(program.scan.columns):
+            columns[f"c{place}"] = groups.rows.column(attribute.column)
+        kernel = ScanKernel(program.scan, program)
+        kernel.add([pa.record_batch(columns)])
+        for _, blob in kernel.bitmaps():
+            self._outputs[scan] = np.frombuffer(blob, np.uint64).reshape(-1, _WORDS)
+        for _, values in kernel.values():
+            self._parts.values[scan] = values
+        for places in kernel.overflow_places().values():
+            self._parts.overflow[scan] = places
+        for number in range(len(program.scan.groups)):
+            states = kernel.group_states(number)
+            if states is not None:
+                self._parts.groups[scan, number] = states
+
+
+def _read_leaf(of_leaf: Mapping[Attribute | ValueOf, ProfileValues], leaf: Attribute | ValueOf) -> Ordinals:
+    return read_ordinals(of_leaf[leaf].array, leaf.type)
+
+
+def _places(rows: pa.RecordBatch) -> AnyArray:
+    """Return the places of rows' profiles within their bucket."""
+    keys: AnyArray = rows.column(KEY).to_numpy(zero_copy_only=False)
+    return (keys - 1) & (BUCKET_SIZE - 1)
+
+
+def _bitmap(places: Sequence[int] | AnyArray) -> Words:
+    """Return the bitmap of places within a bucket."""
+    if not len(places):
+        return _NOBODY
+    members = np.zeros(BUCKET_SIZE, dtype=bool)
+    members[list(places)] = True
+    return np.packbits(members, bitorder="little").view(np.uint64)
+
+
+def unpack(bits: Words) -> pa.BooleanArray:
+    """Return a bitmap as an Arrow array of booleans, which has the same layout."""
+    return pa.BooleanArray.from_buffers(pa.bool_(), BUCKET_SIZE, [None, pa.py_buffer(np.ascontiguousarray(bits))])
+
+
+def _compile_tests(nodes: Sequence[FormulaNode]) -> dict[int, tuple[ColumnIndex, int]]:
+    """Return, for each node that tests values, the index of all tests on them and its place there."""
+    by_value: dict[tuple[int, Attribute], dict[int, Condition]] = {}
+    for number, node in enumerate(nodes):
+        if node.kind == "test":
+            by_value.setdefault((node.operands[0], node.payload.attribute), {})[number] = node.payload
+    found: dict[int, tuple[ColumnIndex, int]] = {}
+    for (_, attribute), conditions in by_value.items():
+        index = make_index(attribute, [frozenset((condition,)) for condition in conditions.values()])
+        found |= {number: (index, place) for place, number in enumerate(conditions)}
+    return found

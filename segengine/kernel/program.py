@@ -12,12 +12,13 @@ from functools import reduce
 
 import numpy as np
 
+from segengine.kernel.arithmetic import Clock
 from segengine.kernel.bitmaps import Words, pack_booleans
 from segengine.kernel.columns import ColumnIndex, OrderedIndex, make_index
 from segengine.kernel.ordinals import Ordinals
 from segengine.plan.rows import Clause, Clauses, RowSet
 from segengine.plan.scans import RowCount, Scan, SomeRow, SomeRowOf, ValueTest, aggregated
-from segengine.project.model import Aggregate, Attribute
+from segengine.project.model import Aggregate, Attribute, Operand
 
 Positions = list[Clause | None]
 
@@ -82,7 +83,7 @@ def make_layout(scan: Scan) -> Layout:
     counted = tuple(
         sorted(dict.fromkeys(o.rows for o in scan.outputs if isinstance(o, RowCount)), key=lambda r: -_depth(r))
     )
-    aggregated = tuple(sorted(dict.fromkeys(rows for rows, _ in scan.aggregates), key=lambda r: -_depth(r)))
+    aggregated = _aggregated_row_sets(scan)
     most = max((o.at_least for o in scan.outputs if isinstance(o, RowCount)), default=0)
     single_words = _add_block(positions, list(single))
     inside = _add_layers(positions, [lane.inside for lane in lanes])
@@ -107,6 +108,18 @@ def make_layout(scan: Scan) -> Layout:
         summed=summed,
         trees=trees,
     )
+
+
+def _aggregated_row_sets(scan: Scan) -> tuple[RowSet, ...]:
+    """Return the row sets that are aggregated: those of many clauses first, then by column, so that these lie close."""
+    numbers: dict[Operand | None, int] = {}
+    columns: dict[RowSet, set[int]] = {}
+    for rows, aggregate in scan.aggregates:
+        columns.setdefault(rows, set()).add(numbers.setdefault(aggregate.of, len(numbers)))
+    for groups in scan.groups:
+        for rows in (groups.rows, *(own for own, _ in groups.values)):
+            columns.setdefault(rows, set())
+    return tuple(sorted(columns, key=lambda rows: (-_depth(rows), sorted(columns[rows]))))
 
 
 def _add_block(positions: Positions, clauses: Positions) -> slice:
@@ -150,13 +163,17 @@ def _leaves(tree: RowSet) -> Iterator[Clause]:
 
 @dataclass(frozen=True)
 class ScanProgram:
-    """A compiled scan. `base` has a bit for every position with a clause, shape (1, words)."""
+    """A compiled scan. `base` has a bit for every position with a clause, shape (1, words).
+
+    `clock`: the time of the run, for arithmetic on rows and dimensions; None where there are none.
+    """
 
     scan: Scan
     layout: Layout
     base: Words
     indexes: tuple[ColumnIndex, ...]
     judges: tuple[Judge, ...]
+    clock: Clock | None
 
     def fresh_indexes(self) -> list[ColumnIndex]:
         """Return indexes that share the tables and nothing that changes."""
@@ -213,10 +230,11 @@ def _make_judge(scan: Scan, rows: RowSet, aggregate: Aggregate) -> Judge:
     return Judge(rows, aggregate, indexes, tuple(place for place, _ in own), judged)
 
 
-def compile_scan(scan: Scan) -> ScanProgram:
+def compile_scan(scan: Scan, clock: Clock | None = None) -> ScanProgram:
     """Return a scan ready to run."""
     layout = make_layout(scan)
     there = np.array([[clause is not None for clause in layout.positions]], dtype=bool)
     indexes = tuple(make_index(attribute, layout.positions) for attribute in scan.judged)
-    judges = tuple(_make_judge(scan, rows, aggregate) for rows, aggregate in scan.aggregates)
-    return ScanProgram(scan, layout, pack_booleans(there, layout.width), indexes, judges)
+    judged = dict.fromkeys(aggregated(output) for output in scan.outputs if isinstance(output, ValueTest))
+    judges = tuple(_make_judge(scan, rows, aggregate) for rows, aggregate in judged)
+    return ScanProgram(scan, layout, pack_booleans(there, layout.width), indexes, judges, clock)

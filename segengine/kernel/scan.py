@@ -1,75 +1,79 @@
 """One pass over the rows of a scan: clause bits per row, states per profile, bitmaps per bucket.
 
 Rows carry the dense key of their profile. Accumulators are plain arrays indexed by the key's place: OR for "some row",
-saturating counters for "at least n rows". Batches are joined to some 256 K rows, sorted by place once, and worked on
-in pieces that stay in the processor's cache.
+saturating counters for "at least n rows". Batches are joined to 256 K rows up to a million, by what a row takes, sorted
+by place once, and worked on in pieces that stay in the processor's cache.
 """
 
 from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from segengine.kernel.aggregates import (
-    ValueReader,
-    Values,
-    drop_overflow,
-    joined_values,
-    make_accumulator,
-    make_groups,
-)
-from segengine.kernel.bad_values import BadValues, OutputCounts
+from segengine.kernel.aggregates import ValueKey, ValueReader, aggregate_type, drop_overflow, readings, value_batch
+from segengine.kernel.aggregation import Aggregation, Lanes
+from segengine.kernel.arithmetic import Clock
+from segengine.kernel.bad_values import BadValues, InvalidCounts
 from segengine.kernel.bitmaps import BITMAP_BYTES, AnyArray, Words, transpose_words
 from segengine.kernel.counters import Planes, add_saturating, at_least, sum_groups
-from segengine.kernel.ordinals import BadValueError
+from segengine.kernel.groups import KEY as KEY
+from segengine.kernel.groups import DimensionReader, GroupTable
 from segengine.kernel.program import ScanProgram, compile_scan
+from segengine.kernel.values import BadColumnError as BadColumnError  # callers know it from here
+from segengine.kernel.values import Columns, Values, joined_values
 from segengine.plan.rows import Clause, Clauses, Combined, RowSet
 from segengine.plan.scans import BUCKET_SIZE, RowCount, Scan, SomeRow, SomeRowOf
-from segengine.project.model import Aggregate, AggregateFunction, Attribute
 
-_Read = TypeVar("_Read")
-ValueKey = tuple[Attribute, str]
-
-KEY = "profile_key"
-_BATCH_ROWS = 1 << 18
+_BATCH_ROWS = 1 << 20
+_FEWEST_BATCH_ROWS = 1 << 18
+_BATCH_BYTES = 48 << 20
 _PIECE_ROWS = 1 << 14
-_ROW_BITS = 20  # of a packed (place, row): two batches fit
 _SHIFT = BUCKET_SIZE.bit_length() - 1
+_NOBODY = 0  # the key of rows that reach no profile; its bucket, 0, is no bucket of profiles
 
 # On the embedded engine tasks are threads of one process. More of them at work than there are cores would only
 # fight for the lock of the interpreter and for cache: seven tasks on two cores took half as much again.
 _turns = threading.BoundedSemaphore(os.cpu_count() or 1)
 
 
-class BadColumnError(Exception):
-    """A column has values that are not of its declared type."""
-
-    def __init__(self, column: str, type_: str, count: int) -> None:
-        super().__init__(column, type_, count)
-        self.column, self.type, self.count = column, type_, count
-
-
 class ScanKernel:
     """Accumulates the outputs of one scan over batches of rows."""
 
-    def __init__(self, scan: Scan, program: ScanProgram | None = None) -> None:
+    def __init__(self, scan: Scan, program: ScanProgram | None = None, clock: Clock | None = None) -> None:
         """Prepare the accumulators.
 
         Args:
             scan: What to answer.
             program: The scan compiled before, once for all tasks; None: compile it now.
+            clock: The time of the run where the scan is compiled now (`compile_scan`).
         """
-        program = program or compile_scan(scan)
+        program = program or compile_scan(scan, clock)
         self._scan = scan
         self._indexes = program.fresh_indexes()
-        self._readers = {(a.of, _form(a)): ValueReader(a.of, a.function) for _, a in scan.aggregates}
+        self._readers: dict[ValueKey, ValueReader] = {
+            reading.key: ValueReader(reading.of, reading.form, program.clock)
+            for _, aggregate in (*scan.aggregates, *(value for each in scan.groups for value in each.values))
+            for reading in readings(aggregate)
+        }
+        self._dimensions = {
+            (index, place): DimensionReader(dimension, program.clock)
+            for index, each in enumerate(scan.groups)
+            for place, dimension in enumerate(each.dimensions)
+        }
+        numbered = {key: reader.numbered for key, reader in self._readers.items()}
+        self._tables = [
+            GroupTable(
+                each, [self._dimensions[index, place].numbered for place in range(len(each.dimensions))], numbered
+            )
+            for index, each in enumerate(scan.groups)
+        ]
+        self._keeps_orphans = any(not each.per_profile or each.orphans for each in scan.groups)
         self._state = _States(program, scan)
         self._bad_values = BadValues(scan)
         self.row_count = 0
@@ -83,18 +87,23 @@ class ScanKernel:
             BadColumnError: A value is not of its column's declared type.
         """
         waiting: list[_Coded] = []
-        count = 0
+        count, enough = 0, self._batch_rows()
         for batch in batches:
-            for start in range(0, batch.num_rows, _BATCH_ROWS):
+            for start in range(0, batch.num_rows, enough):
                 with _turns:
-                    waiting.append(self._encode(batch.slice(start, _BATCH_ROWS)))
+                    waiting.append(self._encode(batch.slice(start, enough)))
                     count += len(waiting[-1].keys)
-                    if count >= _BATCH_ROWS:
+                    if count >= enough:
                         self._accumulate(_joined(waiting))
                         waiting, count = [], 0
         if count:
             with _turns:
                 self._accumulate(_joined(waiting))
+
+    def _batch_rows(self) -> int:
+        """Return how many rows are joined: the more, the less often states are fetched, but not beyond some bytes."""
+        row_bytes = 8 + 4 * len(self._indexes) + 8 * (len(self._readers) + len(self._dimensions))
+        return min(_BATCH_ROWS, max(_FEWEST_BATCH_ROWS, _BATCH_BYTES // row_bytes))
 
     def _encode(self, rows: pa.RecordBatch) -> _Coded:
         """Return rows as profile keys and codes: from here on values, texts above all, are gone."""
@@ -102,68 +111,105 @@ class ScanKernel:
         keys = rows.column(rows.schema.get_field_index(KEY))
         if keys.null_count:
             self.orphan_count += keys.null_count
-            rows = rows.filter(keys.is_valid())
-            keys = rows.column(rows.schema.get_field_index(KEY))
+            if self._keeps_orphans:
+                keys = keys.fill_null(_NOBODY)
+            else:
+                rows = rows.filter(keys.is_valid())
+                keys = rows.column(rows.schema.get_field_index(KEY))
         known = self._invalid_counts()
-        codes = [self._read(index.codes, index.attribute, rows).astype(np.int32) for index in self._indexes]
-        values = [self._read(reader.read, reader.attribute, rows) for reader in self._readers.values()]
+        columns = Columns(lambda attribute: rows.column(rows.schema.get_field_index(self._scan.column_name(attribute))))
+        codes = [index.read(columns).astype(np.int32) for index in self._indexes]
+        values = [reader.read(columns) for reader in self._readers.values()]
+        values += [reader.read(columns) for reader in self._dimensions.values()]
         if self._invalid_counts() != known:
             self._note_invalid(rows, known)
         return _Coded(keys.to_numpy(zero_copy_only=False), codes, values)
 
     def _invalid_counts(self) -> list[int]:
-        judged = [index.invalid_count for index in self._indexes]
-        return judged + [reader.invalid_count for reader in self._readers.values()]
+        counts = [index.invalid_count for index in self._indexes]
+        counts += [reader.invalid_count for reader in self._readers.values()]
+        return counts + [reader.invalid_count for reader in self._dimensions.values()]
 
     def _note_invalid(self, rows: pa.RecordBatch, known: list[int]) -> None:
-        """Note for which outputs a batch has values that are errors; `known`: counts before it."""
-        grown = [now > before for now, before in zip(self._invalid_counts(), known, strict=True)]
-        for index, has_errors in zip(self._indexes, grown, strict=False):
-            if has_errors:
+        """Note in whose way a batch has values that are errors; `known`: counts before it."""
+        grown = iter([now > before for now, before in zip(self._invalid_counts(), known, strict=True)])
+        for index in self._indexes:
+            if next(grown):
                 self._bad_values.note_judged(index.attribute, rows)
-        for (of, form), has_errors in zip(self._readers, grown[len(self._indexes) :], strict=True):
-            if has_errors:
-                alike = [a for _, a in self._scan.aggregates if (a.of, _form(a)) == (of, form)]
-                self._bad_values.note_aggregated(alike, rows)
-
-    def _read(self, read: Callable[[pa.Array], _Read], attribute: Attribute, rows: pa.RecordBatch) -> _Read:
-        values = rows.column(rows.schema.get_field_index(self._scan.column_name(attribute)))
-        try:
-            return read(values)
-        except BadValueError as error:
-            column = attribute.whole
-            raise BadColumnError(column.name, str(column.type), error.count) from None
+        aggregated = {own for reader in self._readers.values() if next(grown) for own in reader.attributes}
+        self._bad_values.note_aggregated(aggregated, rows)
+        for reader in self._dimensions.values():
+            if next(grown):
+                self._bad_values.note_dimension(reader.attribute, rows)
 
     def _accumulate(self, rows: _Coded) -> None:
         places = self._state.places(rows.keys)
-        packed = np.sort((places << _ROW_BITS) | np.arange(len(places)))  # several times faster than an argsort
-        order, places = packed & ((1 << _ROW_BITS) - 1), packed >> _ROW_BITS
+        order = _sorted_order(places)
+        places = places[order]
         starts = np.flatnonzero(np.concatenate([[True], places[1:] != places[:-1]]))
         if self._scan.path is None:
             self.duplicate_count += len(places) - len(starts) + self._state.mark_seen(places[starts])
         tables = [index.table for index in self._indexes]
         codes = [column[order] for column in rows.codes]
+        taken = [column.taken(order) for column in rows.values]
+        values = dict(zip(self._readers, taken, strict=False))
+        self._state.begin(values, starts, len(places), keeps_lanes=bool(self._tables))
         for piece in _pieces(starts, len(places)):
             first, last = np.searchsorted(starts, [piece.start, piece.stop])
             own = starts[first:last]
             words = self._state.match(tables, [column[piece] for column in codes], piece.stop - piece.start)
             self._state.update(words, own - piece.start, places[own])
-            self._state.note_rows(words)
-        if self._readers:
-            values = {key: column.taken(order) for key, column in zip(self._readers, rows.values, strict=True)}
-            self._state.aggregate(places, values)
+            self._state.add_bits(words, piece.start, own - piece.start, places[own])
+        lanes = self._state.lanes(len(places))
+        if lanes is not None:
+            self._state.aggregate(places, lanes, values)
+            if self._tables:
+                numbers = dict(zip(self._dimensions, taken[len(self._readers) :], strict=True))
+                self._group(rows.keys[order], lanes, numbers, values)
 
-    def invalid_counts(self) -> OutputCounts:
-        """Return how many values of a column or aggregate were errors for an output: infinities, impossible years."""
+    def _group(
+        self,
+        keys: npt.NDArray[np.int64],
+        lanes: Lanes,
+        numbers: Mapping[tuple[int, int], Values],
+        values: Mapping[ValueKey, Values],
+    ) -> None:
+        """Take in the rows of a batch by dimensions."""
+        for index, (groups, table) in enumerate(zip(self._scan.groups, self._tables, strict=True)):
+            rows = lanes.rows(groups.rows)
+            if groups.per_profile and not groups.orphans:
+                rows = rows[keys[rows] != _NOBODY]
+            if len(rows):
+                own = [numbers[index, place].at(slice(None)) for place in range(len(groups.dimensions))]
+                table.add(keys, own, rows, lanes.mask, values)
+
+    def invalid_counts(self) -> InvalidCounts:
+        """Return how many values of a column or aggregate were errors for what is asked: infinities, bad years."""
         return self._bad_values.counts() | self._state.invalid_counts()
 
-    def overflow_counts(self) -> dict[int, int]:
-        """Return for how many profiles the aggregate that an output judges had too many digits, by output."""
-        return {output: count for output, count in self._state.overflow.items() if count}
+    def overflow_places(self) -> dict[int, dict[int, list[int]]]:
+        """Return the profiles for whom the aggregate that an output judges had too many digits.
+
+        By bucket and output their places in the bucket; known once the bucket's bitmaps have been taken.
+        """
+        return self._state.overflow
 
     def bitmaps(self) -> Iterator[tuple[int, bytes]]:
         """Yield each bucket seen and its outputs: one bitmap of 4,096 bytes after the other."""
         yield from self._state.bitmaps()
+
+    def values(self) -> Iterator[tuple[int, pa.RecordBatch]]:
+        """Yield each bucket seen and the scan's values of its 32,768 profiles: columns `v0`, `v1`, ...
+
+        NULL where missing. Where a number has more than 38 digits it is NULL too, and the schema's metadata have
+        `overflow`: by number of the value the places in the bucket, as JSON.
+        """
+        yield from self._state.values()
+
+    def group_states(self, number: int) -> pa.RecordBatch | None:
+        """Return the states of the scan's groups with that number (`state_schema`); None where there was no row."""
+        states = self._tables[number].states()
+        return states if states.num_rows else None
 
 
 @dataclass(frozen=True)
@@ -185,11 +231,11 @@ def _joined(parts: list[_Coded]) -> _Coded:
     )
 
 
-def _form(aggregate: Aggregate) -> str:
-    """Return how an aggregate takes its values: exact numbers, ordinals, or numbers of distinct values."""
-    if aggregate.function in (AggregateFunction.SUM, AggregateFunction.AVERAGE):
-        return "exact"
-    return "distinct" if aggregate.function is AggregateFunction.COUNT_UNIQUE else "ordinal"
+def _sorted_order(places: AnyArray) -> AnyArray:
+    """Return the order of places; NumPy sorts 16 bits by their digits, several times faster than it compares."""
+    order = np.argsort(places.astype(np.uint16), kind="stable")
+    high = places >> 16
+    return order[np.argsort(high[order].astype(np.uint16), kind="stable")] if high.any() else order
 
 
 def _pieces(starts: AnyArray, count: int) -> Iterator[slice]:
@@ -216,9 +262,11 @@ class _States:
         self._counts: Planes = [np.zeros((0, layout.counter_words), dtype=np.uint64) for _ in range(layout.count_depth)]
         self._buffers: list[Words] = [np.zeros((0, layout.width), dtype=np.uint64)] * 2
         self._judges = program.fresh_judges()
-        self._accumulators = [make_accumulator(judge.aggregate) for judge in program.judges]
+        self._aggregation = Aggregation(scan.aggregates, layout.aggregated)
+        self._values = scan.values
         self._noted: list[Words] = []
-        self.overflow: dict[int, int] = {}
+        self._keeps_lanes = False
+        self.overflow: dict[int, dict[int, list[int]]] = {}
 
     def match(self, tables: Sequence[Words], codes: Sequence[npt.NDArray[np.int32]], count: int) -> Words:
         """Return the clause bits of a piece of rows, shape (count, words), in a buffer that the next piece reuses."""
@@ -240,7 +288,7 @@ class _States:
 
     def places(self, keys: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
         """Return where each key's state lies, making room for buckets not seen before."""
-        buckets = (keys - 1) >> _SHIFT
+        buckets = (keys + (BUCKET_SIZE - 1)) >> _SHIFT
         slot_of = np.zeros(int(buckets.max()) + 1, dtype=np.int64)
         for bucket in np.flatnonzero(np.bincount(buckets)):
             slot_of[bucket] = self._slots.setdefault(int(bucket), len(self._slots))
@@ -248,8 +296,7 @@ class _States:
             room = max(len(self._slots), 2 * len(self._bits) // BUCKET_SIZE) * BUCKET_SIZE
             self._bits = _grown(self._bits, room)
             self._counts = [_grown(plane, room) for plane in self._counts]
-            for accumulator in self._accumulators:
-                accumulator.grow(room)
+            self._aggregation.grow(room)
         found: npt.NDArray[np.int64] = (slot_of[buckets] << _SHIFT) | ((keys - 1) & (BUCKET_SIZE - 1))
         return found
 
@@ -275,32 +322,33 @@ class _States:
             for plane, total in zip(self._counts, sums, strict=True):
                 plane[places] = total
 
-    def note_rows(self, words: Words) -> None:
-        """Keep which rows of a piece are aggregated, until the batch is complete."""
+    def begin(self, values: Mapping[ValueKey, Values], starts: AnyArray, count: int, *, keeps_lanes: bool) -> None:
+        """Prepare for aggregating a batch of `count` rows; `starts`: the first row of each profile."""
         if self._layout.aggregated:
-            self._noted.append(self._joined_layers(words, self._layout.summed, self._layout.aggregated).copy())
+            longest = int(np.diff(np.append(starts, count)).max())
+            self._keeps_lanes = self._aggregation.begin(values, longest) or keeps_lanes
 
-    def aggregate(self, places: AnyArray, values: Mapping[ValueKey, Values]) -> None:
-        """Take in the values of a batch whose rows were noted; `places`: of each row, sorted."""
-        noted = np.concatenate([*self._noted, np.zeros((-len(places) % 8, self._layout.summed_words), np.uint64)])
+    def add_bits(self, words: Words, first: int, starts: AnyArray, places: AnyArray) -> None:
+        """Aggregate a piece as far as its bits are enough; keep which rows the rest needs for later."""
+        if self._layout.aggregated:
+            bits = self._joined_layers(words, self._layout.summed, self._layout.aggregated)
+            self._aggregation.add_bits(bits, first, starts, places)
+            if self._keeps_lanes:
+                self._noted.append(bits.copy())
+
+    def lanes(self, count: int) -> Lanes | None:
+        """Return which of the batch's `count` rows are aggregated; None where nothing needs to know any more."""
+        if not self._noted:
+            return None
+        noted = np.concatenate([*self._noted, np.zeros((-count % 8, self._layout.summed_words), np.uint64)])
         self._noted = []
-        lanes = transpose_words(noted)
-        for lane, row_set in enumerate(self._layout.aggregated):
-            chosen = np.unpackbits(lanes[lane], count=len(places), bitorder="little").view(np.bool_)
-            rows = np.flatnonzero(chosen)
-            whole = make_groups(places[rows]) if len(rows) else None
-            for judge, accumulator in zip(self._judges, self._accumulators, strict=True):
-                if judge.rows != row_set or whole is None:
-                    continue
-                column = values[judge.aggregate.of, _form(judge.aggregate)]
-                if column.there is None:
-                    accumulator.add(column.data[rows], whole)
-                    continue
-                there = rows[column.there[rows]]
-                if len(there):
-                    accumulator.add(column.data[there], make_groups(places[there]))
+        return Lanes(dict(zip(self._layout.aggregated, transpose_words(noted), strict=False)), count)
 
-    def invalid_counts(self) -> OutputCounts:
+    def aggregate(self, places: AnyArray, lanes: Lanes, values: Mapping[ValueKey, Values]) -> None:
+        """Take in the values of a batch; `places`: of each row, sorted."""
+        self._aggregation.add(places, lanes.rows, values)
+
+    def invalid_counts(self) -> InvalidCounts:
         """Return for how many profiles a part of an aggregate's value was an error, by output."""
         return {
             (output, judge.name): index.invalid_count
@@ -332,14 +380,20 @@ class _States:
         joined: npt.NDArray[np.bool_] = join.reduce([self._tree_bits(words, part, positions) for part in tree.parts])
         return joined
 
+    def _buckets(self) -> Iterator[tuple[int, slice]]:
+        """Yield each bucket seen and the places of its profiles; rows of nobody are in none."""
+        for bucket, slot in self._slots.items():
+            if bucket:
+                yield bucket, slice(slot * BUCKET_SIZE, (slot + 1) * BUCKET_SIZE)
+
     def bitmaps(self) -> Iterator[tuple[int, bytes]]:
         """Yield each bucket and the bitmaps of all outputs."""
         layout = self._layout
         singles = {clause: place for place, clause in enumerate(layout.single)}
         lanes = {lane: layout.single_words.stop * 64 + place for place, lane in enumerate(layout.lanes)}
         counters = {rows: place for place, rows in enumerate(layout.counted)}
-        for bucket, slot in self._slots.items():
-            own = slice(slot * BUCKET_SIZE, (slot + 1) * BUCKET_SIZE)
+        self._aggregation.settle()
+        for bucket, own in self._buckets():
             rows = transpose_words(self._bits[own])
             planes = [transpose_words(plane[own]) for plane in self._counts] if counters else []
             blob = np.empty((len(self._outputs), BITMAP_BYTES), dtype=np.uint8)
@@ -351,13 +405,26 @@ class _States:
                 elif isinstance(output, RowCount):
                     lane = counters[output.rows]
                     blob[place] = at_least([plane[lane] for plane in planes], output.at_least)
-            for judge, accumulator in zip(self._judges, self._accumulators, strict=True):
-                values = accumulator.result(own)
-                over = drop_overflow(values)
-                self.overflow |= {output: self.overflow.get(output, 0) + over for output in judge.outputs}
+            over: dict[int, list[int]] = {}
+            for judge in self._judges:
+                values = self._aggregation.result((judge.rows, judge.aggregate), own)
+                if places := drop_overflow(values):
+                    over |= dict.fromkeys(judge.outputs, places)
                 found = transpose_words(judge.words(values))
                 blob[list(judge.outputs)] = found[: len(judge.outputs)]
-            yield bucket + 1, blob.tobytes()
+            if over:
+                self.overflow[bucket] = over
+            yield bucket, blob.tobytes()
+
+    def values(self) -> Iterator[tuple[int, pa.RecordBatch]]:
+        """Yield each bucket and the values of its profiles."""
+        self._aggregation.settle()
+        for bucket, own in self._buckets():
+            found = [
+                (self._aggregation.result((value.rows, value.aggregate), own), aggregate_type(value.aggregate))
+                for value in self._values
+            ]
+            yield bucket, value_batch(found)
 
 
 def _grown(states: AnyArray, length: int) -> AnyArray:

@@ -6,7 +6,7 @@ a command changed stays, what both changed is a conflict.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -17,10 +17,11 @@ from segengine.errors import ConfigError, Issue
 from segengine.operations.context import OpenProject, find_author
 from segengine.operations.patterns import find_pattern_issues
 from segengine.project.catalogue import Catalogue, check_definitions, raise_on_errors
-from segengine.project.definitions import load_definitions, load_files
+from segengine.project.definitions import KINDS, load_definitions, load_files
 from segengine.project.model import Definition, Settings
 from segengine.project.nodes import Plain, from_plain, to_plain
 from segengine.project.problems import Problems
+from segengine.project.references import group_names, store_references
 from segengine.project.schema_lock import load_schema
 from segengine.store.registry import (
     DefinitionRecord,
@@ -111,11 +112,40 @@ def apply_definitions(
         ConfigError: File and registry changed the same field and `take` does not say who wins.
         LeaseHeldError: Somebody else is applying definitions.
     """
+    return _record(project, lambda registry: _plan(project.settings, registry, files, prune=prune, take=take))
+
+
+def plan_new_definition(project: OpenProject, definition: Definition, *, in_file: bool = False) -> DefinitionPlan:
+    """Return what a new definition made by a command would change: itself, created.
+
+    Args:
+        project: The project.
+        definition: The definition; its origin says what made it.
+        in_file: A file has the same fields, for `apply` to go on from.
+
+    Raises:
+        DefinitionError: It, or the registry together with it, has errors; a taken name or output table is one.
+    """
+    return _plan_new(project.settings, read_registry(project.warehouse), definition, in_file)
+
+
+def record_new_definition(project: OpenProject, definition: Definition, *, in_file: bool = False) -> DefinitionPlan:
+    """Record a new definition made by a command, checked against the registry as it is by now; else as planned.
+
+    Raises:
+        DefinitionError: It, or the registry together with it, has errors.
+        LeaseHeldError: Somebody else is applying definitions.
+    """
+    return _record(project, lambda registry: _plan_new(project.settings, registry, definition, in_file))
+
+
+def _record(project: OpenProject, make_plan: Callable[[Registry], DefinitionPlan]) -> DefinitionPlan:
+    """Write what a plan on the registry as it is now changes, under the registry's lease."""
     create_registry(project.warehouse)
     control = registry_control(project.warehouse)
     with control.lease(make_change_id(datetime.now(UTC)), []) as lease:
         registry = read_registry(project.warehouse, lease.before.published_id)
-        plan = _plan(project.settings, registry, files, prune=prune, take=take)
+        plan = make_plan(registry)
         if conflicts := plan.of(Action.CONFLICT):
             listed = "; ".join(f"{change.id} ({', '.join(change.fields)})" for change in conflicts)
             raise ConfigError(
@@ -135,15 +165,42 @@ def _plan(
     schema = load_schema(settings, problems)
     loaded = load_files(files, settings, problems) if files else load_definitions(settings, problems)
     raise_on_errors(problems)
-    ids = {record.name: identity for identity, record in registry.live().items()}
-    ids |= {definition.name: definition.id for definition in loaded}
+    ids = _ids_by_name(loaded, registry)
     author, now = find_author(), datetime.now(UTC)
-    changes = [_compare(definition, registry, ids, take, author, now) for definition in loaded]
+    stored = [store_references(to_plain(d.fields), ids["segment"], ids["measure"], schema) for d in loaded]
+    changes = [
+        _compare(definition, fields, registry, take, author, now)
+        for definition, fields in zip(loaded, stored, strict=True)
+    ]
     if not files:
         changes += _gone(loaded, registry, prune, author, now)
     merged = _merged_definitions(loaded, changes, registry)
-    catalogue = check_definitions(merged, settings, schema, problems)
-    problems.issues += [issue for segment in catalogue.segments.values() for issue in find_pattern_issues(segment)]
+    return _checked_plan(changes, registry, check_definitions(merged, settings, schema, problems), problems)
+
+
+def _plan_new(settings: Settings, registry: Registry, definition: Definition, in_file: bool) -> DefinitionPlan:
+    problems = Problems()
+    schema = load_schema(settings, problems)
+    raise_on_errors(problems)
+    others = [record.as_definition() for record in registry.live().values()]
+    ids = _ids_by_name([definition], registry)
+    fields = store_references(to_plain(definition.fields), ids["segment"], ids["measure"], schema)
+    record = _new_record(definition, fields, find_author(), datetime.now(UTC))
+    change = _created(record if in_file else replace(record, file_fields=None), registry)
+    catalogue = check_definitions([*others, definition], settings, schema, problems)
+    return _checked_plan([change], registry, catalogue, problems)
+
+
+def _checked_plan(
+    changes: Sequence[PlannedChange], registry: Registry, catalogue: Catalogue, problems: Problems
+) -> DefinitionPlan:
+    """Return the plan of changes whose definitions have been checked.
+
+    Raises:
+        DefinitionError: Something found is an error.
+    """
+    found = [catalogue.find(identity) for identity in catalogue.order]
+    problems.issues += [issue for definition in found for issue in find_pattern_issues(definition)]
     raise_on_errors(problems)
     hashed = _with_hashes(changes, catalogue)
     before = {identity: record.data_hash for identity, record in registry.live().items()}
@@ -151,29 +208,32 @@ def _plan(
     return DefinitionPlan(_note_renames(hashed, registry), tuple(problems.issues), catalogue, other_members)
 
 
+def _ids_by_name(loaded: Sequence[Definition], registry: Registry) -> dict[str, dict[str, str]]:
+    """Return, by kind, the ids of all definitions by their names, those of the files last.
+
+    A measure called like a column of some measure's groups is left out: a reference to it is kept as its name.
+    """
+    ids: dict[str, dict[str, str]] = {kind: {} for kind in KINDS}
+    taken: set[str] = set()
+    for record in registry.live().values():
+        ids[record.kind][record.name] = record.id
+        taken |= group_names(dict(record.fields))
+    for definition in loaded:
+        ids[definition.kind][definition.name] = definition.id
+        taken |= group_names(to_plain(definition.fields))
+    ids["measure"] = {name: identity for name, identity in ids["measure"].items() if name not in taken}
+    return ids
+
+
 def _compare(
-    definition: Definition,
-    registry: Registry,
-    ids: Mapping[str, str],
-    take: Side | None,
-    author: str,
-    now: datetime,
+    definition: Definition, fields: Plain, registry: Registry, take: Side | None, author: str, now: datetime
 ) -> PlannedChange:
-    """Return what happens to one definition of a file."""
-    plain = to_plain(definition.fields)
-    fields = replace_references(plain, ids)
-    # The id is who the definition is, not what it says: written out or left to the name, it is the same.
-    ours = {name: value for name, value in fields.items() if name != "id"} if isinstance(fields, dict) else {}
+    """Return what happens to one definition of a file, given its fields with references by id."""
+    record = replace(_new_record(definition, fields, author, now), origin=f"file:{definition.origin}")
+    ours = record.fields
     known = registry.newest.get(definition.id)
-    record = DefinitionRecord(
-        definition.kind, definition.id, 1, definition.name, ours, ours, f"file:{definition.origin}", author, now, "", ""
-    )
     if known is None or known.removed:
-        version = known.version + 1 if known else 1
-        names = tuple(ours)
-        return PlannedChange(
-            Action.CREATE, record.kind, record.id, record.name, names, "", replace(record, version=version)
-        )
+        return _created(record, registry)
     fields_after, conflicts = merge_fields(known.file_fields or {}, ours, known.fields, take)
     if conflicts:
         return PlannedChange(Action.CONFLICT, record.kind, record.id, record.name, conflicts, "", None)
@@ -187,6 +247,25 @@ def _compare(
     action = Action.RENAME if name != known.name else Action.CHANGE
     note = f'was "{known.name}"' if action is Action.RENAME else ""
     return PlannedChange(action, record.kind, record.id, name, changed, note, after)
+
+
+def _new_record(definition: Definition, fields: Plain, author: str, now: datetime) -> DefinitionRecord:
+    """Return a definition, given its fields with references by id, as the first version of a record."""
+    # The id is who the definition is, not what it says: written out or left to the name, it is the same.
+    ours = {name: value for name, value in fields.items() if name != "id"} if isinstance(fields, dict) else {}
+    return DefinitionRecord(
+        definition.kind, definition.id, 1, definition.name, ours, ours, definition.origin, author, now, "", ""
+    )
+
+
+def _created(record: DefinitionRecord, registry: Registry) -> PlannedChange:
+    """Return the change that creates a definition, also one that was removed before."""
+    known = registry.newest.get(record.id)
+    version = known.version + 1 if known else 1
+    names = tuple(record.fields)
+    return PlannedChange(
+        Action.CREATE, record.kind, record.id, record.name, names, "", replace(record, version=version)
+    )
 
 
 def merge_fields(
@@ -231,18 +310,6 @@ def _merge_tags(before: Plain, mine: Plain, other: Plain) -> Plain:
 
 def _tags(value: Plain) -> list[str]:
     return [str(tag) for tag in value] if isinstance(value, list) else [str(value)] if value else []
-
-
-def replace_references(value: Plain, others: Mapping[str, str]) -> Plain:
-    """Return plain values with what stands under `in_segment` replaced: names by ids to store, ids by names to show."""
-    if isinstance(value, dict):
-        return {
-            key: others.get(item, item)
-            if key == "in_segment" and isinstance(item, str)
-            else replace_references(item, others)
-            for key, item in value.items()
-        }
-    return [replace_references(item, others) for item in value] if isinstance(value, list) else value
 
 
 def _gone(

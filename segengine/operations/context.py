@@ -69,7 +69,7 @@ def read_state(project: OpenProject) -> tuple[ControlRow | None, History]:
     """Return the control row and what is published; None and nothing before the first refresh."""
     control = Control(project.warehouse, "control")
     if not project.warehouse.exists(control.table):
-        return None, History((), ())
+        return None, History()
     row = control.read()
     return row, read_history(project.warehouse, row)
 

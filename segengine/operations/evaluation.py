@@ -1,8 +1,7 @@
-"""Evaluating segments: sources checked and pinned, new profiles keyed, plans run, snapshots written."""
+"""Evaluating definitions: sources checked and pinned, new profiles keyed, plans run, snapshots written."""
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from segengine.engine.accounts import account_columns, carry_over
 from segengine.engine.attachments import attachment_scan
-from segengine.engine.evaluate import evaluate_plan
+from segengine.engine.evaluate import evaluate_plan, merge_business
 from segengine.engine.joins import ScanRows, columns_by_table, stored_name
 from segengine.engine.sources import Sources, check_against_lock, column, cut_off, pin_versions
 from segengine.engine.uniqueness import check_unique_keys
@@ -20,15 +19,16 @@ from segengine.plan.audiences import is_hidden, plan_run
 from segengine.plan.refresh import AudiencePlan
 from segengine.plan.scans import BUCKET_SIZE, LIVE_BUCKETS, Scan
 from segengine.project.catalogue import Catalogue
-from segengine.project.model import Segment
+from segengine.project.model import Measure, Segment
 from segengine.project.types import instant_of
 from segengine.store.profile_keys import add_profile_keys, check_profile_ids, read_profile_keys
 from segengine.store.runs import History
 from segengine.store.snapshots import (
-    SegmentCounts,
     SnapshotKey,
-    read_counts,
-    read_members,
+    Written,
+    read_contents,
+    read_states,
+    read_written,
     snapshot_of,
     write_snapshots,
 )
@@ -56,9 +56,9 @@ class Evaluation:
     Entered and left are against the newest snapshot before `compared_before` (None: before as_of).
 
     Filled while it runs: the pinned `versions` of the sources, the last profile key given and the number of profiles
-    of each audience, what the `scans` read, the counts of each segment's outline (`outline_counts`), and for
-    how many profiles an aggregate of a segment had too many digits (`overflow_counts`), which column of a segment has
-    how many values that are errors (`invalid_values`).
+    of each audience, what the `scans` read, the counts of each segment's outline (`outline_counts`), how many
+    numbers of a definition had too many digits (`overflow_counts`), and which column in its way has how many values
+    that are errors (`invalid_values`).
     """
 
     project: OpenProject
@@ -79,25 +79,27 @@ class Evaluation:
     _keys: dict[str, DataFrame] = field(default_factory=dict)
     _written: set[str] = field(default_factory=set)
 
-    def evaluate(self, due: Mapping[str, Segment]) -> dict[str, SegmentCounts]:
-        """Write the snapshots of segments under the run's id and return their counts.
+    def evaluate(self, due: Mapping[str, Segment | Measure]) -> Written:
+        """Write the snapshots of segments and measures under the run's id and return what was written.
 
         Raises:
             DataContractError: A source is not as the project says.
             RunError: The engine failed.
         """
-        plans = plan_run(due, self.catalogue.segments, self.project.settings, instant_of(self.as_of))
-        attached = [attachment_scan(segment.audience, item) for segment in due.values() for item in segment.attach]
-        self._check_sources(plans, [*(scan for plan in plans for scan in plan.scans), *attached])
+        plans = plan_run(due, self.catalogue, instant_of(self.as_of))
+        segments = [definition for definition in due.values() if isinstance(definition, Segment)]
+        attached = [attachment_scan(segment.audience, item) for segment in segments for item in segment.attach]
+        self._check_sources(plans, [*(scan for plan in plans for scan in plan.table_scans.values()), *attached])
         for plan in plans:
             self._run_plan(plan)
-        counts, facts = read_counts(self.project.warehouse, self.run_id)
-        tasks = [json.loads(text) for text in facts]
-        self.scans = _sum_scans(task for task in tasks if "scan" in task)
-        self.outline_counts = _sum_outlines(plans, [task for task in tasks if "nodes" in task])
-        self.overflow_counts = _find_overflow(plans, [task for task in tasks if "overflow" in task])
-        self.invalid_values = _find_invalid(plans, [task for task in tasks if "invalid" in task])
-        return {segment_id: counts.get(segment_id, SegmentCounts()) for segment_id in due}
+        written = read_written(self.project.warehouse, self.run_id)
+        counts = _sum_nodes(fact for fact in written.facts if "nodes" in fact)
+        self.scans = _sum_scans(fact for fact in written.facts if "scan" in fact)
+        self.outline_counts = _outline_counts(plans, counts)
+        self.overflow_counts = _find_overflow(plans, counts)
+        self.overflow_counts |= {key: found.overflow for key, found in written.measures.items() if found.overflow}
+        self.invalid_values = _find_invalid(plans, [fact for fact in written.facts if "invalid" in fact])
+        return written
 
     def _check_sources(self, plans: Sequence[AudiencePlan], scans: Sequence[Scan]) -> None:
         """Pin every source and check it against the lock and its keys, before anything is written."""
@@ -127,29 +129,30 @@ class Evaluation:
         before = self.last_keys.get(plan.audience, 0)
         keys = self._give_keys(plan.audience)
         profile_count, last_key = self.profile_counts[plan.audience], self.last_keys[plan.audience]
-        hidden_count = sum(map(is_hidden, plan.members))
-        asked = f" and {hidden_count} rule(s) for other audiences" if hidden_count else ""
         self.progress(
-            f"evaluating {len(plan.members) - hidden_count} segment(s){asked} on {profile_count:,} profiles "
-            f"({last_key - before:,} new), {len(plan.scans) - 1} table(s) of rows"
+            f"evaluating {_what_is_evaluated(plan)} on {profile_count:,} profiles "
+            f"({last_key - before:,} new), {len(plan.table_scans) - 1} table(s) of rows"
         )
-        parents = [self._snapshot(parent) for parent in plan.stored]
+        parents = {parent: self._snapshot(parent) for parent in (*plan.stored, *plan.stored_measures)}
         earlier = self.compared_before or self.as_of
-        preceding = {segment_id: self.history.preceding(segment_id, earlier) for segment_id in plan.members}
+        preceding = {segment_id: self.history.segments.preceding(segment_id, earlier) for segment_id in plan.members}
         previous = {segment_id: snapshot_of(run) for segment_id, run in preceding.items() if run is not None}
         results = evaluate_plan(
             plan,
             self._sources(),
             self.catalogue.schema,
             keys,
-            read_members(warehouse, [*parents, *previous.values()]),
-            [parent.source for parent in parents],
+            read_contents(warehouse, [*parents.values(), *previous.values()]),
+            {parent: snapshot.source for parent, snapshot in parents.items()},
             {segment_id: snapshot.source for segment_id, snapshot in previous.items()},
             self._partitions(last_key),
             self._carry(plan, keys),
         )
         write_snapshots(warehouse, self.run_id, results)
-        self._written |= set(plan.members)
+        if any(result.states is not None for result in plan.results.values()):
+            states = read_states(warehouse, self.run_id)
+            write_snapshots(warehouse, self.run_id, merge_business(states, plan, self.project.session.parallelism))
+        self._written |= {*plan.members, *plan.results}
 
     def _give_keys(self, audience: str) -> DataFrame:
         """Return `profile_id`, `profile_key` of the audience's profiles, after giving keys to new ones."""
@@ -178,7 +181,7 @@ class Evaluation:
         settings = self.project.settings
         accounts = settings.account_of(plan.audience)
         carried = [self._snapshot(segment_id) for segment_id in plan.carried]
-        members = read_members(self.project.warehouse, carried)
+        members = read_contents(self.project.warehouse, carried)
         if accounts is None or members is None:
             return None
         return carry_over(
@@ -191,13 +194,13 @@ class Evaluation:
             self._partitions(self.last_keys[accounts.name]),
         )
 
-    def _snapshot(self, segment_id: str) -> SnapshotKey:
+    def _snapshot(self, identity: str) -> SnapshotKey:
         """Return the snapshot with which a parent feeds: of this run where it is in it, else the current one."""
-        if segment_id in self._written:
-            return SnapshotKey(self.run_id, segment_id)
-        current = self.history.current(segment_id)
+        if identity in self._written:
+            return SnapshotKey(self.run_id, identity)
+        current = self.history.segments.current(identity) or self.history.measures.current(identity)
         if current is None:
-            raise LookupError(f"{segment_id} has no snapshot to feed others")
+            raise LookupError(f"{identity} has no snapshot to feed others")
         return snapshot_of(current)
 
     def _partitions(self, last_key: int) -> int:
@@ -213,12 +216,30 @@ class Evaluation:
         return min(buckets, max(2 * session.parallelism, -(-buckets // LIVE_BUCKETS)))
 
 
-def _sum_outlines(plans: Sequence[AudiencePlan], tasks: Sequence[Mapping[str, Any]]) -> dict[str, OutlineCounts]:
-    """Return the counts of every segment's outline over all tasks."""
-    counts: Counter[tuple[str, int]] = Counter()
+def _what_is_evaluated(plan: AudiencePlan) -> str:
+    hidden_count = sum(map(is_hidden, plan.members))
+    counts = {
+        "measure(s)": len(plan.results),
+        "segment(s)": len(plan.members) - hidden_count,
+        "rule(s) for other audiences": hidden_count,
+    }
+    return " and ".join(f"{count} {what}" for what, count in counts.items() if count)
+
+
+NodeCounts = Counter[tuple[str, int]]  # by audience and node of its plan
+
+
+def _sum_nodes(tasks: Iterable[Mapping[str, Any]]) -> NodeCounts:
+    """Return the counts of profiles over all tasks."""
+    counts: NodeCounts = Counter()
     for task in tasks:
         for node, count in zip(task["nodes"], task["counts"], strict=True):
             counts[task["audience"], node] += count
+    return counts
+
+
+def _outline_counts(plans: Sequence[AudiencePlan], counts: NodeCounts) -> dict[str, OutlineCounts]:
+    """Return the counts of every segment's outline."""
     return {
         segment_id: [[None if node is None else counts[plan.audience, node] for node in line] for line in lines]
         for plan in plans
@@ -226,39 +247,35 @@ def _sum_outlines(plans: Sequence[AudiencePlan], tasks: Sequence[Mapping[str, An
     }
 
 
-def _find_overflow(plans: Sequence[AudiencePlan], tasks: Sequence[Mapping[str, Any]]) -> dict[str, int]:
-    """Return the segments that judge an aggregate with too many digits, and for how many profiles; accounts first."""
-    counts: Counter[tuple[str, int, int]] = Counter()
-    for task in tasks:
-        for scan, output, count in task["overflow"]:
-            counts[task["audience"], scan, output] += count
+def _find_overflow(plans: Sequence[AudiencePlan], counts: NodeCounts) -> dict[str, int]:
+    """Return what asks for numbers with too many digits, and for how many profiles; accounts first."""
     found: dict[str, int] = {}
-    for plan in plans if counts else ():
-        for segment_id in plan.members:
-            own = [counts[plan.audience, *place] for place in plan.outputs.get(segment_id, ())]
-            asked = [found.get(hidden, 0) for hidden in plan.asked.get(segment_id, ())]
-            if most := max([*own, *asked], default=0):
-                found[segment_id] = most
+    for plan in plans:
+        for identity in (*plan.members, *plan.results):
+            own = counts[plan.audience, plan.overflow[identity]] if identity in plan.overflow else 0
+            asked = [found.get(hidden, 0) for hidden in plan.asked.get(identity, ())]
+            if most := max([own, *asked]):
+                found[identity] = most
     return found
 
 
 def _find_invalid(plans: Sequence[AudiencePlan], tasks: Sequence[Mapping[str, Any]]) -> dict[str, tuple[int, str]]:
-    """Return the segments in whose way values are errors: of the worst column, how many and its name."""
+    """Return the definitions in whose way values are errors: of the worst column, how many and its name."""
     counts: Counter[tuple[str, int, int, str]] = Counter()
     for task in tasks:
-        for scan, output, column_name, count in task["invalid"]:
-            counts[task["audience"], scan, output, column_name] += count
+        for scan, place, column_name, count in task["invalid"]:
+            counts[task["audience"], scan, place, column_name] += count
     found: dict[str, tuple[int, str]] = {}
     for plan in plans if counts else ():
-        of_output: dict[tuple[int, int], list[tuple[int, str]]] = {}
-        for (audience, scan, output, column_name), count in counts.items():
+        of_answer: dict[tuple[int, int], list[tuple[int, str]]] = {}
+        for (audience, scan, place, column_name), count in counts.items():
             if audience == plan.audience:
-                of_output.setdefault((scan, output), []).append((count, column_name))
-        for segment_id in plan.members:
-            own = [worst for place in plan.outputs.get(segment_id, ()) for worst in of_output.get(place, ())]
-            asked = [found[hidden] for hidden in plan.asked.get(segment_id, ()) if hidden in found]
+                of_answer.setdefault((scan, place), []).append((count, column_name))
+        for identity in (*plan.members, *plan.results):
+            own = [worst for answer in plan.answers.get(identity, ()) for worst in of_answer.get(answer, ())]
+            asked = [found[hidden] for hidden in plan.asked.get(identity, ()) if hidden in found]
             if own or asked:
-                found[segment_id] = max([*own, *asked])
+                found[identity] = max([*own, *asked])
     return found
 
 

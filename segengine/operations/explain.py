@@ -9,7 +9,7 @@ from segengine.errors import ConfigError
 from segengine.plan.audiences import plan_run
 from segengine.plan.explain import AudienceExplanation, explain_audience
 from segengine.project.catalogue import load_catalogue
-from segengine.project.find import find_segment
+from segengine.project.find import find_definition
 from segengine.project.model import Segment, Settings
 from segengine.project.types import instant_of
 
@@ -29,11 +29,11 @@ def explain_refresh(
         ConfigError: A name is unknown, or there is nothing to explain.
     """
     catalogue = load_catalogue(settings)
-    wanted = {find_segment(catalogue, name).id for name in names} or set(catalogue.segments)
+    wanted = {find_definition(catalogue, name).id for name in names} or set(catalogue.evaluated)
     if not wanted:
         raise ConfigError("There are no definitions to explain.", "Write one, or run `segengine demo` for examples.")
-    due = {segment_id: segment for segment_id, segment in catalogue.segments.items() if segment_id in wanted}
-    plans = plan_run(due, catalogue.segments, settings, instant_of(as_of or datetime.now(UTC)))
+    due = {identity: definition for identity, definition in catalogue.evaluated.items() if identity in wanted}
+    plans = plan_run(due, catalogue, instant_of(as_of or datetime.now(UTC)))
     known: dict[str, Segment] = {}
     for plan in plans:
         known |= plan.segments

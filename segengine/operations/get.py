@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from segengine.errors import ConfigError
-from segengine.operations.apply import replace_references
 from segengine.operations.context import OpenProject
 from segengine.project.nodes import Plain
 from segengine.project.problems import did_you_mean
+from segengine.project.references import show_references
 from segengine.store.registry import read_registry
 
 
@@ -25,7 +25,7 @@ def get_definitions(project: OpenProject, names: Sequence[str] = ()) -> list[Pla
             raise ConfigError(f'There is no definition "{name}".', did_you_mean(name, ids))
     chosen = [ids[name] for name in names] or sorted(live)
     shown = {identity: record.name for identity, record in live.items()}
-    return [_with_id(replace_references(dict(live[identity].fields), shown), identity) for identity in chosen]
+    return [_with_id(show_references(dict(live[identity].fields), shown), identity) for identity in chosen]
 
 
 def _with_id(fields: Plain, identity: str) -> Plain:

@@ -1,24 +1,47 @@
-"""How the segments of a run ended: which parents may feed, what failed, what is published of each."""
+"""How the definitions of a run ended: which parents may feed, what failed, what is published of each."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from typing import Any
 
-from segengine.operations.evaluation import Evaluation, OutlineCounts
+from segengine.operations.evaluation import Evaluation
 from segengine.project.catalogue import Catalogue
-from segengine.project.model import Segment
+from segengine.project.model import Measure, Segment
 from segengine.store.control import Lease
 from segengine.store.registry import Registry
-from segengine.store.runs import History, SegmentRun, Status
-from segengine.store.snapshots import SegmentCounts
+from segengine.store.runs import History, MeasureRun, SegmentRun, Status
+from segengine.store.snapshots import MeasureCounts, SegmentCounts, Written
+
+Definitions = Mapping[str, Segment | Measure]
+
+
+@dataclass(frozen=True)
+class Ended:
+    """What a run says of its segments and measures."""
+
+    segments: tuple[SegmentRun, ...] = ()
+    measures: tuple[MeasureRun, ...] = ()
+
+    def __add__(self, other: Ended) -> Ended:
+        """Return what both say."""
+        return Ended((*self.segments, *other.segments), (*self.measures, *other.measures))
+
+
+def ended(runs: Sequence[SegmentRun | MeasureRun]) -> Ended:
+    """Return runs by kind, in their order."""
+    return Ended(
+        tuple(run for run in runs if isinstance(run, SegmentRun)),
+        tuple(run for run in runs if isinstance(run, MeasureRun)),
+    )
 
 
 @dataclass(frozen=True)
 class Outcomes:
-    """Makes the rows a run writes of its segments."""
+    """Makes the rows a run writes of its segments and measures."""
 
     catalogue: Catalogue
     registry: Registry
@@ -27,130 +50,142 @@ class Outcomes:
     as_of: datetime
     started_at: datetime
 
-    def skip_causes(self, chosen: Mapping[str, Segment]) -> dict[str, str]:
-        """Return why a segment cannot be evaluated: a parent outside of the run that must not feed it."""
+    def skip_causes(self, chosen: Definitions) -> dict[str, str]:
+        """Return why a definition cannot be evaluated: a parent outside of the run that must not feed it."""
         causes: dict[str, str] = {}
-        for segment_id in chosen:
-            for parent in self.catalogue.parents(segment_id):
+        for identity in chosen:
+            for parent in self.catalogue.parents(identity):
                 cause = (
                     causes.get(parent)
                     if parent in chosen
                     else stored_parent_problem(self.catalogue, self.history, parent)
                 )
                 if cause:
-                    name = self.catalogue.segments[parent].name
-                    causes[segment_id] = f'parent "{name}" was skipped: {cause}' if parent in chosen else cause
+                    shown = show_parent(self.catalogue, parent)
+                    causes[identity] = f"{shown} was skipped: {cause}" if parent in chosen else cause
                     break
         return causes
 
     def after_evaluation(
-        self,
-        chosen: Mapping[str, Segment],
-        causes: Mapping[str, str],
-        counts: Mapping[str, SegmentCounts],
-        evaluation: Evaluation,
-    ) -> list[SegmentRun]:
-        """Return the row of every segment asked for: evaluated, failed by a column, or skipped with the cause."""
+        self, chosen: Definitions, causes: Mapping[str, str], written: Written, evaluation: Evaluation
+    ) -> Ended:
+        """Return the row of everything asked for: evaluated, failed by a column, or skipped with the cause."""
         failed = {
-            segment_id: f'{count} value(s) of "{column}" are infinite or out of range'
-            for segment_id, (count, column) in evaluation.invalid_values.items()
+            identity: f'{count} value(s) of "{column}" are infinite or out of range'
+            for identity, (count, column) in evaluation.invalid_values.items()
         }
-        for segment_id, count in evaluation.overflow_counts.items():
-            failed[segment_id] = f"an aggregate has more than 38 digits for {count} profile(s)"
-        outcomes: list[SegmentRun] = []
-        for segment_id in chosen:
-            parent = next((p for p in self.catalogue.parents(segment_id) if p in failed), None)
-            if segment_id in causes:
-                outcomes.append(self.without_snapshot(segment_id, Status.SKIPPED, causes[segment_id]))
-            elif segment_id in failed:
-                outcomes.append(self.without_snapshot(segment_id, Status.FAILED, failed[segment_id]))
+        for identity, count in evaluation.overflow_counts.items():
+            failed[identity] = self._overflow_failure(identity, count)
+        runs: list[SegmentRun | MeasureRun] = []
+        for identity in chosen:
+            parent = next((p for p in self.catalogue.parents(identity) if p in failed), None)
+            if identity in causes:
+                runs.append(self._without_snapshot(identity, Status.SKIPPED, causes[identity]))
+            elif identity in failed:
+                runs.append(self._without_snapshot(identity, Status.FAILED, failed[identity]))
             elif parent is not None:
-                failed[segment_id] = f'parent "{self.catalogue.segments[parent].name}" failed'
-                outcomes.append(self.without_snapshot(segment_id, Status.SKIPPED, failed[segment_id]))
+                failed[identity] = f"{show_parent(self.catalogue, parent)} failed"
+                runs.append(self._without_snapshot(identity, Status.SKIPPED, failed[identity]))
             else:
-                profiles = evaluation.profile_counts[self.catalogue.segments[segment_id].audience]
-                lines = evaluation.outline_counts[segment_id]
-                outcomes.append(self._successful(segment_id, counts[segment_id], profiles, lines))
-        return outcomes
+                runs.append(self._successful(identity, written, evaluation))
+        return ended(runs)
 
-    def after_failure(
-        self, chosen: Mapping[str, Segment], causes: Mapping[str, str], status: Status, error: str
-    ) -> list[SegmentRun]:
-        """Return the row of every segment asked for when the whole run failed or was canceled."""
-        return [
-            self.without_snapshot(segment_id, Status.SKIPPED, causes[segment_id])
-            if segment_id in causes
-            else self.without_snapshot(segment_id, status, error)
-            for segment_id in chosen
-        ]
-
-    def abandoned(self, chosen: Mapping[str, Segment]) -> list[SegmentRun]:
-        """Return Failed rows for segments of a run whose lease this one took over, as it did not end itself."""
-        before = self.lease.before
-        lost = [segment_id for segment_id in before.ids if segment_id not in chosen] if before.owner else []
-        error = f"{before.work_id} ended without saying so"
-        return [self.without_snapshot(i, Status.FAILED, error) for i in lost if i in self.catalogue.segments]
-
-    def without_snapshot(self, segment_id: str, status: Status, error: str) -> SegmentRun:
-        """Return a row for a segment without a new snapshot."""
-        segment = self.catalogue.segments[segment_id]
-        hashes = self.catalogue.hashes[segment_id]
-        record = self.registry.newest[segment_id]
-        return SegmentRun(
-            run_id=self.lease.work_id,
-            segment_id=segment_id,
-            name=segment.name,
-            snapshot_version=0,
-            snapshot_run_id="",
-            as_of=self.as_of,
-            purpose="refresh",
-            status=status,
-            profile_count=None,
-            member_count=None,
-            entered_count=None,
-            left_count=None,
-            definition_version=record.version,
-            data_hash=hashes.data,
-            parents_hash=hashes.parents,
-            parents=json.dumps(self._parent_versions(segment_id)),
-            error=error,
-            started_at=self.started_at,
-            finished_at=datetime.now(UTC),
+    def after_failure(self, chosen: Definitions, causes: Mapping[str, str], status: Status, error: str) -> Ended:
+        """Return the row of everything asked for when the whole run failed or was canceled."""
+        return ended(
+            [
+                self._without_snapshot(identity, Status.SKIPPED, causes[identity])
+                if identity in causes
+                else self._without_snapshot(identity, status, error)
+                for identity in chosen
+            ]
         )
 
-    def _parent_versions(self, segment_id: str) -> dict[str, int]:
-        """Return the snapshot version of each parent that lies outside of this run."""
+    def abandoned(self, chosen: Definitions) -> Ended:
+        """Return Failed rows for what a run asked for whose lease this one took over, as it did not end itself."""
+        before = self.lease.before
+        lost = [identity for identity in before.ids if identity not in chosen] if before.owner else []
+        error = f"{before.work_id} ended without saying so"
+        known = self.catalogue.evaluated
+        return ended([self._without_snapshot(identity, Status.FAILED, error) for identity in lost if identity in known])
+
+    def _overflow_failure(self, identity: str, count: int) -> str:
+        if identity in self.catalogue.measures:
+            return f"a value has more than 38 digits {count} time(s)"
+        return f"an aggregate has more than 38 digits for {count} profile(s)"
+
+    def _without_snapshot(self, identity: str, status: Status, error: str) -> SegmentRun | MeasureRun:
+        """Return a row for a definition without a new snapshot."""
+        definition, hashes = self.catalogue.evaluated[identity], self.catalogue.hashes[identity]
+        common: dict[str, Any] = {
+            "run_id": self.lease.work_id,
+            "name": definition.name,
+            "snapshot_version": 0,
+            "snapshot_run_id": "",
+            "as_of": self.as_of,
+            "purpose": "refresh",
+            "status": status,
+            "definition_version": self.registry.newest[identity].version,
+            "data_hash": hashes.data,
+            "parents_hash": hashes.parents,
+            "parents": json.dumps(self._parent_versions(identity)),
+            "error": error,
+            "started_at": self.started_at,
+            "finished_at": datetime.now(UTC),
+        }
+        if isinstance(definition, Measure):
+            return MeasureRun(measure_id=identity, row_count=None, value_counts="", **common)
+        common |= dict.fromkeys(("profile_count", "member_count", "entered_count", "left_count"))
+        return SegmentRun(segment_id=identity, **common)
+
+    def _parent_versions(self, identity: str) -> dict[str, int]:
+        """Return the newest snapshot version of each parent."""
         versions = {}
-        for parent in self.catalogue.parents(segment_id):
-            current = self.history.current(parent)
+        for parent in self.catalogue.parents(identity):
+            current = current_run(self.history, parent)
             versions[parent] = current.snapshot_version if current else 0
         return versions
 
-    def _successful(
-        self, segment_id: str, counts: SegmentCounts, profile_count: int, lines: OutlineCounts
-    ) -> SegmentRun:
-        versions = [run.snapshot_version for run in self.history.snapshots(segment_id)]
+    def _successful(self, identity: str, written: Written, evaluation: Evaluation) -> SegmentRun | MeasureRun:
+        run = self._without_snapshot(identity, Status.SUCCESSFUL, "")
+        before = self.history.measures if isinstance(run, MeasureRun) else self.history.segments
+        number = max((run.snapshot_version for run in before.snapshots(identity)), default=0) + 1
+        run = replace(run, snapshot_version=number, snapshot_run_id=self.lease.work_id)
+        if isinstance(run, MeasureRun):
+            found = written.measures.get(identity, MeasureCounts())
+            return replace(run, row_count=found.row_count, value_counts=json.dumps(found.values))
+        counts = written.segments.get(identity, SegmentCounts())
         return replace(
-            self.without_snapshot(segment_id, Status.SUCCESSFUL, ""),
-            snapshot_version=max(versions, default=0) + 1,
-            snapshot_run_id=self.lease.work_id,
-            profile_count=profile_count,
+            run,
+            profile_count=evaluation.profile_counts[self.catalogue.segments[identity].audience],
             member_count=counts.member_count,
             entered_count=counts.entered_count,
             left_count=counts.left_count,
-            outline_counts=json.dumps(lines),
+            outline_counts=json.dumps(evaluation.outline_counts[identity]),
         )
+
+
+def current_run(history: History, identity: str) -> SegmentRun | MeasureRun | None:
+    """Return the current snapshot's run of a segment or measure."""
+    return history.segments.current(identity) or history.measures.current(identity)
+
+
+def show_parent(catalogue: Catalogue, parent: str) -> str:
+    """Return what a message calls a parent."""
+    kind = "measure" if parent in catalogue.measures else "parent"
+    return f'{kind} "{catalogue.evaluated[parent].name}"'
 
 
 def stored_parent_problem(catalogue: Catalogue, history: History, parent: str) -> str:
     """Return why a parent's current snapshot must not feed a child, or ''."""
-    name = catalogue.segments[parent].name
-    current, last = history.current(parent), history.last(parent)
+    shown = show_parent(catalogue, parent)
+    last = history.segments.last(parent) or history.measures.last(parent)
+    current = current_run(history, parent)
     if current is None or last is None:
-        return f'parent "{name}" has never been refreshed'
+        return f"{shown} has never been refreshed"
     if last.status is not Status.SUCCESSFUL:
-        return f'the last refresh of parent "{name}" ended {last.status}'
+        return f"the last refresh of {shown} ended {last.status}"
     hashes = catalogue.hashes[parent]
     if (current.data_hash, current.parents_hash) != (hashes.data, hashes.parents):
-        return f'the definition of parent "{name}" changed since its last refresh'
+        return f"the definition of {shown} changed since its last refresh"
     return ""

@@ -70,7 +70,7 @@ class _OutputTable:
     segment: Segment
 
     def write(self) -> str:
-        snapshot = find_snapshot(self.history, self.segment)
+        snapshot = find_snapshot(self.history.segments, self.segment)
         audience = self.project.settings.audiences[self.segment.audience]
         keys = read_member_keys(self.project, self.history, snapshot, audience)
         bits = read_bitmaps(self.project.warehouse, snapshot.snapshot_run_id, self.segment.id)
@@ -92,12 +92,7 @@ class _OutputTable:
     def _write(self, members: DataFrame, snapshot: SegmentRun, reading: _Reading | None) -> None:
         warehouse, name = self.project.warehouse, self.segment.output_table
         with engine_errors(f"writing output table {name}"):
-            rows = self._rows(members, snapshot, reading)
-            writer = rows.write.format("delta").mode("overwrite").option("overwriteSchema", "true")
-            if warehouse.is_catalog:
-                writer.saveAsTable(warehouse.path(name))
-            else:
-                writer.save(warehouse.path(f"output/{name}"))
+            warehouse.overwrite(name, self._rows(members, snapshot, reading))
 
     def _rows(self, members: DataFrame, snapshot: SegmentRun, reading: _Reading | None) -> DataFrame:
         """Return the rows to write; what is the same on all of them is joined, so that its columns are nullable."""

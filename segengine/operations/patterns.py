@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from segengine.errors import Issue
-from segengine.project.model import Condition, Segment
+from segengine.project.model import Condition, Measure, Segment
 from segengine.project.problems import CODES
 from segengine.project.values import TextTest
-from segengine.project.walk import segment_leaves
+from segengine.project.walk import definition_leaves
 
 _LOOK_AROUND = (
     "look-around is not supported (RE2)",
@@ -30,21 +30,22 @@ _KNOWN = (
 )
 
 
-def find_pattern_issues(segment: Segment) -> list[Issue]:
-    """Return an issue for each pattern of a segment that RE2 does not take; loads Arrow only where there are any."""
+def find_pattern_issues(definition: Segment | Measure) -> list[Issue]:
+    """Return an issue for each pattern of a definition that RE2 does not take; loads Arrow only where there are any."""
     issues = []
-    for condition, test in _patterns(segment):
+    for condition, test in _patterns(definition):
         for pattern in test.operands:
             if found := _re2_problem(pattern, test.ignore_case):
                 _, reason, hint = next(known for known in _KNOWN if found.startswith(known[0]))
-                what = f'segment "{segment.name}": {condition.attribute.name} matches {pattern}'
+                kind = "segment" if isinstance(definition, Segment) else "measure"
+                what = f'{kind} "{definition.name}": {condition.attribute.name} matches {pattern}'
                 message = f"{what}: expected a RE2 pattern: {reason or found}."
                 issues.append(Issue(condition.place, "SEG207", CODES["SEG207"], message, hint))
     return issues
 
 
-def _patterns(segment: Segment) -> Iterator[tuple[Condition, TextTest]]:
-    for leaf in segment_leaves(segment.steps):
+def _patterns(definition: Segment | Measure) -> Iterator[tuple[Condition, TextTest]]:
+    for leaf in definition_leaves(definition):
         if isinstance(leaf, Condition) and isinstance(leaf.test, TextTest) and leaf.test.operation == "matches":
             yield leaf, leaf.test
 

@@ -21,10 +21,10 @@ from segengine.operations.outcomes import stored_parent_problem
 from segengine.operations.refresh import create_tables
 from segengine.operations.segments import OutlineLine, make_outline
 from segengine.project.catalogue import Catalogue
-from segengine.project.model import Segment
+from segengine.project.model import Measure, Segment
 from segengine.store.profile_keys import read_profile_keys
 from segengine.store.runs import History, SegmentRun, make_run_id
-from segengine.store.snapshots import read_bitmaps
+from segengine.store.snapshots import SegmentCounts, read_bitmaps
 
 logger = logging.getLogger(__name__)
 
@@ -88,22 +88,22 @@ def preview_plan(
         last_keys=dict(control.last_profile_key) if control else {},
         progress=progress,
     )
-    counts = evaluation.evaluate(due)
-    names = {identity: segment.name for identity, segment in catalogue.segments.items()}
+    counts = evaluation.evaluate(due).segments
+    names = {identity: definition.name for identity, definition in catalogue.evaluated.items()}
     found = []
     for place, segment_id in enumerate(wanted):
-        before = history.preceding(segment_id, following)
+        before = history.segments.preceding(segment_id, following)
         entered, left = _changes(evaluation, segment_id, before) if place < MAX_COMPARED else ((), ())
         segment = catalogue.segments[segment_id]
         found.append(
             PreviewedSegment(
                 segment=segment,
                 as_of=instant,
-                member_count=counts[segment_id].member_count,
+                member_count=counts.get(segment_id, SegmentCounts()).member_count,
                 profile_count=evaluation.profile_counts[segment.audience],
                 before=before,
-                entered_count=counts[segment_id].entered_count if before else None,
-                left_count=counts[segment_id].left_count if before else None,
+                entered_count=counts.get(segment_id, SegmentCounts()).entered_count if before else None,
+                left_count=counts.get(segment_id, SegmentCounts()).left_count if before else None,
                 entered=entered,
                 left=left,
                 lines=make_outline(segment, names, evaluation.outline_counts[segment_id]),
@@ -116,21 +116,19 @@ def _affected(plan: DefinitionPlan) -> list[str]:
     """Return the segments whose members a plan may change, parents before children."""
     catalogue = plan.catalogue
     changed = set(plan.changes_of_members)
-    affected: list[str] = []
-    for segment_id in catalogue.segments:
-        if segment_id in changed or changed & set(catalogue.parents(segment_id)):
-            changed.add(segment_id)
-            affected.append(segment_id)
-    return affected
+    for identity in catalogue.evaluated:
+        if changed & set(catalogue.parents(identity)):
+            changed.add(identity)
+    return [segment_id for segment_id in catalogue.segments if segment_id in changed]
 
 
-def _with_stale_parents(catalogue: Catalogue, history: History, wanted: Sequence[str]) -> dict[str, Segment]:
-    """Return the segments to evaluate: the wanted ones, and parents whose snapshots must not feed them."""
+def _with_stale_parents(catalogue: Catalogue, history: History, wanted: Sequence[str]) -> dict[str, Segment | Measure]:
+    """Return what to evaluate: the wanted segments, and parents whose snapshots must not feed them."""
     needed = set(wanted)
-    for segment_id in reversed(list(catalogue.segments)):
-        if segment_id in needed:
-            needed |= {p for p in catalogue.parents(segment_id) if stored_parent_problem(catalogue, history, p)}
-    return {segment_id: segment for segment_id, segment in catalogue.segments.items() if segment_id in needed}
+    for identity in reversed(list(catalogue.evaluated)):
+        if identity in needed:
+            needed |= {p for p in catalogue.parents(identity) if stored_parent_problem(catalogue, history, p)}
+    return {identity: definition for identity, definition in catalogue.evaluated.items() if identity in needed}
 
 
 def _changes(

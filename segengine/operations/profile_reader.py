@@ -14,6 +14,8 @@ import pyarrow as pa
 from segengine.engine.failures import engine_errors
 from segengine.engine.joins import ScanRows, columns_by_table
 from segengine.errors import ConfigError
+from segengine.kernel.arithmetic import stored_type
+from segengine.kernel.measures import with_names
 from segengine.kernel.scan import KEY
 from segengine.operations.context import OpenProject
 from segengine.operations.past_sources import sources_of_run
@@ -24,8 +26,8 @@ from segengine.project.paths import find_attribute, row_key
 from segengine.project.types import instant_of
 from segengine.project.walk import expression_leaves, rule_expressions, segment_rules
 from segengine.store.profile_keys import read_profile_keys
-from segengine.store.runs import History, SegmentRun
-from segengine.store.snapshots import read_bitmaps
+from segengine.store.runs import DefinitionRun, History, SegmentRun
+from segengine.store.snapshots import read_bitmaps, read_values
 from segengine.store.warehouse import make_frame
 
 
@@ -66,7 +68,7 @@ class ProfileReader:
             attributes = wanted.setdefault(path, set(self.key_attributes(path)))
             for expression in rule_expressions(rule):
                 for leaf in expression_leaves(expression):
-                    if isinstance(leaf, Condition):
+                    if isinstance(leaf, Condition) and not leaf.attribute.measure:
                         attributes.add(column_of(leaf))
         return wanted
 
@@ -116,7 +118,10 @@ class ProfileReader:
         return self._tables[path]
 
     def column(self, path: Path | None, attribute: Attribute) -> pa.Array:
-        """Return one attribute of the profile's rows."""
+        """Return one attribute of the profile's rows; of a measure the same value for all of them."""
+        if attribute.measure:
+            value = self._measured(attribute)
+            return pa.repeat(value, self.rows(path).num_rows)
         column = self.rows(path).column(self._scan(path).column_name(attribute))
         return column.chunk(0) if column.num_chunks else pa.array([], column.type)
 
@@ -127,18 +132,35 @@ class ProfileReader:
         return self._memberships[segment_id]
 
     def _read_membership(self, segment_id: str) -> bool:
-        snapshots = self.history.snapshots(segment_id)
-        same_run = [run for run in snapshots if self.run and run.run_id == self.run.run_id]
-        numbers = json.loads(self.run.parents) if self.run else {}
-        stored = [run for run in snapshots if run.snapshot_version == numbers.get(segment_id)]
-        used = (same_run or stored or snapshots[-1:])[:1]
+        used = self._used(self.history.segments.snapshots(segment_id), segment_id)
         other = self.catalogue.segments.get(segment_id)
         key = self._profile_key(other.audience if other else self.segment.audience)
-        if not used or key is None:
+        if used is None or key is None:
             return False
         bucket, place = divmod(key - 1, BUCKET_SIZE)
-        bits = read_bitmaps(self.project.warehouse, used[0].snapshot_run_id, segment_id).get(bucket + 1)
+        bits = read_bitmaps(self.project.warehouse, used.snapshot_run_id, segment_id).get(bucket + 1)
         return bits is not None and bool(bits[place >> 3] >> (place & 7) & 1)
+
+    def _used(self, snapshots: list[DefinitionRun], parent: str) -> DefinitionRun | None:
+        """Return the snapshot of a parent that the run used: of the same run, else the one it noted."""
+        same_run = [run for run in snapshots if self.run and run.run_id == self.run.run_id]
+        numbers = json.loads(self.run.parents) if self.run else {}
+        stored = [run for run in snapshots if run.snapshot_version == numbers.get(parent)]
+        return next(iter(same_run or stored or snapshots[-1:]), None)
+
+    def _measured(self, attribute: Attribute) -> pa.Scalar:
+        """Return the value of a measure of the profile, or of its account, that the run used."""
+        nothing = pa.scalar(None, stored_type(attribute.whole.type))
+        measure = self.catalogue.measures.get(attribute.measure)
+        used = self._used(self.history.measures.snapshots(attribute.measure), attribute.measure)
+        key = self._profile_key(measure.audience) if measure else None
+        if used is None or key is None:
+            return nothing
+        bucket, place = divmod(key - 1, BUCKET_SIZE)
+        values = read_values(self.project.warehouse, used.snapshot_run_id, attribute.measure).get(bucket + 1)
+        if values is None or measure is None:
+            return nothing
+        return with_names(measure, values).column(attribute.column)[place]
 
     def _profile_key(self, audience: str) -> int | None:
         from pyspark.sql import functions as F
@@ -155,4 +177,8 @@ class ProfileReader:
 def column_of(condition: Condition) -> Attribute:
     """Return the column that a condition's value is taken or worked out from."""
     aggregate = condition.attribute.aggregate
-    return aggregate.of if aggregate else condition.attribute.whole
+    if aggregate is None:
+        return condition.attribute.whole
+    if not isinstance(aggregate.of, Attribute):
+        raise TypeError("a rule judges aggregates of attributes; measures alone have others")
+    return aggregate.of

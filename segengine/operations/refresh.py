@@ -1,4 +1,4 @@
-"""`refresh`: evaluate segments, write their snapshots, publish all of them at once."""
+"""`refresh`: evaluate segments and measures, write their snapshots, publish all of them at once."""
 
 from __future__ import annotations
 
@@ -13,13 +13,14 @@ from segengine import __version__
 from segengine.errors import RunError, SegEngineError
 from segengine.operations.context import OpenProject, find_author, load_registered, read_state
 from segengine.operations.evaluation import Evaluation, Progress, ScanFacts
-from segengine.operations.outcomes import Outcomes
+from segengine.operations.outcomes import Definitions, Ended, Outcomes
 from segengine.project.catalogue import Catalogue
-from segengine.project.find import find_segment
-from segengine.project.model import Segment
+from segengine.project.find import find_definition
+from segengine.project.model import Measure, Segment
 from segengine.store.control import Control, Lease
 from segengine.store.runs import (
     History,
+    MeasureRun,
     Run,
     SegmentRun,
     Status,
@@ -40,6 +41,7 @@ class RefreshReport:
     as_of: datetime
     engine: str
     segments: tuple[SegmentRun, ...]
+    measures: tuple[MeasureRun, ...]
     scans: tuple[ScanFacts, ...]
     profile_count: int
     seconds: float
@@ -47,6 +49,12 @@ class RefreshReport:
     def of(self, status: Status) -> list[SegmentRun]:
         """Return the segments that ended in a status."""
         return [segment for segment in self.segments if segment.status is status]
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether all segments and measures were evaluated and published."""
+        statuses = [run.status for run in self.segments] + [run.status for run in self.measures]
+        return all(status is Status.SUCCESSFUL for status in statuses)
 
 
 def refresh_segments(
@@ -56,11 +64,11 @@ def refresh_segments(
     as_of: datetime | None = None,
     progress: Progress = logger.info,
 ) -> RefreshReport:
-    """Evaluate segments on their sources as of one instant and publish the result.
+    """Evaluate segments and measures on their sources as of one instant and publish the result.
 
     Args:
         project: The project.
-        names: Names or ids of segments; none: all dynamic ones, and static ones that have no snapshot yet.
+        names: Names or ids; none: all measures and dynamic segments, and static segments that have no snapshot yet.
         as_of: The instant that counts; None: now. An earlier one leaves out rows whose time column is later.
         progress: Called with a line for each phase.
 
@@ -94,8 +102,8 @@ def refresh_segments(
         return _Refresh(project, control, lease, evaluation, outcomes).execute(chosen)
 
 
-def choose_segments(project: OpenProject, names: Sequence[str] = ()) -> list[Segment]:
-    """Return the segments a refresh would evaluate, parents first; reads the registry and writes nothing.
+def choose_due(project: OpenProject, names: Sequence[str] = ()) -> list[Segment | Measure]:
+    """Return what a refresh would evaluate, parents first; reads the registry and writes nothing.
 
     Raises:
         ConfigError: A name is unknown, or nothing has been applied.
@@ -125,25 +133,28 @@ def create_tables(project: OpenProject) -> Control:
     return control
 
 
-def _choose(catalogue: Catalogue, history: History, names: Sequence[str]) -> dict[str, Segment]:
-    """Return the segments to refresh by id, parents first.
+def _choose(catalogue: Catalogue, history: History, names: Sequence[str]) -> dict[str, Segment | Measure]:
+    """Return what to refresh by id, parents first.
 
     Raises:
-        ConfigError: A name means no applied segment.
+        ConfigError: A name means nothing that was applied.
     """
-    if not names:
-        return {
-            segment_id: segment
-            for segment_id, segment in catalogue.segments.items()
-            if segment.type == "dynamic" or history.current(segment_id) is None
+    if names:
+        wanted = {find_definition(catalogue, name).id for name in names}
+    else:
+        wanted = {
+            identity
+            for identity, definition in catalogue.evaluated.items()
+            if isinstance(definition, Measure)
+            or definition.type == "dynamic"
+            or history.segments.current(identity) is None
         }
-    wanted = {find_segment(catalogue, name).id for name in names}
-    return {segment_id: segment for segment_id, segment in catalogue.segments.items() if segment_id in wanted}
+    return {identity: definition for identity, definition in catalogue.evaluated.items() if identity in wanted}
 
 
 @dataclass(frozen=True)
 class _Refresh:
-    """One run under its lease: evaluate, say how each segment ended, publish."""
+    """One run under its lease: evaluate, say how each definition ended, publish."""
 
     project: OpenProject
     control: Control
@@ -151,29 +162,30 @@ class _Refresh:
     evaluation: Evaluation
     outcomes: Outcomes
 
-    def execute(self, chosen: Mapping[str, Segment]) -> RefreshReport:
+    def execute(self, chosen: Definitions) -> RefreshReport:
         clock = time.perf_counter()
         causes = self.outcomes.skip_causes(chosen)
-        due = {segment_id: segment for segment_id, segment in chosen.items() if segment_id not in causes}
+        due = {identity: definition for identity, definition in chosen.items() if identity not in causes}
         try:
-            counts = self.evaluation.evaluate(due)
+            written = self.evaluation.evaluate(due)
         except (SegEngineError, KeyboardInterrupt) as error:
             self._record_failure(chosen, causes, error)
             raise
         scans, profile_counts = self.evaluation.scans, self.evaluation.profile_counts
-        ended = self.outcomes.after_evaluation(chosen, causes, counts, self.evaluation)
-        self._publish([*ended, *self.outcomes.abandoned(chosen)], Status.SUCCESSFUL, "")
+        ended = self.outcomes.after_evaluation(chosen, causes, written, self.evaluation)
+        self._publish(ended + self.outcomes.abandoned(chosen), Status.SUCCESSFUL, "")
         return RefreshReport(
             run_id=self.lease.work_id,
             as_of=self.outcomes.as_of,
             engine=self.project.session.description,
-            segments=tuple(ended),
+            segments=ended.segments,
+            measures=ended.measures,
             scans=tuple(scans),
             profile_count=sum(profile_counts.values()),
             seconds=time.perf_counter() - clock,
         )
 
-    def _publish(self, outcomes: Sequence[SegmentRun], status: Status, error: str) -> None:
+    def _publish(self, ended: Ended, status: Status, error: str) -> None:
         self.evaluation.progress("publishing")
         run = Run(
             run_id=self.lease.work_id,
@@ -190,11 +202,11 @@ class _Refresh:
             error=error,
             segengine_version=__version__,
         )
-        append_run(self.project.warehouse, run, outcomes)
+        append_run(self.project.warehouse, run, ended.segments, ended.measures)
         self.control.publish(self.lease, self.evaluation.last_keys)
 
     def _record_failure(
-        self, chosen: Mapping[str, Segment], causes: Mapping[str, str], error: SegEngineError | KeyboardInterrupt
+        self, chosen: Definitions, causes: Mapping[str, str], error: SegEngineError | KeyboardInterrupt
     ) -> None:
         """Publish that the run failed and why; the last good snapshots stay current. Best effort: it already failed."""
         canceled = isinstance(error, KeyboardInterrupt)
@@ -202,8 +214,8 @@ class _Refresh:
         text = "canceled" if canceled else str(error)
         self.evaluation.last_keys = dict(self.lease.before.last_profile_key)  # the keys of this run never count
         self.evaluation.scans = []
-        outcomes = self.outcomes.after_failure(chosen, causes, status, text)
+        ended = self.outcomes.after_failure(chosen, causes, status, text)
         try:
-            self._publish(outcomes, status, text)
+            self._publish(ended, status, text)
         except RunError as second:
             logger.warning("the failure could not be recorded: %s", second)

@@ -14,20 +14,20 @@ from segengine.engine.accounts import read_account_ids
 from segengine.engine.failures import engine_errors
 from segengine.errors import ConfigError
 from segengine.kernel.bitmaps import BITMAP_BYTES, bitmap_keys
-from segengine.operations.apply import replace_references
 from segengine.operations.context import OpenProject, load_registered, read_state
 from segengine.operations.evaluation import OutlineCounts
 from segengine.operations.past_sources import sources_of_run
 from segengine.plan.scans import BUCKET_SIZE
 from segengine.project.catalogue import Catalogue, resolve_version
 from segengine.project.find import find_segment
-from segengine.project.model import Audience, Segment, Settings
+from segengine.project.model import Audience, Measure, Segment, Settings
 from segengine.project.nodes import Plain
 from segengine.project.outline import outline_segment
+from segengine.project.references import show_references
 from segengine.store.control import ControlRow
 from segengine.store.profile_keys import read_profile_keys
 from segengine.store.registry import DefinitionRecord, Registry
-from segengine.store.runs import History, SegmentRun, Status, read_outline_counts
+from segengine.store.runs import DefinitionRun, History, SegmentRun, Status, Trail, read_outline_counts
 from segengine.store.snapshots import read_bitmaps
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ def list_segments(project: OpenProject) -> list[SegmentSummary]:
 def _summary(
     segment: Segment, record: DefinitionRecord, control: ControlRow | None, history: History
 ) -> SegmentSummary:
-    last, current = history.last(segment.id), history.current(segment.id)
+    last, current = history.segments.last(segment.id), history.segments.current(segment.id)
     status = last.status if last else Status.NOT_STARTED
     error = last.error if last else ""
     if control is not None and segment.id in control.ids and control.is_held(datetime.now(UTC)):
@@ -96,11 +96,11 @@ def show_segment(project: OpenProject, name: str) -> SegmentDetails:
     segment = find_segment(catalogue, name)
     control, history = read_state(project)
     record = registry.newest[segment.id]
-    used_by = [other.name for other in catalogue.segments.values() if segment.id in catalogue.parents(other.id)]
+    used_by = [other.name for other in catalogue.evaluated.values() if segment.id in catalogue.parents(other.id)]
     return SegmentDetails(
         summary=_summary(segment, record, control, history),
-        fields=replace_references(dict(record.fields), registry.names),
-        snapshots=tuple(history.snapshots(segment.id)),
+        fields=show_references(dict(record.fields), registry.names),
+        snapshots=tuple(history.segments.snapshots(segment.id)),
         used_by=tuple(sorted(used_by)),
     )
 
@@ -135,7 +135,7 @@ def count_outline(
     """
     catalogue, registry = load_registered(project)
     _, history = read_state(project)
-    run = find_snapshot(history, find_segment(catalogue, name), snapshot, at)
+    run = find_snapshot(history.segments, find_segment(catalogue, name), snapshot, at)
     segment = find_version(catalogue, registry, run)
     counts = read_outline_counts(project.warehouse, run)
     lines = make_outline(segment, registry.names, counts)
@@ -207,7 +207,7 @@ def read_segment_members(
     catalogue, _ = load_registered(project)
     segment = find_segment(catalogue, name)
     _, history = read_state(project)
-    run = find_snapshot(history, segment, snapshot, at)
+    run = find_snapshot(history.segments, segment, snapshot, at)
     audience = project.settings.audiences[segment.audience]
     bitmaps = read_bitmaps(project.warehouse, run.snapshot_run_id, run.segment_id)
     keys = read_member_keys(project, history, run, audience)
@@ -237,26 +237,27 @@ def member_columns(settings: Settings, audience_name: str) -> dict[str, str]:
 
 
 def find_snapshot(
-    history: History, segment: Segment, number: int | None = None, at: datetime | None = None
-) -> SegmentRun:
-    """Return a segment's snapshot: of a number, the newest as of a time, or the current one.
+    trail: Trail[DefinitionRun], definition: Segment | Measure, number: int | None = None, at: datetime | None = None
+) -> DefinitionRun:
+    """Return a definition's snapshot: of a number, the newest as of a time, or the current one.
 
     Raises:
         ConfigError: There is none.
     """
-    snapshots = history.snapshots(segment.id)
+    subject = f'{"Segment" if isinstance(definition, Segment) else "Measure"} "{definition.name}"'
+    snapshots = trail.snapshots(definition.id)
     if not snapshots:
-        last = history.last(segment.id)
+        last = trail.last(definition.id)
         reason = f"its last refresh ended {last.status}: {last.error}" if last else "it was never refreshed"
-        raise ConfigError(f'Segment "{segment.name}" has no snapshot: {reason}.', "Run `segengine refresh`.")
+        raise ConfigError(f"{subject} has no snapshot: {reason}.", f"Run `segengine refresh {definition.id}`.")
     if number is not None:
         chosen = [run for run in snapshots if run.snapshot_version == number]
         known = ", ".join(str(run.snapshot_version) for run in snapshots[-10:])
-        missing = f'Segment "{segment.name}" has no snapshot {number}.'
+        missing = f"{subject} has no snapshot {number}."
     else:
         chosen = [run for run in snapshots if at is None or run.as_of <= at]
         known = f"the first is as of {snapshots[0].as_of:%Y-%m-%d %H:%M} UTC"
-        missing = f'Segment "{segment.name}" has no snapshot that old.'
+        missing = f"{subject} has no snapshot that old."
     if not chosen:
         raise ConfigError(missing, f"Known: {known}.")
     return chosen[-1]

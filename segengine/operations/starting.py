@@ -10,6 +10,7 @@ from pathlib import Path
 from segengine.errors import ConfigError
 from segengine.operations.apply import apply_definitions
 from segengine.operations.context import OpenProject, open_project, open_settings, parse_as_of, read_state
+from segengine.operations.measures import MeasureSummary, list_measures
 from segengine.operations.refresh import RefreshReport, refresh_segments
 from segengine.operations.schema import pull_schema
 from segengine.operations.segments import SegmentSummary, list_segments
@@ -82,12 +83,13 @@ def init_project(folder: Path) -> list[Path]:
 
 @dataclass(frozen=True)
 class DemoReport:
-    """What the demo made: its folder, the last refresh, the list, and the snapshots of each segment."""
+    """What the demo made: its folder, the last refresh, the lists, and the snapshots of each segment."""
 
     folder: Path
     time_zone: str
     report: RefreshReport
     segments: tuple[SegmentSummary, ...]
+    measures: tuple[MeasureSummary, ...]
     trends: dict[str, tuple[SegmentRun, ...]]
 
 
@@ -118,18 +120,19 @@ def make_demo(
         plan = apply_definitions(project)
         progress(f"applied {len(plan.changes)} definitions")
         report = [_refresh(project, day, progress) for day in days][-1]
-        segments = tuple(list_segments(project))
+        segments, measures = tuple(list_segments(project)), tuple(list_measures(project))
         trends = _trends(project)
-    return DemoReport(folder, settings.time_zone, report, segments, trends)
+    return DemoReport(folder, settings.time_zone, report, segments, measures, trends)
 
 
 def _refresh(project: OpenProject, day: str, progress: Callable[[str], None]) -> RefreshReport:
     as_of: datetime = parse_as_of(day, project.settings.time_zone)
     report = refresh_segments(project, as_of=as_of, progress=lambda line: None)
-    progress(f"refreshed {len(report.segments)} segments as of {day} in {report.seconds:.1f} s")
+    what = f"{len(report.measures)} measures and {len(report.segments)} segments"
+    progress(f"refreshed {what} as of {day} in {report.seconds:.1f} s")
     return report
 
 
 def _trends(project: OpenProject) -> dict[str, tuple[SegmentRun, ...]]:
     _, history = read_state(project)
-    return {run.segment_id: tuple(history.snapshots(run.segment_id)) for run in history.segment_runs}
+    return {run.segment_id: tuple(history.segments.snapshots(run.segment_id)) for run in history.segments.runs}

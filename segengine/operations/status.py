@@ -15,7 +15,7 @@ from segengine.store.runs import Run, Status
 
 @dataclass(frozen=True)
 class RunSummary:
-    """One published run: how its segments ended, what it read, how long it took."""
+    """One published run: how its segments and measures ended, what it read, how long it took."""
 
     run: Run
     status_counts: Mapping[str, int]
@@ -45,8 +45,10 @@ def read_status(project: OpenProject, limit: int = 10) -> ProjectStatus:
     control, history = read_state(project)
     held = control is not None and control.is_held(datetime.now(UTC))
     counts: dict[str, Counter[str]] = {}
-    for segment_run in history.segment_runs:
-        counts.setdefault(segment_run.run_id, Counter())[str(segment_run.status)] += 1
+    ended = [(run.run_id, run.status) for run in history.segments.runs]
+    ended += [(run.run_id, run.status) for run in history.measures.runs]
+    for run_id, status in ended:
+        counts.setdefault(run_id, Counter())[str(status)] += 1
     runs = [_summarise(run, counts.get(run.run_id, Counter())) for run in history.runs[-limit:]]
     return ProjectStatus(
         owner=control.owner.split("|")[0] if control and held else "",

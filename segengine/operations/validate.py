@@ -35,6 +35,6 @@ def validate_project(settings: Settings) -> Validation:
         return Validation(tuple(error.issues), 0)
     definitions = load_definitions(settings, problems)
     catalogue = check_definitions(definitions, settings, schema, problems)
-    for segment in catalogue.segments.values():
-        problems.issues += find_pattern_issues(segment)
+    for identity in catalogue.order:
+        problems.issues += find_pattern_issues(catalogue.find(identity))
     return Validation(tuple(sort_issues(problems.issues)), len(definitions))

@@ -17,9 +17,10 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from segengine.kernel.aggregates import ValueReader, Values, make_accumulator, make_groups
+from segengine.kernel.aggregates import ValueReader, add_rows, make_accumulator, readings
 from segengine.kernel.columns import OrderedIndex, make_index
 from segengine.kernel.ordinals import Ordinals
+from segengine.kernel.values import Columns, Values, make_groups
 from segengine.operations.context import OpenProject, load_registered, read_state
 from segengine.operations.profile_reader import ProfileReader, column_of
 from segengine.operations.segments import find_snapshot, find_version
@@ -107,8 +108,8 @@ def explain_membership(
     _, history = read_state(project)
     segment = find_segment(catalogue, name)
     run: SegmentRun | None = None
-    if history.snapshots(segment.id) or snapshot is not None or at is not None:
-        run = find_snapshot(history, segment, snapshot, at)
+    if history.segments.snapshots(segment.id) or snapshot is not None or at is not None:
+        run = find_snapshot(history.segments, segment, snapshot, at)
         segment = find_version(catalogue, registry, run)
     reader = ProfileReader(project, catalogue, history, segment, run, profile_id)
     judge = _Judge(reader)
@@ -214,26 +215,29 @@ class _Judge:
             raise TypeError(f"{attribute.name} is no aggregate")
         accumulator = make_accumulator(attribute.aggregate)
         accumulator.grow(1)
-        values, chosen = self._aggregated(attribute.aggregate, rule)
-        if chosen.any():
-            data = values.data[chosen]
-            accumulator.add(data, make_groups(np.zeros(len(data), dtype=np.int64)))
+        values, rows = self._aggregated(attribute.aggregate, rule)
+        if len(rows):
+            groups = make_groups(np.zeros(len(rows), dtype=np.int64))
+            add_rows(accumulator, values, [reading.needed for reading in readings(attribute.aggregate)], rows, groups)
         return accumulator.result(slice(0, 1))
 
-    def _aggregated(self, aggregate: Aggregate, rule: RowsRule) -> tuple[Values, Mask]:
-        """Return the values of the profile's rows, and which of them an aggregate is made of."""
-        values = ValueReader(aggregate.of, aggregate.function).read(self._reader.column(rule.path, aggregate.of))
-        return values, self.row_masks(rule)[1] & (True if values.there is None else values.there)
+    def _aggregated(self, aggregate: Aggregate, rule: RowsRule) -> tuple[list[Values], npt.NDArray[np.intp]]:
+        """Return what an aggregate reads of the profile's rows, and which of them satisfy."""
+        columns = Columns(lambda column: self._reader.column(rule.path, column))
+        values = [ValueReader(reading.of, reading.form).read(columns) for reading in readings(aggregate)]
+        return values, np.flatnonzero(self.row_masks(rule)[1])
 
     def extreme_rows(self, attribute: Attribute, rule: RowsRule) -> Mask | None:
         """Return the rows with the smallest or largest value, or None of an aggregate that all rows make."""
         if attribute.aggregate is None or attribute.aggregate.function not in EXTREMES:
             return None
-        values, chosen = self._aggregated(attribute.aggregate, rule)
-        if not chosen.any():
-            return chosen
-        found = self.aggregate(attribute, rule)
-        extreme: Mask = chosen & (values.data == found.large.get(0, found.values[0]))
+        (values,), rows = self._aggregated(attribute.aggregate, rule)
+        extreme: Mask = np.zeros(self._reader.rows(rule.path).num_rows, dtype=bool)
+        if values.there is not None:
+            rows = rows[values.there[rows]]
+        if len(rows):
+            found = self.aggregate(attribute, rule)
+            extreme[rows] = values.at(rows) == found.large.get(0, found.values[0])
         return extreme
 
 

@@ -1,17 +1,18 @@
 """The plans of a run over all its audiences: accounts before those whose profiles belong to them.
 
-What a contact segment asks of the rows of its account is judged on the account, once, whatever the number of its
-contacts: the rule is that of a hidden segment of the account's audience, which is carried over.
+What a contact segment asks of the rows or the measures of its account is judged on the account, once, whatever the
+number of its contacts: the rule is that of a hidden segment of the account's audience, which is carried over.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from segengine.plan.refresh import AudiencePlan, plan_audience
-from segengine.project.model import RowsRule, Segment, Settings, Step
-from segengine.project.walk import find_parents, segment_rules
+from segengine.plan.refresh import Around, AudiencePlan, Question, opposite, plan_audience
+from segengine.project.catalogue import Catalogue
+from segengine.project.model import Measure, ProfileRule, RowsRule, Segment, Settings, Step
+from segengine.project.walk import definition_parents
 
 _HIDDEN = "@"  # no slug begins with it: nobody's segment has such an id
 
@@ -21,78 +22,117 @@ def is_hidden(segment_id: str) -> bool:
     return segment_id.startswith(_HIDDEN)
 
 
-def plan_run(
-    due: Mapping[str, Segment], known: Mapping[str, Segment], settings: Settings, as_of: int
-) -> list[AudiencePlan]:
+def plan_run(due: Mapping[str, Segment | Measure], catalogue: Catalogue, as_of: int) -> list[AudiencePlan]:
     """Return the plan of each audience that has something to evaluate, accounts first.
 
     Args:
-        due: The segments to evaluate by id, parents before children.
-        known: All segments of the project by id.
-        settings: The project.
+        due: The segments and measures to evaluate by id, parents before children.
+        catalogue: All definitions of the project.
         as_of: What relative times are relative to, in microseconds since 1970 UTC.
     """
+    settings = catalogue.settings
+    planned: dict[str, dict[str, Segment | Measure]] = {audience: {} for audience in settings.audiences}
+    for definition in due.values():
+        planned[definition.audience][definition.id] = definition
     questions = _Questions(settings)
-    planned: dict[str, dict[str, Segment]] = {audience: {} for audience in settings.audiences}
-    for segment in due.values():
-        planned[segment.audience][segment.id] = segment
-        questions.ask(segment)
-    for hidden in questions.hidden():
-        planned[hidden.audience][hidden.id] = hidden
-    accounts_first = sorted(planned, key=lambda audience: settings.audiences[audience].account is not None)
-    found = [audience for audience in accounts_first if planned[audience]]
-    return [_plan(audience, planned[audience], known, questions, as_of) for audience in found]
+    plans: list[AudiencePlan] = []
+    # Planned accounts last: what the others ask of them is then known. Evaluated first.
+    for audience in sorted(reversed(planned), key=lambda audience: settings.audiences[audience].account is None):
+        definitions = {**planned[audience], **{hidden.id: hidden for hidden in questions.of(audience)}}
+        if definitions:
+            plans.append(_plan(audience, definitions, catalogue, questions, as_of))
+    return plans[::-1]
 
 
 def _plan(
-    audience: str, segments: Mapping[str, Segment], known: Mapping[str, Segment], questions: _Questions, as_of: int
+    audience: str,
+    definitions: Mapping[str, Segment | Measure],
+    catalogue: Catalogue,
+    questions: _Questions,
+    as_of: int,
 ) -> AudiencePlan:
-    parents = {parent for segment in segments.values() for parent in find_parents(segment.steps)} - set(segments)
-    carried = {parent for parent in parents if known[parent].audience != audience}
-    if carried and questions.settings.account_of(audience) is None:
+    parents = {parent for definition in definitions.values() for parent in definition_parents(definition)}
+    segments = {parent for parent in parents - set(definitions) if parent in catalogue.segments}
+    carried = {parent for parent in segments if catalogue.segments[parent].audience != audience}
+    accounts = catalogue.settings.account_of(audience)
+    if carried and accounts is None:
         raise LookupError(f"segments of {audience}, which has no account, ask for {', '.join(sorted(carried))}")
-    rules = questions.of(audience)
-    stored, hidden = sorted(parents - carried), sorted({*carried, *rules.values()})
-    return plan_audience(audience, segments, stored, questions.settings, as_of, hidden, rules)
+    around = Around(
+        settings=catalogue.settings,
+        measures=catalogue.measures,
+        as_of=as_of,
+        stored=tuple(sorted(segments - carried)),
+        carried=tuple(sorted(carried)),
+        ask=(lambda question: questions.ask(accounts.name, question)) if accounts else None,
+    )
+    plan = plan_audience(audience, definitions, around)
+    asked = {identity: definitions[identity].name for identity in plan.asked}
+    questions.note(plan.asked, asked)
+    return replace(plan, outside=_plan_outside(plan, catalogue, around)) if plan.stored_measures else plan
+
+
+def _plan_outside(plan: AudiencePlan, catalogue: Catalogue, around: Around) -> AudiencePlan:
+    """Return a plan of the measures a plan reads, and of all they are made of."""
+    wanted = set(plan.stored_measures)
+    for identity in reversed(catalogue.order):
+        if identity in wanted:
+            wanted |= set(catalogue.parents(identity)) & set(catalogue.measures)
+    measures = {identity: measure for identity, measure in catalogue.measures.items() if identity in wanted}
+    parents = {parent for measure in measures.values() for parent in definition_parents(measure)}
+    segments = parents & set(catalogue.segments)
+    return plan_audience(plan.audience, measures, replace(around, stored=tuple(sorted(segments | set(around.stored)))))
 
 
 @dataclass
 class _Questions:
-    """What segments ask of the rows of their accounts; equal questions are one."""
+    """What segments and measures ask of their accounts; equal questions are one."""
 
     settings: Settings
-    _found: dict[tuple[str, RowsRule], str] = field(default_factory=dict)
+    _found: dict[tuple[str, Question], str] = field(default_factory=dict)
     _asked_by: dict[str, list[str]] = field(default_factory=dict)
-    _rules: dict[str, dict[RowsRule, str]] = field(default_factory=dict)
 
-    def ask(self, segment: Segment) -> None:
-        """Note the rules of a segment that are over rows of its account."""
-        accounts = self.settings.account_of(segment.audience)
-        for rule in segment_rules(segment.steps):
-            if accounts and isinstance(rule, RowsRule) and rule.path.target == accounts.table:
-                hidden = self._found.setdefault((accounts.name, rule), f"{_HIDDEN}{len(self._found) + 1}")
-                self._rules.setdefault(segment.audience, {})[rule] = hidden
-                self._asked_by.setdefault(hidden, []).append(segment.name)
+    def ask(self, account: str, question: Question) -> str:
+        """Return the id of the hidden segment of an account audience that stands for a question."""
+        return self._found.setdefault((account, question), f"{_HIDDEN}{len(self._found) + 1}")
 
-    def of(self, audience: str) -> dict[RowsRule, str]:
-        """Return the hidden segments that stand for rules of an audience's segments."""
-        return self._rules.get(audience, {})
+    def note(self, asked: Mapping[str, frozenset[str]], names: Mapping[str, str]) -> None:
+        """Keep who asked, by name; `asked`: the hidden segments by id of the definition."""
+        for identity, hidden in asked.items():
+            for each in hidden:
+                self._asked_by.setdefault(each, []).append(names[identity])
 
-    def hidden(self) -> list[Segment]:
-        """Return the hidden segments; the description says whose question it is."""
+    def of(self, account: str) -> list[Segment]:
+        """Return the hidden segments of an audience; the description says whose question it is."""
         return [
             Segment(
                 id=hidden,
-                name=f"a rule over {rule.path.name}",
-                description=", ".join(dict.fromkeys(self._asked_by[hidden])),
+                name=_name(question),
+                description=", ".join(dict.fromkeys(self._asked_by.get(hidden, []))),
                 tags=(),
                 audience=account,
                 type="dynamic",
                 output_table="",
-                steps=(Step("union", rule),),
+                steps=(Step("union", _rule(question)),),
                 attach=(),
                 attach_limit=0,
-                place=rule.place,
+                place=question.place,
             )
-            for (account, rule), hidden in self._found.items()
+            for (of_account, question), hidden in self._found.items()
+            if of_account == account
         ]
+
+
+def _name(question: Question) -> str:
+    return f"a rule over {question.path.name}" if isinstance(question, RowsRule) else question.text
+
+
+def _rule(question: Question) -> RowsRule | ProfileRule:
+    """Return the rule judged on the account; of a condition that missing values pass, who fails it.
+
+    Without an account the measure is missing, and such a profile gets no bit: it neither passes nor fails.
+    """
+    if isinstance(question, RowsRule):
+        return question
+    attribute = replace(question.attribute, base=question.attribute.hops[-1].target, hops=())
+    own = replace(question, attribute=attribute)
+    return ProfileRule(opposite(own) if question.missing else own, question.place)

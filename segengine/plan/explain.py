@@ -9,7 +9,7 @@ from datetime import timedelta
 from segengine.plan.audiences import is_hidden
 from segengine.plan.refresh import AudiencePlan
 from segengine.plan.rows import Clause
-from segengine.plan.scans import Output, RowCount, Scan, SomeRow, ValueTest, output_row_sets
+from segengine.plan.scans import Output, RowCount, Scan, SomeRow, ValueTest, asked_clauses
 from segengine.project.model import Attribute, Condition, ProfileRule, Segment
 from segengine.project.types import EPOCH_DAY, Family, Ordinal
 from segengine.project.values import Ranges, epoch_text
@@ -81,7 +81,7 @@ def _explain_scan(scan: Scan, segments: Mapping[str, Segment]) -> ScanExplanatio
         for rule in segment_rules(segment.steps)
         if (None if isinstance(rule, ProfileRule) else rule.path) == scan.path
     ]
-    clauses = dict.fromkeys(clause for output in scan.outputs for clause in output_row_sets(output))
+    clauses = dict.fromkeys(clause for output in scan.outputs for clause in asked_clauses(output))
     return ScanExplanation(
         name=scan.name,
         table=scan.table,
@@ -117,7 +117,7 @@ def show_clause(clause: Clause) -> str:
 
 
 def _show_output(output: Output) -> str:
-    shown = [show_clause(clause) for clause in output_row_sets(output)]
+    shown = [show_clause(clause) for clause in asked_clauses(output)]
     if isinstance(output, SomeRow):
         return f"some row: {shown[0]}"
     if isinstance(output, ValueTest):

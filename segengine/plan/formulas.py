@@ -1,24 +1,60 @@
-"""Boolean formulas over bitmaps, shared: equal parts of different segments are one node."""
+"""Formulas over the profiles of a bucket, shared: equal parts of different definitions are one node.
+
+Nodes are bitmaps (who is in), values (one for each profile) or rows (the groups of a measure by dimensions).
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
-NodeKind = Literal["nobody", "bit", "stored", "all", "any", "without"]
+NodeKind = Literal[
+    # bitmaps
+    "nobody",
+    "bit",
+    "overflow",
+    "stored",
+    "all",
+    "any",
+    "without",
+    "test",
+    "value_overflow",
+    # values
+    "value",
+    "stored_value",
+    "compute",
+    "only",
+    "if_missing",
+    # groups
+    "groups",
+    "stored_groups",
+    "states",
+    "scan_groups",
+]
 
 
 @dataclass(frozen=True)
 class FormulaNode:
     """One step of the program; operands are earlier nodes, except where the kind says so.
 
-    `bit`: (scan, output); `stored`: (place of the parent among the plan's stored, then carried ones,); `without`:
-    (of, what).
+    Bitmaps: `bit`, `overflow`: (scan, output), the profiles it holds for, or whose aggregate has too many digits;
+    `stored`: (place of the parent among the plan's stored, then carried ones,); `without`: (of, what); `test`: (value,)
+    passes the payload, a condition; `value_overflow`: (value,) has too many digits.
+
+    Values: `value`: (scan, value); `stored_value`: of the payload, a `StoredValue`; `compute`: the leaves of the
+    payload, a `Computation`; `only`: (value, bitmap), others have the value of no rows, 0 where the payload says so;
+    `if_missing`: (value,), the payload (literal, type) where it is missing.
+
+    Groups: `groups`: (scan, groups, bitmap, one bitmap for each value), the finished rows of the payload, a measure;
+    `stored_groups`: those of the payload, a measure outside of the run; `states`: the same operands, states of a
+    business measure, the payload says what counts of rows without a profile (`Orphans`); `scan_groups`: (groups,) are
+    the rows of the scan that the payload numbers.
     """
 
     kind: NodeKind
     operands: tuple[int, ...] = ()
+    payload: Any = None
 
 
 class FormulaBuilder:
@@ -30,9 +66,9 @@ class FormulaBuilder:
     def __init__(self, everyone: FormulaNode) -> None:
         self._nodes: dict[FormulaNode, int] = {FormulaNode("nobody"): self.NOBODY, everyone: self.EVERYONE}
 
-    def add(self, kind: NodeKind, *operands: int) -> int:
+    def add(self, kind: NodeKind, *operands: int, payload: Any = None) -> int:
         """Return the number of a node, the same for equal ones."""
-        return self._nodes.setdefault(FormulaNode(kind, operands), len(self._nodes))
+        return self._nodes.setdefault(FormulaNode(kind, operands, payload), len(self._nodes))
 
     def all(self, parts: Iterable[int]) -> int:
         """Return the profiles in every part."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from types import MappingProxyType
 
 from segengine.plan.formulas import FormulaBuilder, FormulaNode
+from segengine.plan.measures import MeasurePlan, MeasurePlanner, StoredValue
+from segengine.plan.passes import Passes
 from segengine.plan.rows import EVERY_ROW, NO_ROWS, Clauses, RowSet, make_row_set
-from segengine.plan.scans import Output, RowCount, Scan, ScanBuilder, SomeRow, SomeRowOf, ValueTest
+from segengine.plan.scans import Output, RowCount, Scan, SomeRow, SomeRowOf, ValueTest
 from segengine.project.logic import push_not_inward
 from segengine.project.model import (
     AggregateFunction,
@@ -19,6 +20,7 @@ from segengine.project.model import (
     Everyone,
     Expression,
     InSegment,
+    Measure,
     Path,
     ProfileRule,
     Quantifier,
@@ -35,112 +37,155 @@ from segengine.project.values import Constant, Ranges, Relative
 from segengine.project.walk import rule_expressions, segment_rules
 
 OutlineNodes = tuple[int | None, int | None]
-PROFILES = 0  # the profile scan is always the first
 
 
 @dataclass(frozen=True)
 class AudiencePlan:
-    """How the segments of one audience are evaluated.
+    """How the segments and measures of one audience are evaluated, as of one instant (microseconds since 1970 UTC).
 
-    `nodes` is a program over bitmaps; `members` names the node of each of the `segments`, parents before children;
-    `stored` are parents outside of the run, whose current snapshots are read; `carried` are segments of the profiles'
-    accounts, whose members are carried over to them. A `stored` node counts through `stored`, then `carried`.
+    `nodes` is a program over the profiles of a bucket; `members` names the node of each of the `segments`, `results`
+    those of each of the `measures`, what is referred to first; `stored` are parents outside of the run, whose current
+    snapshots are read, `stored_measures` likewise; `carried` are segments of the profiles' accounts, whose members are
+    carried over to them. A `stored` node counts through `stored`, then `carried`.
     `outlines` names, for each line of each segment's outline, the nodes of the line and of the running total up to
-    it; None where there is none. `outputs` names the outputs (scan, output) a segment is made of, `asked` the hidden
-    segments of its accounts.
+    it; None where there is none. `overflow` names the node of the profiles for which an aggregate of a segment or a
+    value of a measure has too many digits; `answers` what a definition is made of, (scan, place in `Scan.asked`),
+    `asked` the hidden segments of its accounts. `outside`: a plan of the measures that are not evaluated but read, for
+    what their values are over no rows.
     """
 
     audience: str
+    as_of: int
+    zone: str
     segments: Mapping[str, Segment]
+    measures: Mapping[str, Measure]
     scans: tuple[Scan, ...]
     nodes: tuple[FormulaNode, ...]
     members: Mapping[str, int]
+    results: Mapping[str, MeasurePlan]
     stored: tuple[str, ...]
+    stored_measures: tuple[str, ...]
     carried: tuple[str, ...]
     outlines: Mapping[str, tuple[OutlineNodes, ...]]
-    outputs: Mapping[str, frozenset[tuple[int, int]]]
+    overflow: Mapping[str, int]
+    answers: Mapping[str, frozenset[tuple[int, int]]]
     asked: Mapping[str, frozenset[str]]
+    outside: AudiencePlan | None = None
+
+    @property
+    def table_scans(self) -> dict[int, Scan]:
+        """The scans over tables by number; the others are over the groups of measures, bucket by bucket."""
+        inner = {node.payload for node in self.nodes if node.kind == "scan_groups"}
+        return {number: scan for number, scan in enumerate(self.scans) if number not in inner}
 
 
-def plan_audience(
-    audience: str,
-    segments: Mapping[str, Segment],
-    stored_parents: Iterable[str],
-    settings: Settings,
-    as_of: int,
-    carried_parents: Iterable[str] = (),
-    carried_rules: Mapping[RowsRule, str] = MappingProxyType({}),
-) -> AudiencePlan:
-    """Return the plan for segments of one audience as of one instant.
+Question = RowsRule | Condition  # a rule over rows of the account, a condition on a measure of it
+
+
+@dataclass(frozen=True)
+class Around:
+    """What lies outside of a plan.
+
+    `settings`: the project; `measures`: all of its measures by id; `as_of`: what relative times are relative to, in
+    microseconds since 1970 UTC; `stored`: parents that are not evaluated in this run; `carried`: parents that are
+    segments of the profiles' accounts; `ask` returns the hidden segment of the accounts that stands for a question.
+    """
+
+    settings: Settings
+    measures: Mapping[str, Measure]
+    as_of: int
+    stored: tuple[str, ...] = ()
+    carried: tuple[str, ...] = ()
+    ask: Callable[[Question], str] | None = None
+
+
+def plan_audience(audience: str, definitions: Mapping[str, Segment | Measure], around: Around) -> AudiencePlan:
+    """Return the plan for segments and measures of one audience.
 
     Args:
         audience: Their audience.
-        segments: The segments to evaluate by id, parents before children.
-        stored_parents: Ids of parents that are not evaluated in this run.
-        settings: The project.
-        as_of: What relative times are relative to, in microseconds since 1970 UTC.
-        carried_parents: Ids of parents that are segments of the profiles' accounts.
-        carried_rules: Rules over rows of the accounts, and the carried parents that stand for them.
+        definitions: What to evaluate by id, parents before children.
+        around: What lies outside.
     """
-    stored, carried = tuple(stored_parents), tuple(carried_parents)
-    planner = _Planner(audience, (*stored, *carried), carried_rules, settings, as_of)
-    members = {segment.id: planner.add_segment(segment) for segment in segments.values()}
+    planner = _Planner(audience, definitions, around)
+    segments = {key: each for key, each in definitions.items() if isinstance(each, Segment)}
+    measures = {key: each for key, each in definitions.items() if isinstance(each, Measure)}
+    members: dict[str, int] = {}
+    results: dict[str, MeasurePlan] = {}
+    for definition in definitions.values():
+        if isinstance(definition, Segment):
+            members[definition.id] = planner.add_segment(definition)
+        else:
+            results[definition.id] = planner.add_measure(definition)
     outlines = {segment.id: planner.outline(segment) for segment in segments.values()}
+    overflow = planner.overflow()
     return AudiencePlan(
         audience=audience,
-        segments=dict(segments),
-        scans=planner.scans(),
+        as_of=around.as_of,
+        zone=around.settings.time_zone,
+        segments=segments,
+        measures=measures,
+        scans=planner.passes.scans(),
         nodes=planner.formulas.nodes(),
         members=members,
-        stored=stored,
-        carried=carried,
+        results=results,
+        stored=around.stored,
+        stored_measures=planner.stored_measures(),
+        carried=tuple(planner.carried),
         outlines=outlines,
-        outputs={segment_id: frozenset(found) for segment_id, found in planner.outputs.items()},
-        asked={
-            segment.id: frozenset(
-                carried_rules[rule]
-                for rule in segment_rules(segment.steps)
-                if isinstance(rule, RowsRule) and rule in carried_rules
-            )
-            for segment in (segments.values() if carried_rules else ())
-        },
+        overflow=overflow,
+        answers=planner.passes.answers(),
+        asked={identity: frozenset(found) for identity, found in planner.asked.items()},
     )
 
 
 class _Planner:
-    def __init__(
-        self,
-        audience: str,
-        stored: tuple[str, ...],
-        carried_rules: Mapping[RowsRule, str],
-        settings: Settings,
-        as_of: int,
-    ) -> None:
-        self._audience = audience
-        self._stored = stored
-        self._carried_rules = carried_rules
-        self._as_of, self._zone = as_of, settings.time_zone
-        self._table = settings.audiences[audience].table
-        self._builders = [ScanBuilder(audience, self._table, None)]
-        self._passes: dict[Path | None, list[int]] = {None: [PROFILES]}  # builders of the passes over a path
-        present = self._builders[PROFILES].output(SomeRow(EVERY_ROW))
-        self.formulas = FormulaBuilder(FormulaNode("bit", (PROFILES, present)))
+    def __init__(self, audience: str, definitions: Mapping[str, Segment | Measure], around: Around) -> None:
+        table = around.settings.audiences[audience].table
+        self._around = around
+        self._zone = around.settings.time_zone
+        accounts = around.settings.account_of(audience)
+        self._account_table = accounts.table if accounts else ""
+        self.carried = list(around.carried)  # those that stand for questions follow
+        self.passes = Passes(audience, table, _paths(definitions.values()))
+        self.formulas = FormulaBuilder(FormulaNode("bit", self.passes.output(None, SomeRow(EVERY_ROW))))
+        self._measures = MeasurePlanner(around.measures, self.passes, self.formulas, self._row_set, self._profile)
         self._members: dict[str, int] = {}
-        self._segment_id = ""  # of the segment that is being planned
-        self.outputs: dict[str, set[tuple[int, int]]] = {}
-
-    def scans(self) -> tuple[Scan, ...]:
-        return tuple(builder.build() for builder in self._builders)
+        self._overflow: dict[str, set[int]] = {}
+        self.asked: dict[str, set[str]] = {}
 
     def add_segment(self, segment: Segment) -> int:
-        self._segment_id = segment.id
+        self.passes.subject = segment.id
         node = self.formulas.all((self._steps(segment.steps), self.formulas.EVERYONE))
         self._members[segment.id] = node
         return node
 
+    def add_measure(self, measure: Measure) -> MeasurePlan:
+        self.passes.subject = measure.id
+        result = self._measures.add(measure)
+        for node in result.values.values():
+            self._note_overflow(self.formulas.add("value_overflow", node))
+        return result
+
+    def stored_measures(self) -> tuple[str, ...]:
+        """Return the measures outside of the run that some node reads."""
+        read = [node.payload for node in self.formulas.nodes() if node.kind in ("stored_value", "stored_groups")]
+        ids = {each.measure_id if isinstance(each, StoredValue) else each.id for each in read}
+        return tuple(sorted(ids))
+
+    def overflow(self) -> dict[str, int]:
+        """Return the nodes of the profiles whose numbers have too many digits, by id of what asks for them."""
+        return {
+            identity: self.formulas.all((self.formulas.any(found), self.formulas.EVERYONE))
+            for identity, found in self._overflow.items()
+        }
+
+    def _note_overflow(self, node: int) -> None:
+        self._overflow.setdefault(self.passes.subject, set()).add(node)
+
     def outline(self, segment: Segment) -> tuple[OutlineNodes, ...]:
         """Return the nodes of a planned segment's outline; all of them are there already."""
-        self._segment_id = segment.id
+        self.passes.subject = segment.id
         return tuple(self._line(item) for item in outline_segment(segment, {}))
 
     def _line(self, item: OutlineItem) -> OutlineNodes:
@@ -148,11 +193,11 @@ class _Planner:
         if not is_counted(item):
             return None, total
         if isinstance(item.rule, RowsRule) and item.expression is not None:
-            if item.rule in self._carried_rules:
+            if self._is_of_account(item.rule):
                 return None, total
             rule, _ = _split_rule(item.rule)
             rows = self._row_set(rule.among, rule.where)
-            return self._aggregates(rule.path, rows, item.expression), total
+            return self._aggregates(rule.path, rows, item.expression, self.formulas.NOBODY), total
         if item.rule is not None:
             return self._rule(item.rule), total
         return None if item.expression is None else self._profile(item.expression), total
@@ -174,7 +219,20 @@ class _Planner:
             return self._steps(rule.steps)
         if isinstance(rule, ProfileRule):
             return self._profile(push_not_inward(rule.where))
-        return self._member(self._carried_rules[rule]) if rule in self._carried_rules else self._rows(rule)
+        return self._asked(rule) if self._is_of_account(rule) else self._rows(rule)
+
+    def _is_of_account(self, rule: RowsRule) -> bool:
+        return rule.path.target == self._account_table
+
+    def _asked(self, question: Question) -> int:
+        """Return the node of the profiles whose accounts are in the hidden segment of a question."""
+        if self._around.ask is None:
+            raise LookupError("nobody is there to ask about accounts")
+        hidden = self._around.ask(question)
+        if hidden not in self.carried:
+            self.carried.append(hidden)
+        self.asked.setdefault(self.passes.subject, set()).add(hidden)
+        return self._member(hidden)
 
     def _profile(self, expression: Expression) -> int:
         """Return the node of a condition on the profile: one bit per condition, joined on bitmaps."""
@@ -187,13 +245,19 @@ class _Planner:
         if isinstance(expression, AnyOf):
             return self.formulas.any([self._profile(item) for item in expression.items])
         if isinstance(expression, Condition):
+            if expression.attribute.measure and expression.attribute.hops:
+                asked = self._asked(expression)
+                return self.formulas.without(self.formulas.EVERYONE, asked) if expression.missing else asked
             if isinstance(expression.test, Relative):
                 return self._profile(self._anchored(expression))
+            if expression.attribute.measure:
+                value = self._measures.value_node(expression.attribute)
+                return self.formulas.add("test", value, payload=expression)
             return self._output(None, SomeRow(frozenset((expression,))))
         return self.formulas.without(self.formulas.EVERYONE, self._profile(expression.item))
 
     def _anchored(self, expression: Expression) -> Expression:
-        return anchor_expression(expression, self._as_of, self._zone)
+        return anchor_expression(expression, self._around.as_of, self._zone)
 
     def _row_set(self, *expressions: Expression | None) -> RowSet:
         return make_row_set(*(None if part is None else self._anchored(part) for part in expressions))
@@ -201,23 +265,17 @@ class _Planner:
     def _member(self, segment_id: str) -> int:
         if segment_id in self._members:
             return self._members[segment_id]
-        return self.formulas.add("stored", self._stored.index(segment_id))
+        return self.formulas.add("stored", (*self._around.stored, *self.carried).index(segment_id))
 
     def _output(self, path: Path | None, output: Output) -> int:
-        """Return the node of an output, in the first pass over the path that has room for it."""
-        passes = self._passes.setdefault(path, [])
-        number = next((number for number in passes if self._builders[number].has_room(output)), None)
-        if number is None:
-            number = self._add_pass(path)
-        place = self._builders[number].output(output)
-        self.outputs.setdefault(self._segment_id, set()).add((number, place))
-        return self.formulas.add("bit", number, place)
+        """Return the node of an output."""
+        return self.formulas.add("bit", *self.passes.output(path, output))
 
-    def _add_pass(self, path: Path | None) -> int:
-        table, is_first = path.over if path else self._table, not self._passes[path]
-        self._builders.append(ScanBuilder(self._audience, table, path, is_first))
-        self._passes[path].append(len(self._builders) - 1)
-        return len(self._builders) - 1
+    def _value_test(self, path: Path, test: ValueTest, profile: int) -> int:
+        """Return the node of a condition on an aggregate; digits matter for the profiles that `profile` leaves."""
+        scan, place = self.passes.output(path, test)
+        self._note_overflow(self.formulas.all((profile, self.formulas.add("overflow", scan, place))))
+        return self.formulas.add("bit", scan, place)
 
     def _some_row(self, path: Path, rows: RowSet) -> int:
         """Return the profiles with a row in a set: clause by clause where it is an OR of clauses."""
@@ -240,8 +298,8 @@ class _Planner:
             if alternatives is not None:
                 return self.formulas.any([self._alternative(rule.path, found) for found in alternatives])
         about_rows, on_profile = _split_rule(rule)
-        node = self._counted(about_rows)
         profile = self.formulas.all([self._profile(item) for item in on_profile])
+        node = self._counted(about_rows, profile)
         if not holds_for_nothing(rule):
             return self.formulas.all((profile, node))
         return self.formulas.any((node, self.formulas.without(self.formulas.EVERYONE, profile)))
@@ -250,12 +308,12 @@ class _Planner:
         some_row = self._some_row(path, self._row_set(alternative.rows))
         return self.formulas.all([some_row, *(self._profile(item) for item in alternative.profile)])
 
-    def _counted(self, rule: RowsRule) -> int:
-        """Return the node of a rule whose conditions are all about rows."""
+    def _counted(self, rule: RowsRule, profile: int) -> int:
+        """Return the node of a rule whose conditions are all about rows; what comes of it counts within `profile`."""
         satisfied = self._row_set(rule.among, rule.where)
         everyone = self.formulas.EVERYONE
         if rule.aggregates is not None:
-            return self._aggregates(rule.path, satisfied, push_not_inward(rule.aggregates))
+            return self._aggregates(rule.path, satisfied, push_not_inward(rule.aggregates), profile)
         if rule.quantifier is Quantifier.ALL:
             looked_at = self._row_set(rule.among)
             failed = self._output(rule.path, SomeRowOf(looked_at, satisfied))
@@ -270,21 +328,35 @@ class _Planner:
         more = self._at_least(rule.path, satisfied, rule.count + 1)
         return self.formulas.without(everyone if rule.quantifier is Quantifier.AT_MOST else at_least, more)
 
-    def _aggregates(self, path: Path, rows: RowSet, expression: Expression) -> int:
+    def _aggregates(self, path: Path, rows: RowSet, expression: Expression, profile: int) -> int:
         """Return the node of conditions on aggregates: one bit per condition, joined on bitmaps."""
         if isinstance(expression, All):
-            return self.formulas.all([self._aggregates(path, rows, item) for item in expression.items])
+            return self.formulas.all([self._aggregates(path, rows, item, profile) for item in expression.items])
         if isinstance(expression, AnyOf):
-            return self.formulas.any([self._aggregates(path, rows, item) for item in expression.items])
+            return self.formulas.any([self._aggregates(path, rows, item, profile) for item in expression.items])
         if not isinstance(expression, Condition):
             raise TypeError(f"{type(expression).__name__} is no condition on an aggregate")
         if isinstance(expression.test, Relative):
-            return self._aggregates(path, rows, self._anchored(expression))
+            return self._aggregates(path, rows, self._anchored(expression), profile)
         if not passes_for_nothing(expression):
-            return self._output(path, ValueTest(rows, expression))
+            return self._value_test(path, ValueTest(rows, expression), profile)
         # A profile without rows is in no bucket of the scan: ask who fails instead.
-        opposite = replace(expression, test=expression.test.complement(), missing=not expression.missing)
-        return self.formulas.without(self.formulas.EVERYONE, self._output(path, ValueTest(rows, opposite)))
+        failing = self._value_test(path, ValueTest(rows, opposite(expression)), profile)
+        return self.formulas.without(self.formulas.EVERYONE, failing)
+
+
+def opposite(condition: Condition) -> Condition:
+    """Return the condition that exactly the others pass, missing values included."""
+    return replace(condition, test=condition.test.complement(), missing=not condition.missing)
+
+
+def _paths(definitions: Iterable[Segment | Measure]) -> Iterator[Path]:
+    for definition in definitions:
+        if isinstance(definition, Segment):
+            rules = segment_rules(definition.steps)
+            yield from (rule.path for rule in rules if isinstance(rule, RowsRule))
+        elif definition.path is not None:
+            yield definition.path
 
 
 def _split_rule(rule: RowsRule) -> tuple[RowsRule, tuple[Expression, ...]]:

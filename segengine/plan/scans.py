@@ -6,13 +6,15 @@ Outputs are numbered as they are asked for, and equal ones are one.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from segengine.plan.rows import Clause, RowSet, clauses_of
 from segengine.project.date_parts import column_ranges
-from segengine.project.model import Aggregate, AggregateFunction, Attribute, Condition, Path
+from segengine.project.model import Aggregate, AggregateFunction, Attribute, Condition, Dimension, Path
 from segengine.project.types import Family
 from segengine.project.values import Ranges, make_ranges
+from segengine.project.walk import aggregate_attributes
 
 BUCKET_SIZE = 32_768  # profiles a bucket, one bit each: Spark's own bitmap functions use the same number
 
@@ -53,12 +55,39 @@ Limits = tuple[tuple[Attribute, Ranges], ...]
 
 
 @dataclass(frozen=True)
+class Value:
+    """The profile's value of an aggregate over a row set: what measures keep."""
+
+    rows: RowSet
+    aggregate: Aggregate
+
+
+@dataclass(frozen=True)
+class Groups:
+    """The values of aggregates by dimensions, over the groups that have a row in `rows`.
+
+    Each of the `values` has a row set of its own, within `rows`. Not `per_profile`: over all rows of the table, those
+    that reach no profile included; so are they with `orphans`, as those of profile 0.
+    """
+
+    rows: RowSet
+    dimensions: tuple[Dimension, ...]
+    values: tuple[tuple[RowSet, Aggregate], ...]
+    per_profile: bool
+    orphans: bool = False
+
+
+Asked = Output | Value | Groups
+
+
+@dataclass(frozen=True)
 class Scan:
     """What one pass over the rows of a path yields.
 
-    `path` is None for the profiles themselves (one row each). `columns` are the attributes read, each once whatever its
-    parts; a kernel column is named by its place (`c0`, `c1`, ...). `limits` are ranges outside of which no output looks
-    at a row, per attribute of the table itself.
+    `path` is None for the profiles themselves (one row each); a path without hops leads to no profile, its rows count
+    for business measures alone. `columns` are the attributes read, each once whatever its parts; a kernel column is
+    named by its place (`c0`, `c1`, ...). `outputs` leave as one bit a profile, `values` and `groups` as what measures
+    keep. `limits` are ranges outside of which nothing looks at a row, per attribute of the table itself.
     """
 
     audience: str
@@ -66,6 +95,8 @@ class Scan:
     path: Path | None
     columns: tuple[Attribute, ...]
     outputs: tuple[Output, ...]
+    values: tuple[Value, ...] = ()
+    groups: tuple[Groups, ...] = ()
     limits: Limits = ()
     is_first_pass: bool = True
 
@@ -75,15 +106,21 @@ class Scan:
         return self.path.name if self.path else self.table
 
     @property
+    def asked(self) -> tuple[Asked, ...]:
+        """Everything asked of the scan: outputs, then values, then groups."""
+        return (*self.outputs, *self.values, *self.groups)
+
+    @property
     def aggregates(self) -> tuple[tuple[RowSet, Aggregate], ...]:
-        """Return what is aggregated over which rows, each once."""
+        """Return what is aggregated over which rows of a profile, each once."""
         found = [aggregated(output) for output in self.outputs if isinstance(output, ValueTest)]
+        found += [(value.rows, value.aggregate) for value in self.values]
         return tuple(dict.fromkeys(found))
 
     @property
     def judged(self) -> tuple[Attribute, ...]:
         """The attributes that conditions on rows are about: columns and their parts."""
-        return _judged(self.outputs)
+        return _judged(self.asked)
 
     def column_name(self, attribute: Attribute) -> str:
         """Return the kernel's name of the column an attribute is read from."""
@@ -98,29 +135,36 @@ def aggregated(output: ValueTest) -> tuple[RowSet, Aggregate]:
     return output.rows, aggregate
 
 
-def output_row_sets(output: Output) -> tuple[Clause, ...]:
-    """Return the clauses an output is made of."""
-    if isinstance(output, SomeRow):
-        return (output.clause,)
-    if isinstance(output, SomeRowOf):
-        return clauses_of(output.inside) + clauses_of(output.outside)
-    return clauses_of(output.rows)
+def asked_clauses(asked: Asked) -> tuple[Clause, ...]:
+    """Return the clauses an output, a value or groups are made of."""
+    if isinstance(asked, SomeRow):
+        return (asked.clause,)
+    if isinstance(asked, SomeRowOf):
+        return clauses_of(asked.inside) + clauses_of(asked.outside)
+    if isinstance(asked, Groups):
+        return tuple(clause for rows in (asked.rows, *(own for own, _ in asked.values)) for clause in clauses_of(rows))
+    return clauses_of(asked.rows)
 
 
-def rows_looked_at(output: Output) -> tuple[Clause, ...]:
-    """Return clauses one of which every row has to satisfy to make a difference to an output."""
-    if isinstance(output, SomeRow):
-        return (output.clause,)
-    return clauses_of(output.inside if isinstance(output, SomeRowOf) else output.rows)
+def rows_looked_at(asked: Asked) -> tuple[Clause, ...]:
+    """Return clauses one of which every row has to satisfy to make a difference to what is asked."""
+    if isinstance(asked, SomeRow):
+        return (asked.clause,)
+    return clauses_of(asked.inside if isinstance(asked, SomeRowOf) else asked.rows)
 
 
 # What an aggregate keeps of one profile, in bytes; of distinct values, what a handful of them takes.
 _STATE_BYTES = {
+    AggregateFunction.COUNT: 8,
     AggregateFunction.SUM: 8,
     AggregateFunction.AVERAGE: 16,
     AggregateFunction.MIN: 9,
     AggregateFunction.MAX: 9,
     AggregateFunction.COUNT_UNIQUE: 64,
+    AggregateFunction.FIRST: 64,
+    AggregateFunction.LAST: 64,
+    AggregateFunction.ARG_MAX: 64,
+    AggregateFunction.ARG_MIN: 64,
 }
 LIVE_BUCKETS = 5  # buckets whose state one task is taken to hold at a time
 MAX_STATE_BYTES = 512 << 20  # of a task; a scan with more is read in several passes
@@ -128,49 +172,75 @@ MAX_STATE_BYTES = 512 << 20  # of a task; a scan with more is read in several pa
 
 @dataclass
 class ScanBuilder:
-    """Collects the outputs asked of one pass over the rows of a path."""
+    """Collects what is asked of one pass over the rows of a path."""
 
     audience: str
     table: str
     path: Path | None
     is_first_pass: bool = True
     _outputs: dict[Output, int] = field(default_factory=dict)
+    _values: dict[Value, int] = field(default_factory=dict)
+    _groups: dict[Groups, int] = field(default_factory=dict)
     _aggregates: set[tuple[RowSet, Aggregate]] = field(default_factory=set)
 
-    def has_room(self, output: Output) -> bool:
-        """Return whether an output is there already, or its state fits beside the others'."""
-        if output in self._outputs or not isinstance(output, ValueTest) or not self._aggregates:
+    def has_room(self, asked: Asked) -> bool:
+        """Return whether something is there already, or its state fits beside the others'.
+
+        The groups of a profile are taken to be as many as one: what they take is not known before they are read.
+        """
+        wanted = set(aggregates_of(asked))
+        if not self._aggregates or wanted <= self._aggregates:
             return True
-        functions = [aggregate.function for _, aggregate in self._aggregates | {aggregated(output)}]
+        functions = [aggregate.function for _, aggregate in self._aggregates | wanted]
         return sum(_STATE_BYTES[f] for f in functions) * BUCKET_SIZE * LIVE_BUCKETS <= MAX_STATE_BYTES
 
     def output(self, output: Output) -> int:
         """Return the number of an output, the same for equal ones."""
-        if isinstance(output, ValueTest):
-            self._aggregates.add(aggregated(output))
+        self._aggregates |= aggregates_of(output)
         return self._outputs.setdefault(output, len(self._outputs))
+
+    def value(self, value: Value) -> int:
+        """Return the number of a value, the same for equal ones."""
+        self._aggregates |= aggregates_of(value)
+        return self._values.setdefault(value, len(self._values))
+
+    def groups(self, groups: Groups) -> int:
+        """Return the number of groups, the same for equal ones."""
+        self._aggregates |= aggregates_of(groups)
+        return self._groups.setdefault(groups, len(self._groups))
 
     def build(self) -> Scan:
         """Return the finished scan."""
-        outputs = tuple(self._outputs)
-        whole = {attribute.whole for attribute in _judged(outputs)}
-        whole |= {aggregate.of for _, aggregate in self._aggregates}
-        columns = tuple(sorted(whole, key=lambda attribute: attribute.name))
-        limits = limits_of(outputs, columns)
-        return Scan(self.audience, self.table, self.path, columns, outputs, limits, self.is_first_pass)
+        outputs, values, groups = tuple(self._outputs), tuple(self._values), tuple(self._groups)
+        asked = (*outputs, *values, *groups)
+        read = {attribute.whole for attribute in _judged(asked)}
+        read |= {attribute.whole for _, aggregate in self._aggregates for attribute in aggregate_attributes(aggregate)}
+        read |= {dimension.attribute.whole for each in groups for dimension in each.dimensions}
+        columns = tuple(sorted(read, key=lambda attribute: attribute.name))
+        limits = limits_of(asked, columns)
+        return Scan(self.audience, self.table, self.path, columns, outputs, values, groups, limits, self.is_first_pass)
 
 
-def _judged(outputs: tuple[Output, ...]) -> tuple[Attribute, ...]:
-    attributes = {c.attribute for output in outputs for clause in output_row_sets(output) for c in clause}
+def aggregates_of(asked: Asked) -> frozenset[tuple[RowSet, Aggregate]]:
+    """Return what is aggregated for an output, a value or groups, over which rows."""
+    if isinstance(asked, ValueTest):
+        return frozenset((aggregated(asked),))
+    if isinstance(asked, Value):
+        return frozenset(((asked.rows, asked.aggregate),))
+    return frozenset(asked.values) if isinstance(asked, Groups) else frozenset()
+
+
+def _judged(asked: Iterable[Asked]) -> tuple[Attribute, ...]:
+    attributes = {condition.attribute for each in asked for clause in asked_clauses(each) for condition in clause}
     return tuple(sorted(attributes, key=lambda attribute: attribute.name))
 
 
-def limits_of(outputs: tuple[Output, ...], columns: tuple[Attribute, ...]) -> Limits:
-    """Return the hull of what the outputs look at, for each time column of the table itself that bounds all of them.
+def limits_of(asked: Iterable[Asked], columns: tuple[Attribute, ...]) -> Limits:
+    """Return the hull of the rows looked at, for each time column of the table itself that bounds all of them.
 
     Times only: they are what tables are laid out by, so that an engine can skip files.
     """
-    clauses = [clause for output in outputs for clause in rows_looked_at(output)]
+    clauses = [clause for each in asked for clause in rows_looked_at(each)]
     own = [column for column in columns if not column.hops and column.type.family in (Family.DATE, Family.TIMESTAMP)]
     hulls = [(attribute, _hull([_accepted(clause, attribute) for clause in clauses])) for attribute in own]
     return tuple((attribute, hull) for attribute, hull in hulls if hull is not None)

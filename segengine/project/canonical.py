@@ -1,8 +1,8 @@
-"""The canonical form of a segment and its three hashes.
+"""The canonical form of a segment or a measure, and its three hashes.
 
-*data*: what decides the members (rules after resolution: paths, keys, types, zone, and the version of our
-semantics); *parents*: the data hashes of the segments referred to, theirs included; *metadata*: names, tags,
-description. Two definitions that mean the same by construction (order of `all`, of `any`, of lists; scalar or
+*data*: what decides the members or values (after resolution: paths, keys, types, zone, and the version of our
+semantics); *parents*: the data hashes of the segments and measures referred to, theirs included; *metadata*: names,
+tags, description. Two definitions that mean the same by construction (order of `all`, of `any`, of lists; scalar or
 `equals`) have the same data hash.
 """
 
@@ -14,9 +14,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from segengine.project.logic import push_not_inward
+from segengine.project.measure_names import is_group_attribute
 from segengine.project.model import (
+    Aggregate,
     All,
     AnyOf,
+    AsOf,
     Attachment,
     Attribute,
     Brackets,
@@ -25,13 +28,18 @@ from segengine.project.model import (
     Expression,
     Hop,
     InSegment,
+    Measure,
+    MeasureValue,
     Not,
+    Number,
+    Operand,
     ProfileRule,
     RowsRule,
     Rule,
     Segment,
     Settings,
     Step,
+    ValueOf,
 )
 from segengine.project.values import Constant, Ranges, Relative, Test
 
@@ -41,7 +49,7 @@ Json = str | int | float | bool | None | list["Json"] | dict[str, "Json"]
 
 @dataclass(frozen=True)
 class Hashes:
-    """Hex digests of what decides a segment's members, of its parents, and of everything else."""
+    """Hex digests of what decides members or values, of the parents, and of everything else."""
 
     data: str
     parents: str
@@ -54,31 +62,37 @@ def digest(value: Json) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
-def hash_segments(
-    segments: Mapping[str, Segment], parents: Mapping[str, tuple[str, ...]], settings: Settings
+def hash_definitions(
+    definitions: Mapping[str, Segment | Measure], parents: Mapping[str, tuple[str, ...]], settings: Settings
 ) -> dict[str, Hashes]:
-    """Return the hashes of segments given parents first."""
+    """Return the hashes of segments and measures given parents first."""
     hashes: dict[str, Hashes] = {}
-    for identity, segment in segments.items():
-        data = digest(canonical_form(segment, settings))
+    for identity, definition in definitions.items():
+        data = digest(canonical_form(definition, settings))
         above: list[Json] = [
             [parent, hashes[parent].data, hashes[parent].parents] for parent in parents[identity] if parent in hashes
         ]
-        metadata: list[Json] = [
-            segment.name,
-            segment.description,
-            list(sorted(segment.tags)),
-            segment.output_table,
-            segment.type,
-            segment.attach_limit,
-            [_attachment(attachment, settings) for attachment in segment.attach],
-        ]
+        metadata: list[Json] = [definition.name, definition.description, list(sorted(definition.tags))]
+        if isinstance(definition, Segment):
+            metadata += _presentation(definition, settings)
         hashes[identity] = Hashes(data, digest(above), digest(metadata))
     return hashes
 
 
-def canonical_form(segment: Segment, settings: Settings) -> Json:
-    """Return what decides a segment's members as one JSON value."""
+def _presentation(segment: Segment, settings: Settings) -> list[Json]:
+    return [
+        segment.output_table,
+        segment.type,
+        segment.attach_limit,
+        [_attachment(attachment, settings) for attachment in segment.attach],
+    ]
+
+
+def canonical_form(definition: Segment | Measure, settings: Settings) -> Json:
+    """Return what decides a segment's members, or a measure's values, as one JSON value."""
+    if isinstance(definition, Measure):
+        return _measure(definition, settings)
+    segment = definition
     audience = settings.audiences[segment.audience]
     table = settings.tables[audience.table]
     form: dict[str, Json] = {
@@ -91,6 +105,66 @@ def canonical_form(segment: Segment, settings: Settings) -> Json:
     if audience.account:
         form["account"] = _hop(Hop(audience.account.relationship), settings)
     return form
+
+
+def _measure(measure: Measure, settings: Settings) -> Json:
+    """Return the form of a measure. The name of a single value is the measure's, which changes nothing."""
+    form: dict[str, Json] = {
+        "semantics": SEMANTICS_VERSION,
+        "zone": settings.time_zone,
+        "dimensions": [[d.name, _attribute(d.attribute, settings), str(d.type), d.period] for d in measure.dimensions],
+        "where": None if measure.where is None else _expression(measure.where, settings),
+        "values": [_value(value, measure.shown_values == (value,), settings) for value in measure.values],
+    }
+    path = measure.path
+    if path is not None:
+        over = settings.tables[path.over]
+        form["over"] = [path.over, over.location, *over.key]
+        form["path"] = [_hop(hop, settings) for hop in path.hops]
+    elif measure.over:
+        form["over"] = {"measure": measure.over}
+    if measure.per_profile or measure.over or (path is not None and path.hops):
+        audience = settings.audiences[measure.audience]
+        table = settings.tables[audience.table]
+        form["audience"] = measure.audience
+        form["profiles"] = [table.name, table.location, *table.key]
+        if audience.account:
+            form["account"] = _hop(Hop(audience.account.relationship), settings)
+    form["per_profile"] = measure.per_profile
+    return form
+
+
+def _value(value: MeasureValue, is_only: bool, settings: Settings) -> Json:
+    source = value.source
+    return {
+        "name": "" if is_only else value.name,
+        "type": [str(value.type), value.type.zone],
+        "source": _aggregate(source, settings) if isinstance(source, Aggregate) else _operand(source, settings),
+        "where": None if value.where is None else _expression(value.where, settings),
+        "if_missing": value.if_missing,
+        "is_helper": value.is_helper,
+    }
+
+
+def _aggregate(aggregate: Aggregate, settings: Settings) -> Json:
+    return {
+        "function": aggregate.function,
+        "of": None if aggregate.of is None else _operand(aggregate.of, settings),
+        "by": None if aggregate.by is None else _attribute(aggregate.by, settings),
+        "key": [_attribute(attribute, settings) for attribute in aggregate.key],
+    }
+
+
+def _operand(operand: Operand, settings: Settings) -> Json:
+    if isinstance(operand, Attribute):
+        return {"attribute": _attribute(operand, settings)}
+    if isinstance(operand, Number):
+        return {"number": [str(operand.unscaled), operand.type.scale]}
+    if isinstance(operand, AsOf):
+        return "as_of"
+    if isinstance(operand, ValueOf):
+        return {"value": operand.value}
+    return [_operand(operand.left, settings), operand.operator, _operand(operand.right, settings)]
 
 
 def _step(step: Step, settings: Settings) -> Json:
@@ -169,6 +243,8 @@ def _condition(condition: Condition, settings: Settings) -> Json:
 
 def _attribute(attribute: Attribute, settings: Settings) -> Json:
     hops = attribute.hops
+    if attribute.measure:
+        return _measured(attribute, settings)
     table = settings.tables[hops[-1].target if hops else attribute.base]
     column = table.column_setting(attribute.column)
     source = column.source if column and column.source else attribute.column
@@ -177,6 +253,20 @@ def _attribute(attribute: Attribute, settings: Settings) -> Json:
     function = attribute.aggregate.function if attribute.aggregate else None
     part: list[Json] = [attribute.part.name] if attribute.part else []
     return [attribute.base, steps, source, str(type_), type_.zone, function, *part]
+
+
+def _measured(attribute: Attribute, settings: Settings) -> Json:
+    """Return the form of a measure's value: by its id, so that another name changes nothing."""
+    steps: list[Json] = [_hop(hop, settings) for hop in attribute.hops]
+    if is_group_attribute(attribute):
+        value = attribute.column
+    else:
+        value = attribute.column.partition(".")[2]  # of a measure with one value its name is not said
+    form: list[Json] = [attribute.base, steps, {"measure": attribute.measure}, value]
+    function = attribute.aggregate.function if attribute.aggregate else None
+    part: list[Json] = [attribute.part.name] if attribute.part else []
+    type_ = attribute.whole.type
+    return [*form, str(type_), type_.zone, function, *part]
 
 
 def _test(test: Test) -> Json:

@@ -3,41 +3,68 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from graphlib import CycleError, TopologicalSorter
 
 from segengine.errors import DefinitionError, Issue
-from segengine.project.canonical import Hashes, hash_segments
-from segengine.project.checks import find_logic_issues
+from segengine.project.canonical import Hashes, hash_definitions
+from segengine.project.checks import find_logic_issues, find_measure_logic_issues
+from segengine.project.context import Context, definition_audience
 from segengine.project.definitions import load_definitions
-from segengine.project.model import Definition, Schema, Segment, Settings
-from segengine.project.path_issues import find_path_issues
+from segengine.project.measure_names import MeasureNames
+from segengine.project.measures import resolve_measure
+from segengine.project.model import Definition, Measure, Schema, Segment, Settings
+from segengine.project.path_issues import find_measure_path_issues, find_path_issues
 from segengine.project.problems import Problems
-from segengine.project.resolve import Context, resolve_segment, segment_audience
+from segengine.project.resolve import resolve_segment
 from segengine.project.schema_lock import load_schema
-from segengine.project.walk import find_parents
+from segengine.project.walk import definition_parents
 
 
 @dataclass(frozen=True)
 class Catalogue:
-    """The good segments by id, parents before children, beside the definitions they came from."""
+    """The good segments and measures by id, parents before children, beside the definitions they came from.
+
+    `order` is one order of both kinds, parents first.
+    """
 
     settings: Settings
     schema: Schema
     segments: Mapping[str, Segment]
     definitions: Mapping[str, Definition]
     issues: tuple[Issue, ...] = ()
+    measures: Mapping[str, Measure] = field(default_factory=dict)
+    order: tuple[str, ...] = ()
 
-    def parents(self, segment_id: str) -> tuple[str, ...]:
-        """Return the ids of the segments this one refers to, sorted."""
-        return find_parents(self.segments[segment_id].steps)
+    @cached_property
+    def evaluated(self) -> dict[str, Segment | Measure]:
+        """The segments and measures by id, parents before children."""
+        return {identity: self.find(identity) for identity in self.order}
+
+    @cached_property
+    def measure_names(self) -> MeasureNames:
+        """The good measures by what definitions call them."""
+        names = MeasureNames(self.definitions[identity] for identity in self.measures)
+        names.read_with(lambda definition: self.measures[definition.id])
+        return names
+
+    def find(self, identity: str) -> Segment | Measure:
+        """Return the segment or measure of an id."""
+        return self.segments[identity] if identity in self.segments else self.measures[identity]
+
+    def parents(self, identity: str) -> tuple[str, ...]:
+        """Return the ids of the segments and measures a definition refers to, sorted."""
+        return self._parents[identity]
+
+    @cached_property
+    def _parents(self) -> dict[str, tuple[str, ...]]:
+        return {identity: definition_parents(definition) for identity, definition in self.evaluated.items()}
 
     @cached_property
     def hashes(self) -> dict[str, Hashes]:
-        """The hashes of every segment."""
-        parents = {segment_id: self.parents(segment_id) for segment_id in self.segments}
-        return hash_segments(self.segments, parents, self.settings)
+        """The hashes of every segment and measure."""
+        return hash_definitions(self.evaluated, self._parents, self.settings)
 
 
 def load_catalogue(settings: Settings) -> Catalogue:
@@ -60,36 +87,83 @@ def check_definitions(
 ) -> Catalogue:
     """Return the definitions resolved and in order of dependency; report every problem on the way."""
     unique = _find_duplicates(definitions, problems)
-    context = Context(settings, schema, _segment_ids(unique, problems), _audiences(unique, settings))
-    segments = {
-        definition.id: segment for definition in unique if (segment := resolve_segment(definition, context, problems))
-    }
+    _find_shared_names(unique, problems)
+    context = _make_context(unique, settings, schema, problems)
+    segments: dict[str, Segment] = {}
+    measures: dict[str, Measure] = {}
+    for definition in unique:
+        if definition.kind == "measure":
+            if measure := context.measures.resolve(definition):
+                measures[definition.id] = measure
+        elif segment := resolve_segment(definition, context, problems):
+            segments[definition.id] = segment
     _find_output_table_issues(segments, problems)
     for segment in segments.values():
         find_logic_issues(segment, settings.time_zone, problems)
         find_path_issues(segment, settings, problems)
+    for measure in measures.values():
+        find_measure_logic_issues(measure, settings.time_zone, problems)
+        find_measure_path_issues(measure, settings, problems)
     problems.subject = ""
-    order = _order(segments, problems)
-    ordered = {segment_id: segments[segment_id] for segment_id in order}
-    by_id = {definition.id: definition for definition in unique}
-    return Catalogue(settings, schema, ordered, by_id, tuple(problems.issues))
+    found = {d.id: segments.get(d.id) or measures[d.id] for d in unique if d.id in segments or d.id in measures}
+    order = tuple(_order(found, problems))
+    return Catalogue(
+        settings,
+        schema,
+        {identity: segments[identity] for identity in order if identity in segments},
+        {definition.id: definition for definition in unique},
+        tuple(problems.issues),
+        {identity: measures[identity] for identity in order if identity in measures},
+        order,
+    )
 
 
 def resolve_version(
     definition: Definition, others: Sequence[Definition], settings: Settings, schema: Schema
 ) -> Segment:
-    """Return one definition resolved beside the others' names: an earlier version of one of them, say.
+    """Return one segment resolved beside the others' names: an earlier version of one of them, say.
 
     Raises:
         DefinitionError: It no longer fits the project.
     """
     problems = Problems()
-    known = [definition, *(other for other in others if other.id != definition.id)]
-    context = Context(settings, schema, _segment_ids(known, problems), _audiences(known, settings))
-    segment = resolve_segment(definition, context, problems)
+    segment = resolve_segment(definition, _context_of(definition, others, settings, schema, problems), problems)
     if segment is None:
         raise DefinitionError(problems.issues)
     return segment
+
+
+def resolve_measure_version(
+    definition: Definition, others: Sequence[Definition], settings: Settings, schema: Schema
+) -> Measure:
+    """Return one measure resolved beside the others' names, as `resolve_version` does for a segment.
+
+    Raises:
+        DefinitionError: It no longer fits the project.
+    """
+    problems = Problems()
+    measure = _context_of(definition, others, settings, schema, problems).measures.resolve(definition)
+    if measure is None:
+        raise DefinitionError(problems.issues)
+    return measure
+
+
+def _context_of(
+    definition: Definition, others: Sequence[Definition], settings: Settings, schema: Schema, problems: Problems
+) -> Context:
+    known = [definition, *(other for other in others if other.id != definition.id)]
+    return _make_context(known, settings, schema, problems)
+
+
+def _make_context(definitions: Sequence[Definition], settings: Settings, schema: Schema, problems: Problems) -> Context:
+    segments = [definition for definition in definitions if definition.kind == "segment"]
+    ids = {definition.name: definition.id for definition in reversed(segments)}
+    ids |= {definition.id: definition.id for definition in segments}
+    audiences = {definition.id: definition_audience(definition, settings) for definition in segments}
+    measures = MeasureNames(definitions)
+    context = Context(settings, schema, ids, audiences, measures)
+    measures.read_with(lambda definition: resolve_measure(definition, context, problems))
+    return context
 
 
 def _find_duplicates(definitions: Sequence[Definition], problems: Problems) -> list[Definition]:
@@ -98,32 +172,35 @@ def _find_duplicates(definitions: Sequence[Definition], problems: Problems) -> l
     for definition in definitions:
         first = seen.setdefault(definition.id, definition)
         if first is not definition:
-            problems.subject = f'segment "{definition.name}"'
-            message = f'the id "{definition.id}" is already that of "{first.name}" ({first.place}).'
+            problems.subject = f'{definition.kind} "{definition.name}"'
+            message = f'the id "{definition.id}" is already that of {_called(first, definition)} ({first.place}).'
             problems.add(definition.place, "SEG401", message, "Give one of them its own with `id:`.")
     return list(seen.values())
 
 
-def _segment_ids(definitions: Sequence[Definition], problems: Problems) -> dict[str, str]:
-    """Return the id each name and each id means; a name meaning two segments is an error."""
-    names: dict[str, str] = {}
+def _called(first: Definition, definition: Definition) -> str:
+    return f'"{first.name}"' if first.kind == definition.kind else f'{first.kind} "{first.name}"'
+
+
+def _find_shared_names(definitions: Sequence[Definition], problems: Problems) -> None:
+    """Report names that mean two definitions, of whatever kind."""
+    names: dict[str, Definition] = {}
     for definition in definitions:
-        other = names.setdefault(definition.name, definition.id)
-        if other != definition.id:
-            problems.subject = f'segment "{definition.name}"'
+        other = names.setdefault(definition.name, definition)
+        if other is not definition:
+            problems.subject = f'{definition.kind} "{definition.name}"'
             place = definition.fields.key_place("name")
-            problems.add(place, "SEG401", f'two segments are named "{definition.name}".', "Rename one of them.")
-    ids = {definition.id: definition.id for definition in definitions}
-    for name, identity in names.items():
-        if ids.get(name, identity) != identity:
+            who = f"two {definition.kind}s are" if other.kind == definition.kind else f"a {other.kind} too is"
+            problems.add(place, "SEG401", f'{who} named "{definition.name}".', "Rename one of them.")
+    by_id = {definition.id: definition for definition in definitions}
+    for name, definition in names.items():
+        other = by_id.get(name, definition)
+        if other is not definition:
             problems.subject = ""
-            place = next(d.place for d in definitions if d.id == identity)
-            problems.add(place, "SEG401", f'"{name}" is the name of one segment and the id of another.')
-    return {**names, **ids}
-
-
-def _audiences(definitions: Sequence[Definition], settings: Settings) -> dict[str, str]:
-    return {definition.id: segment_audience(definition, settings) for definition in definitions}
+            message = f'"{name}" is the name of one {definition.kind} and the id of another.'
+            if other.kind != definition.kind:
+                message = f'"{name}" is the name of a {definition.kind} and the id of a {other.kind}.'
+            problems.add(definition.place, "SEG401", message)
 
 
 def _find_output_table_issues(segments: Mapping[str, Segment], problems: Problems) -> None:
@@ -136,18 +213,21 @@ def _find_output_table_issues(segments: Mapping[str, Segment], problems: Problem
             problems.add(segment.place, "SEG402", message, "Give one of them its own with `output_table:`.")
 
 
-def _order(segments: Mapping[str, Segment], problems: Problems) -> list[str]:
+def _order(found: Mapping[str, Segment | Measure], problems: Problems) -> list[str]:
     """Return the ids, parents first and otherwise as written; report cycles."""
-    graph = {identity: [p for p in find_parents(s.steps) if p in segments] for identity, s in segments.items()}
+    graph = {identity: [p for p in definition_parents(one) if p in found] for identity, one in found.items()}
     while True:
         try:
             return list(TopologicalSorter(graph).static_order())
         except CycleError as error:
             ring = error.args[1]
-            names = " -> ".join(f'"{segments[identity].name}"' for identity in reversed(ring))
-            place = segments[ring[0]].place
-            hint = "Remove one of these `in_segment` conditions."
-            problems.add(place, "SEG404", f"segments refer to each other in a circle: {names}.", hint)
+            names = " -> ".join(f'"{found[identity].name}"' for identity in reversed(ring))
+            place = found[ring[0]].place
+            who, what = "segments", "`in_segment` conditions"
+            if not all(isinstance(found[identity], Segment) for identity in ring):
+                who, what = "segments and measures", "references"
+            message = f"{who} refer to each other in a circle: {names}."
+            problems.add(place, "SEG404", message, f"Remove one of these {what}.")
             child, parent = ring[1], ring[0]
             graph[child] = [other for other in graph[child] if other != parent]  # to find the other circles
 

@@ -22,6 +22,7 @@ from segengine.project.model import (
     Attribute,
     Condition,
     Expression,
+    Measure,
     ProfileRule,
     Quantifier,
     RowsRule,
@@ -52,6 +53,15 @@ def find_logic_issues(segment: Segment, zone: str, problems: Problems) -> None:
         checker.check_rule(rule)
 
 
+def find_measure_logic_issues(measure: Measure, zone: str, problems: Problems) -> None:
+    """Report the same of the filters of a measure; those of its values are judged beside its own."""
+    problems.subject = f'measure "{measure.name}"'
+    checker = _Checker(zone, problems)
+    checker.check_filter(measure.where, None)
+    for value in measure.values:
+        checker.check_filter(value.where, measure.where)
+
+
 class _Checker:
     def __init__(self, zone: str, problems: Problems) -> None:
         self._zone = zone
@@ -68,6 +78,11 @@ class _Checker:
             self._visit(push_not_inward(rule.where), _conjuncts(among))
         elif parts := rule_expressions(rule):
             self._visit(push_not_inward(All(parts, rule.place)), [])
+
+    def check_filter(self, where: Expression | None, around: Expression | None) -> None:
+        """Check a filter of rows that is judged beside another one."""
+        if where is not None:
+            self._visit(push_not_inward(where), _conjuncts(push_not_inward(around)) if around is not None else [])
 
     def _visit(self, expression: Expression, around: Sequence[Condition]) -> None:
         """Check one branch; `around` are the conditions that hold wherever this expression is judged."""

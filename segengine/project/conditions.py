@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from segengine.errors import Level, Place
 from segengine.project.date_parts import PARTS, part_of, read_part_value
+from segengine.project.measure_names import Base, MeasureNames, find_named
 from segengine.project.model import (
     All,
     AnyOf,
@@ -17,7 +18,6 @@ from segengine.project.model import (
     Expression,
     InSegment,
     Not,
-    Path,
     Schema,
     Settings,
 )
@@ -33,7 +33,7 @@ from segengine.project.operators import (
     modifiers_for,
     operators_for,
 )
-from segengine.project.paths import Unresolved, find_attribute
+from segengine.project.paths import Unresolved
 from segengine.project.problems import LATER, Problems, did_you_mean
 from segengine.project.types import Family, LiteralError
 
@@ -70,14 +70,22 @@ def _same_meaning(word: str, fitting: Sequence[str]) -> str:
 
 
 class ExpressionReader:
-    """Reads the expressions over one base: the profile's table, or the rows of a path."""
+    """Reads the expressions over one base: the profile's table, the rows of a path, or the groups of a measure."""
 
-    def __init__(self, settings: Settings, schema: Schema, base: str | Path, problems: Problems) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        schema: Schema,
+        base: Base,
+        problems: Problems,
+        measures: MeasureNames | None = None,
+    ) -> None:
         self._settings = settings
         self._schema = schema
         self._base = base
-        self._rows = isinstance(base, Path)
+        self._rows = not isinstance(base, str)
         self._problems = problems
+        self._measures = measures
 
     def read(self, node: Node, find_segment: FindSegment, *, top: bool = False) -> Expression | None:
         """Return the expression of a node, or None where it has errors (which are reported)."""
@@ -148,7 +156,7 @@ class ExpressionReader:
         return None if identity is None else InSegment(identity, place)
 
     def _attribute(self, name: str, place: Place, value: Node) -> Expression | None:
-        attribute = find_attribute(self._settings, self._schema, self._base, name)
+        attribute = find_named(self._settings, self._schema, self._base, name, self._measures)
         if isinstance(attribute, Unresolved):
             if name in BY_NAME or name in MODIFIERS:
                 hint = "Write `attribute: {operator: value}`."

@@ -11,7 +11,7 @@ from segengine.project.names import is_slug, make_slug
 from segengine.project.nodes import Fields, Node, read_documents
 from segengine.project.problems import LATER, Problems, did_you_mean
 
-KINDS = ("segment",)
+KINDS = ("segment", "measure")
 
 
 def load_definitions(settings: Settings, problems: Problems) -> list[Definition]:

@@ -7,14 +7,17 @@ schema is the first help, `validate` the judge.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 
 from segengine.project.aggregates import AGGREGATE_SUMMARIES, find_aggregate
 from segengine.project.attachments import DEFAULT_ATTACH_LIMIT, MAX_ATTACH_LIMIT
 from segengine.project.canonical import Json
 from segengine.project.date_parts import PARTS
 from segengine.project.definitions import KINDS
-from segengine.project.model import AggregateFunction, Attribute, Schema, Settings
+from segengine.project.json_schema_forms import TABLE_NAME, TEXT, Object, common_properties, one_key, reference
+from segengine.project.json_schema_measures import measure_definitions
+from segengine.project.model import AggregateFunction, Attribute, Measure, Schema, Settings
 from segengine.project.operators import (
     MODIFIERS,
     OPERATORS,
@@ -25,20 +28,17 @@ from segengine.project.operators import (
 )
 from segengine.project.paths import find_hop, hop_names, tables_with_rows_of
 from segengine.project.relative import PERIODS
-from segengine.project.resolve import COUNTS, MAX_TAGS, SET_OPERATORS
+from segengine.project.resolve import COUNTS, SET_OPERATORS
 from segengine.project.types import Family
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
+_NONE: Mapping[str, Object] = {}
 FAMILIES = tuple(family for family in Family if family is not Family.UNSUPPORTED)
 _LOOK_UPS = 2  # attributes behind so many hops are listed by name; longer ones are taken as they are
 _NUMBER = r"^[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?$"
 _DAY = r"[0-9]{4}-[0-9]{2}-[0-9]{2}"
 
-Object = dict[str, Json]
-
-_TEXT: Object = {"type": ["string", "number"]}
 _TRUE: Object = {"enum": [True, "true"]}
-_TABLE_NAME: Object = {"type": "string", "pattern": "^[A-Za-z][A-Za-z0-9_]*$"}
 _BOOLEAN: Object = {"enum": [True, False, "true", "false"]}
 _LITERALS: dict[Family, Object] = {
     Family.TEXT: {"type": ["string", "number", "boolean"], "minLength": 1},
@@ -53,64 +53,53 @@ _LITERALS: dict[Family, Object] = {
 }
 
 
-def make_json_schema(settings: Settings | None, schema: Schema | None) -> Json:
+def make_json_schema(settings: Settings | None, schema: Schema | None, measures: Iterable[Measure] = ()) -> Json:
     """Return the JSON Schema (draft 2020-12) of one definition.
 
     Args:
         settings: The project; None: any project's tables and attributes are taken.
         schema: Its columns and types; without any, attributes are taken as they are.
+        measures: The project's measures, which conditions may name like attributes.
     """
+    measured = _measured(measures)
     definitions: Object = {f"{family}_value": _family_value(family) for family in FAMILIES}
     for operator in OPERATORS:
         if operator.argument == "part":
             definitions |= _part_definitions(operator.name)
-    definitions["value"] = {"anyOf": [_reference(f"{family}_value") for family in FAMILIES]}
+    definitions["value"] = {"anyOf": [reference(f"{family}_value") for family in FAMILIES]}
     known = (settings, schema) if settings and schema and schema.stored else None
     profiles = _profile_attributes(*known) if known else None
-    definitions["profile_condition"] = _condition("profile_condition", profiles)
+    definitions["profile_condition"] = _condition("profile_condition", profiles, measured)
     rows = {table: _united([_attributes(*known, table)]) for table in _row_tables(known[0])} if known else {}
     for table, attributes in rows.items():
-        definitions[f"rows_of_{table}"] = _condition(f"rows_of_{table}", attributes)
-        for function in AggregateFunction:
+        definitions[f"rows_of_{table}"] = _condition(f"rows_of_{table}", attributes, measured)
+        for function in AGGREGATE_SUMMARIES:
             definitions[f"{function}_of_{table}"] = _aggregate(*known, table, function) if known else {}
     definitions["row_condition"] = _condition("row_condition", None)
     definitions["via"] = _via(settings)
     definitions["attach"] = _attach(settings)
     definitions["profile_where"] = {
-        "anyOf": [{"const": "everyone", "description": "Every profile"}, _reference("profile_condition")]
+        "anyOf": [{"const": "everyone", "description": "Every profile"}, reference("profile_condition")]
     }
     definitions["rows"] = _quantifier()
     definitions["rule"] = _rule(settings, list(rows))
-    definitions["step"] = _one_key({operator: _reference("rule") for operator in SET_OPERATORS})
+    definitions["step"] = one_key({operator: reference("rule") for operator in SET_OPERATORS})
     definitions["rules"] = {
         "type": "array",
         "minItems": 1,
-        "prefixItems": [_reference("rule")],
-        "items": _reference("step"),
+        "prefixItems": [reference("rule")],
+        "items": reference("step"),
     }
     definitions["segment"] = _segment(settings)
+    definitions |= measure_definitions(settings, list(rows))
     return {
         "$schema": DIALECT,
         "title": f"Definitions of {settings.project}" if settings else "Definitions of segengine",
         "type": "object",
         "required": ["kind", "name"],
         "properties": {"kind": {"enum": list(KINDS)}},
-        "allOf": [_reference("segment")],
+        "allOf": [{"if": {"properties": {"kind": {"const": kind}}}, "then": reference(kind)} for kind in KINDS],
         "$defs": definitions,
-    }
-
-
-def _reference(name: str) -> Object:
-    return {"$ref": f"#/$defs/{name}"}
-
-
-def _one_key(properties: Object) -> Object:
-    return {
-        "type": "object",
-        "properties": properties,
-        "additionalProperties": False,
-        "minProperties": 1,
-        "maxProperties": 1,
     }
 
 
@@ -127,7 +116,7 @@ def _part_definitions(name: str) -> Object:
     if values.names:
         ways.append({"enum": [*values.names, *(name.capitalize() for name in values.names)]})
     literal = f"{name}_literal"
-    return {literal: {"anyOf": ways}, f"{name}_value": _value(Family.NUMBER, f"{name}_value", _reference(literal))}
+    return {literal: {"anyOf": ways}, f"{name}_value": _value(Family.NUMBER, f"{name}_value", reference(literal))}
 
 
 def _value(family: Family, name: str, literal: Object) -> Object:
@@ -140,7 +129,7 @@ def _value(family: Family, name: str, literal: Object) -> Object:
         for operator in operators_for(family)
     }
     for modifier in modifiers_for(family):
-        form = _reference(name) if modifier == "not" else _BOOLEAN
+        form = reference(name) if modifier == "not" else _BOOLEAN
         properties[modifier] = {**form, "description": MODIFIERS[modifier]}
     operators: list[Json] = [{"required": [key]} for key in properties if key == "not" or key not in MODIFIERS]
     operator_map: Object = {
@@ -165,24 +154,41 @@ def _argument(operator: Operator, family: Family, literal: Object) -> Object:
     if operator.argument == "period":
         return {"enum": list(PERIODS)}
     if operator.argument == "part":
-        return _reference(f"{operator.name}_value")
+        return reference(f"{operator.name}_value")
     return {"one": literal, "flag": _TRUE, "boolean": _BOOLEAN}[operator.argument]
 
 
-def _condition(name: str, attributes: Mapping[str, Object] | None) -> Object:
-    several: Object = {"type": "array", "items": _reference(name), "minItems": 1}
+def _measured(measures: Iterable[Measure]) -> dict[str, Object]:
+    """Return the measures that conditions may be about, by what they call them."""
+    return {
+        measure.column(value): {**reference(f"{value.type.family}_value"), "description": f"Measure ({value.type})"}
+        for measure in measures
+        if measure.is_attribute
+        for value in measure.shown_values
+    }
+
+
+def _condition(name: str, attributes: Mapping[str, Object] | None, measures: Mapping[str, Object] = _NONE) -> Object:
+    several: Object = {"type": "array", "items": reference(name), "minItems": 1}
     properties: Object = {
         "all": {**several, "description": "Every item holds"},
         "any": {**several, "description": "At least one item holds"},
-        "not": {**_reference(name), "description": "The condition does not hold"},
-        "in_segment": {**_TEXT, "description": "The profile is a member of this segment (name or id)"},
+        "not": {**reference(name), "description": "The condition does not hold"},
+        "in_segment": {**TEXT, "description": "The profile is a member of this segment (name or id)"},
     }
-    condition = _one_key({**properties, **(attributes or {})})
+    condition = one_key({**properties, **measures, **(attributes or {})})
     if attributes is None:
-        condition["additionalProperties"] = _reference("value")
+        condition["additionalProperties"] = reference("value")
     else:
-        condition["patternProperties"] = {rf"^[^.]+(\.[^.]+){{{_LOOK_UPS + 1},}}$": _reference("value")}
+        dotted: Object = {rf"^([^.]+\.)+{_escaped(column)}$": form for column, form in measures.items()}
+        longer = rf"^[^.]+(\.[^.]+){{{_LOOK_UPS + 1},}}$"
+        condition["patternProperties"] = {**dotted, longer: reference("value")}
     return condition
+
+
+def _escaped(text: str) -> str:
+    """Return a pattern of a text for any JSON Schema's regular expressions; `re.escape` escapes too much for them."""
+    return re.sub(r"([\\^$.|?*+()\[\]{}])", r"\\\1", text)
 
 
 def _profile_attributes(settings: Settings, schema: Schema) -> dict[str, Object]:
@@ -215,7 +221,7 @@ def _attributes(
         if type_.family is not Family.UNSUPPORTED:
             setting = settings.tables[table].column_setting(column)
             label = f"{setting.label} ({type_})" if setting and setting.label else str(type_)
-            found[prefix + column] = [{**_reference(f"{type_.family}_value"), "description": label}]
+            found[prefix + column] = [{**reference(f"{type_.family}_value"), "description": label}]
     if hops < _LOOK_UPS:
         for name in hop_names(settings, table):
             hop = find_hop(settings, table, name)
@@ -230,8 +236,8 @@ def _aggregate(settings: Settings, schema: Schema, table: str, function: Aggrega
     for name in _attributes(settings, schema, table):
         attribute = find_aggregate(settings, schema, table, function, name)
         if isinstance(attribute, Attribute):
-            found[name] = {**_reference(f"{attribute.type.family}_value"), "description": str(attribute.type)}
-    further: Object = {rf"^[^.]+(\.[^.]+){{{_LOOK_UPS + 1},}}$": _reference("value")}
+            found[name] = {**reference(f"{attribute.type.family}_value"), "description": str(attribute.type)}
+    further: Object = {rf"^[^.]+(\.[^.]+){{{_LOOK_UPS + 1},}}$": reference("value")}
     return {
         "type": "object",
         "properties": dict(found),
@@ -243,7 +249,7 @@ def _aggregate(settings: Settings, schema: Schema, table: str, function: Aggrega
 
 def _quantifier() -> Object:
     count: Object = {"anyOf": [{"type": "integer", "minimum": 0}, {"type": "string", "pattern": "^[0-9]{1,9}$"}]}
-    counts = _one_key({str(quantifier): count for quantifier in COUNTS})
+    counts = one_key({str(quantifier): count for quantifier in COUNTS})
     return {
         "anyOf": [{"enum": ["any", "all", "none"]}, counts],
         "description": "How many of the rows must satisfy `where` (any unless given)",
@@ -252,38 +258,38 @@ def _quantifier() -> Object:
 
 def _rule(settings: Settings | None, row_tables: Sequence[str]) -> Object:
     """Return one rule; `row_tables`: tables that have a condition of their own."""
-    over: Object = {"enum": list(_row_tables(settings))} if settings else dict(_TEXT)
+    over: Object = {"enum": list(_row_tables(settings))} if settings else dict(TEXT)
     return {
         "type": "object",
         "properties": {
             "over": {**over, "description": "The table whose rows are judged"},
-            "via": _reference("via"),
-            "rows": _reference("rows"),
+            "via": reference("via"),
+            "rows": reference("rows"),
             "among": {"description": "Only rows that satisfy this are looked at"},
             "where": {"description": "What must hold: on the profile, or with `over` on its rows"},
-            "rules": {**_reference("rules"), "description": "Brackets: a list of rules of its own"},
+            "rules": {**reference("rules"), "description": "Brackets: a list of rules of its own"},
             **{str(function): {"description": summary} for function, summary in AGGREGATE_SUMMARIES.items()},
         },
         "additionalProperties": False,
         "anyOf": [{"required": ["over"]}, {"required": ["where"]}, {"required": ["rules"]}],
-        "dependentRequired": {name: ["over"] for name in ("via", "rows", "among", *AggregateFunction)},
+        "dependentRequired": {name: ["over"] for name in ("via", "rows", "among", *AGGREGATE_SUMMARIES)},
         "dependentSchemas": {
             "rules": {"maxProperties": 1},
-            **{str(function): {"not": {"required": ["rows"]}} for function in AggregateFunction},
+            **{str(function): {"not": {"required": ["rows"]}} for function in AGGREGATE_SUMMARIES},
         },
         "if": {"required": ["over"]},
         "then": {"allOf": [_rows_of(table) for table in row_tables]} if row_tables else _rows_parts(None),
-        "else": {"properties": {"where": _reference("profile_where")}},
+        "else": {"properties": {"where": reference("profile_where")}},
     }
 
 
 def _via(settings: Settings | None) -> Object:
     links = settings.relationships if settings else ()
     names = {link.name for link in links} | {link.from_table for link in links if link.one_to_one}
-    name: Object = {"enum": list(sorted(names))} if settings else dict(_TEXT)
+    name: Object = {"enum": list(sorted(names))} if settings else dict(TEXT)
     backs = sorted(f"{link.from_table}.{link.name}" for link in links)
     back: Object = {"enum": list(backs)} if settings else {"type": "string", "pattern": r"^[^.]+\..+$"}
-    hop: Object = {"anyOf": [name, {**_one_key({"back": back}), "description": "From one to many: rows multiply"}]}
+    hop: Object = {"anyOf": [name, {**one_key({"back": back}), "description": "From one to many: rows multiply"}]}
     return {
         "anyOf": [hop, {"type": "array", "items": hop, "minItems": 1}],
         "description": "The relationships from its rows to the profile, where no single path is to be found",
@@ -303,23 +309,23 @@ def _rows_of(table: str) -> Object:
 
 def _rows_parts(table: str | None) -> Object:
     condition = f"rows_of_{table}" if table else "row_condition"
-    several: Object = {"type": "object", "additionalProperties": _reference("value"), "minProperties": 1}
+    several: Object = {"type": "object", "additionalProperties": reference("value"), "minProperties": 1}
     aggregates: Object = {
-        str(function): _reference(f"{function}_of_{table}") if table else several for function in AggregateFunction
+        str(function): reference(f"{function}_of_{table}") if table else several for function in AGGREGATE_SUMMARIES
     }
-    return {"properties": {"among": _reference(condition), "where": _reference(condition), **aggregates}}
+    return {"properties": {"among": reference(condition), "where": reference(condition), **aggregates}}
 
 
 def _attach(settings: Settings | None) -> Object:
-    over: Object = {"enum": list(_row_tables(settings))} if settings else dict(_TEXT)
-    columns: Object = {"anyOf": [_TEXT, {"type": "array", "items": _TEXT, "minItems": 1}]}
+    over: Object = {"enum": list(_row_tables(settings))} if settings else dict(TEXT)
+    columns: Object = {"anyOf": [TEXT, {"type": "array", "items": TEXT, "minItems": 1}]}
     named: Object = {
         "type": "object",
         "properties": {
             "over": {**over, "description": "The table whose rows are attached"},
-            "via": _reference("via"),
+            "via": reference("via"),
             "columns": {**columns, "description": "Their attributes; the rows' key stands before them"},
-            "name": {**_TABLE_NAME, "description": "The column of the output table, unless it is the table's name"},
+            "name": {**TABLE_NAME, "description": "The column of the output table, unless it is the table's name"},
         },
         "required": ["over", "columns"],
         "additionalProperties": False,
@@ -340,20 +346,13 @@ def _attach_limit() -> Object:
 
 
 def _segment(settings: Settings | None) -> Object:
-    audience: Object = {"enum": list(settings.audiences)} if settings else dict(_TEXT)
-    tags: list[Json] = [_TEXT, {"type": "array", "items": _TEXT, "maxItems": MAX_TAGS}]
     properties: Object = {
-        "kind": {"const": "segment"},
-        "name": {**_TEXT, "minLength": 1},
-        "id": {"type": ["string", "integer"], "pattern": "^[a-z0-9][a-z0-9_]*$"},
-        "description": _TEXT,
-        "tags": {"anyOf": tags},
-        "audience": audience,
+        **common_properties("segment", settings),
         "type": {"enum": ["dynamic", "static"]},
-        "output_table": _TABLE_NAME,
-        "where": _reference("profile_where"),
-        "rules": _reference("rules"),
-        "attach": _reference("attach"),
+        "output_table": TABLE_NAME,
+        "where": reference("profile_where"),
+        "rules": reference("rules"),
+        "attach": reference("attach"),
         "attach_limit": _attach_limit(),
     }
     return {

@@ -82,6 +82,25 @@ class Audience:
 
 
 @dataclass(frozen=True)
+class Activity:
+    """What the rows of a table say that somebody did: the columns that templates of measures ask for, '' where none.
+
+    `at`: when it happened; `start`, `end`: from when to when it lasted; `amount`: what it was worth; `earned`,
+    `redeemed`: loyalty points.
+    """
+
+    name: str
+    table: str
+    at: str = ""
+    amount: str = ""
+    start: str = ""
+    end: str = ""
+    earned: str = ""
+    redeemed: str = ""
+    place: Place = field(default=Place(), compare=False)
+
+
+@dataclass(frozen=True)
 class Settings:
     """The project file after its environment's overlay."""
 
@@ -95,6 +114,7 @@ class Settings:
     relationships: tuple[Relationship, ...]
     audiences: Mapping[str, Audience]
     environment: str = ""
+    activities: Mapping[str, Activity] = field(default_factory=dict)
 
     def relationships_from(self, table: str) -> list[Relationship]:
         """Return the many-to-one links that start at a table."""
@@ -165,6 +185,8 @@ class Attribute:
 
     `aggregate`: instead of the column itself, what an aggregate makes of its values over the rows of a rule. `part`: of
     its dates or times a part only. `type` is what conditions compare with: the aggregate's, or a whole number.
+    `measure`: the id of the measure whose value `column` is; the base is then the profiles' table, or (rows of a
+    measure with dimensions) the measure itself.
     """
 
     base: str
@@ -173,6 +195,7 @@ class Attribute:
     type: AttributeType
     aggregate: Aggregate | None = None
     part: DatePart | None = None
+    measure: str = ""
 
     @property
     def name(self) -> str:
@@ -188,21 +211,74 @@ class Attribute:
 
 
 class AggregateFunction(StrEnum):
-    """What an aggregate makes of the values of an attribute, missing ones skipped."""
+    """What an aggregate makes of the values of an attribute, missing ones skipped; `count` without one: of the rows."""
 
     COUNT_UNIQUE = "count_unique"
     SUM = "sum"
     AVERAGE = "average"
     MIN = "min"
     MAX = "max"
+    COUNT = "count"
+    FIRST = "first"
+    LAST = "last"
+    ARG_MAX = "arg_max"
+    ARG_MIN = "arg_min"
+
+
+@dataclass(frozen=True)
+class Number:
+    """A number in an expression, as an unscaled whole number at the scale of its type."""
+
+    unscaled: int
+    type: AttributeType
+
+
+@dataclass(frozen=True)
+class AsOf:
+    """The instant of the run, in an expression; its type is a timestamp."""
+
+    type: AttributeType
+
+
+@dataclass(frozen=True)
+class ValueOf:
+    """Another value of the same measure, in an expression."""
+
+    value: str
+    type: AttributeType
+
+
+ArithmeticOperator = Literal["+", "-", "*", "/"]
+
+
+@dataclass(frozen=True)
+class Arithmetic:
+    """Two operands joined: numbers exactly, of dates and times the difference in local days.
+
+    A missing operand gives missing, so does a division by zero. `type` is a decimal of 38 digits, its scale the larger
+    one (+ -), the sum (*) or the larger one and six more, rounded half to even (/); days are integers.
+    """
+
+    operator: ArithmeticOperator
+    left: Operand
+    right: Operand
+    type: AttributeType
+
+
+Operand = Attribute | Number | AsOf | ValueOf | Arithmetic
 
 
 @dataclass(frozen=True)
 class Aggregate:
-    """A function over an attribute of the rows."""
+    """A function over an attribute of the rows, or over arithmetic on each of them (None: the rows themselves).
+
+    `by`: what first, last, arg_max and arg_min are ordered by; `key` tells the rows apart where that is equal.
+    """
 
     function: AggregateFunction
-    of: Attribute
+    of: Attribute | Arithmetic | None
+    by: Attribute | None = None
+    key: tuple[Attribute, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -308,8 +384,8 @@ class Path:
 
     @property
     def target(self) -> str:
-        """The table at its end: the profiles' own, or that of their accounts."""
-        return self.hops[-1].target
+        """The table at its end: the profiles' own, or that of their accounts; without hops the rows' own."""
+        return self.hops[-1].target if self.hops else self.over
 
 
 @dataclass(frozen=True)
@@ -415,3 +491,79 @@ class Segment:
     attach: tuple[Attachment, ...]
     attach_limit: int
     place: Place = field(default=Place(), compare=False)
+
+
+DimensionPeriod = Literal["day", "week", "month", "quarter", "year"]
+
+
+@dataclass(frozen=True)
+class Dimension:
+    """What the values of a measure are told apart by; of a date or time its part, or the first day of its `period`.
+
+    A missing value is one of its own. `type` is the type of what is stored: of a period a date.
+    """
+
+    name: str
+    attribute: Attribute
+    type: AttributeType
+    period: DimensionPeriod | None = None
+
+
+@dataclass(frozen=True)
+class MeasureValue:
+    """One value of a measure: an aggregate over its rows, or an expression over other values.
+
+    `where`: of the measure's rows those that count for this value. `if_missing`: what stands for a missing value, of
+    the value's type; applied last. `is_helper`: other values are worked out from it, nothing else sees it (templates).
+    """
+
+    name: str
+    type: AttributeType
+    source: Aggregate | Operand
+    where: Expression | None = None
+    if_missing: str | None = None
+    is_helper: bool = False
+    place: Place = field(default=Place(), compare=False)
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A measure whose names are resolved.
+
+    `audience`: whose profiles it has values for, or (a business measure: not `per_profile`) whose conditions its rows
+    may be filtered by. `dimensions`: by what else its values are told apart. Its rows are those of `path` (of a
+    business measure: all rows of its table), or the groups of another measure of the profile, `over`; without either
+    all values are expressions.
+    """
+
+    id: str
+    name: str
+    description: str
+    tags: tuple[str, ...]
+    audience: str
+    per_profile: bool
+    dimensions: tuple[Dimension, ...]
+    path: Path | None
+    over: str
+    where: Expression | None
+    values: tuple[MeasureValue, ...]
+    place: Place = field(default=Place(), compare=False)
+
+    @property
+    def is_attribute(self) -> bool:
+        """Whether it gives every profile one value for each of its names: attributes like those of the table."""
+        return self.per_profile and not self.dimensions
+
+    @property
+    def is_total(self) -> bool:
+        """Whether it has one row alone: a business measure without dimensions."""
+        return not self.per_profile and not self.dimensions
+
+    @property
+    def shown_values(self) -> tuple[MeasureValue, ...]:
+        """The values that are kept: all but helpers."""
+        return tuple(value for value in self.values if not value.is_helper)
+
+    def column(self, value: MeasureValue) -> str:
+        """Return what conditions call one of its values: the measure's name, of several `name.value`."""
+        return self.name if len(self.shown_values) == 1 else f"{self.name}.{value.name}"

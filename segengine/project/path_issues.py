@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from segengine.errors import Level, Place
 from segengine.project.logic import push_not_inward
-from segengine.project.model import Condition, Path, Quantifier, RowsRule, Segment, Settings
+from segengine.project.model import Condition, Measure, Path, Quantifier, RowsRule, Segment, Settings
 from segengine.project.paths import row_key
 from segengine.project.problems import Problems
 from segengine.project.walk import expression_leaves, segment_rules
@@ -19,6 +19,13 @@ def find_path_issues(segment: Segment, settings: Settings, problems: Problems) -
             _tell_of_profiles_without_rows(rule, problems)
     for attachment in segment.attach:
         _tell_of_joined_rows(attachment.path, "Each is a struct of its own.", settings, attachment.place, problems)
+
+
+def find_measure_path_issues(measure: Measure, settings: Settings, problems: Problems) -> None:
+    """Report rows of a measure that multiply."""
+    problems.subject = f'measure "{measure.name}"'
+    if measure.path is not None:
+        _tell_of_joined_rows(measure.path, "Values are over joined rows.", settings, measure.place, problems)
 
 
 def _tell_of_joined_rows(path: Path, hint: str, settings: Settings, place: Place, problems: Problems) -> None:

@@ -69,7 +69,8 @@ def find_attribute(settings: Settings, schema: Schema, base: str | Path, name: s
         hop = _attribute_hop(settings, path, hops, table, step)
         if hop is None:
             message = f'"{name}": table "{table}" has no relationship "{step}".'
-            return Unresolved("SEG204", message, did_you_mean(step, _next_names(settings, path, hops, table)))
+            hint = did_you_mean(step, _next_names(settings, path, hops, table))
+            return Unresolved("SEG204", message, hint if hops else _hint_at_rows(settings, schema, path, name, hint))
         if isinstance(hop, Unresolved):
             return replace(hop, message=f'"{name}": {hop.message}')
         hops = (*hops, hop)
@@ -81,11 +82,27 @@ def find_attribute(settings: Settings, schema: Schema, base: str | Path, name: s
         reachable = sorted(set(_reachable_names(settings, schema, path)))
         either = " or ".join(f'"{known}"' for known in reachable if known.endswith(f".{name}"))
         hint = f"Did you mean {either}?" if either else did_you_mean(name, reachable)
+        hint = hint if hops else _hint_at_rows(settings, schema, path, name, hint)
         return Unresolved("SEG204", f'"{name}" is no attribute: table "{table}" has no column "{column}".', hint)
     type_ = columns[column]
     if type_.family is Family.UNSUPPORTED:
         return Unresolved("SEG209", f'"{name}" cannot be used: its type is {type_}.', _type_hint(type_.name))
     return Attribute(path.over, hops, column, type_)
+
+
+def _hint_at_rows(settings: Settings, schema: Schema, path: Path, name: str, hint: str) -> str:
+    """Return where an attribute is that is of rows, not of the profile; `hint` where it is not or looks misspelt."""
+    if path.hops or hint.startswith("Did you mean"):
+        return hint
+    table, _, column = name.partition(".")
+    with_rows = tables_with_rows_of(settings, path.over)
+    rows = [known for known in settings.tables if known in with_rows and known != path.over]
+    if column in schema.columns.get(table, {}) and table in rows:
+        return f"Its rows are judged by a rule: `over: {table}`, `where: {{{column}: ...}}`."
+    having = [known for known in rows if not column and name in schema.columns.get(known, {})]
+    if not having:
+        return hint
+    return f'Table "{having[0]}" has it: its rows are judged by a rule with `over: {having[0]}`.'
 
 
 def _path_hop(path: Path, hops: tuple[Hop, ...]) -> Hop | None:

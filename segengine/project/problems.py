@@ -40,6 +40,10 @@ CODES = {
     "SEG226": "joined-rows",
     "SEG227": "profiles-without-rows",
     "SEG228": "attach",
+    "SEG229": "measure",
+    "SEG230": "expression",
+    "SEG231": "dimension",
+    "SEG232": "template",
     "SEG301": "empty-rule",
     "SEG302": "contradiction",
     "SEG303": "always-true",
@@ -58,7 +62,7 @@ CODES = {
 LATER = frozenset(
     {
         *("refresh", "publish_if", "exempt_from_deactivation"),
-        *("measure", "expansion", "suggestion", "insight", "export"),
+        *("expansion", "suggestion", "insight", "export"),
     }
 )
 

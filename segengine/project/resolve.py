@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import replace
 from functools import partial
 
-from segengine.errors import Place
-from segengine.project.aggregates import find_aggregate
+from segengine.project.aggregates import AGGREGATE_SUMMARIES, find_aggregate
 from segengine.project.attachments import read_attach_limit, read_attachments
 from segengine.project.audiences import find_rows_path
 from segengine.project.conditions import ExpressionReader
+from segengine.project.context import Context, definition_audience, read_condition
 from segengine.project.model import (
     AggregateFunction,
     All,
@@ -22,11 +21,9 @@ from segengine.project.model import (
     Quantifier,
     RowsRule,
     Rule,
-    Schema,
     Segment,
     SegmentType,
     SetOperator,
-    Settings,
     Step,
 )
 from segengine.project.names import is_table_name, make_output_table
@@ -50,7 +47,7 @@ SEGMENT_FIELDS = (
     "attach",
     "attach_limit",
 )
-AGGREGATES = tuple(AggregateFunction)
+AGGREGATES = tuple(AGGREGATE_SUMMARIES)
 RULE_FIELDS = ("over", "via", "rows", "among", "where", "rules", *AGGREGATES)
 SET_OPERATORS: tuple[SetOperator, ...] = ("union", "intersect", "except")
 COUNTS = (Quantifier.AT_LEAST, Quantifier.AT_MOST, Quantifier.EXACTLY)
@@ -64,31 +61,13 @@ MISPLACED = {
 }
 
 
-@dataclass(frozen=True)
-class Context:
-    """What definitions are resolved against: the project, its columns, and the other segments by name and id."""
-
-    settings: Settings
-    schema: Schema
-    segment_ids: Mapping[str, str]
-    segment_audiences: Mapping[str, str]
-
-
-def segment_audience(definition: Definition, settings: Settings) -> str:
-    """Return the audience a definition names, or the project's only one (empty where it is unclear)."""
-    node = definition.fields.get("audience")
-    if isinstance(node, Scalar) and node.text:
-        return node.text
-    return next(iter(settings.audiences)) if len(settings.audiences) == 1 else ""
-
-
 def resolve_segment(definition: Definition, context: Context, problems: Problems) -> Segment | None:
     """Return the segment a definition describes, or None where an error keeps it from being told."""
     problems.subject = f'segment "{definition.name}"'
     before = problems.error_count
     fields = definition.fields
     problems.fields(fields, "a segment", SEGMENT_FIELDS, hints=MISPLACED)
-    audience = segment_audience(definition, context.settings)
+    audience = definition_audience(definition, context.settings)
     if audience not in context.settings.audiences:
         known = context.settings.audiences
         message = f'there is no audience "{audience}".' if audience else "names no `audience`; the project has several."
@@ -139,10 +118,9 @@ class _SegmentReader:
     """Reads the rules of one segment."""
 
     def __init__(self, context: Context, audience: str, definition: Definition, problems: Problems) -> None:
-        self._context = context
+        self._context = replace(context, own_id=definition.id)
         self._profile_table = context.settings.audiences[audience].table
         self._audience = audience
-        self._own_names = {definition.id, definition.name}
         self._problems = problems
 
     def read(self, fields: Fields) -> tuple[Step, ...] | None:
@@ -255,7 +233,7 @@ class _SegmentReader:
 
     def _aggregate(self, function: AggregateFunction, key: Scalar, value: Node, path: Path) -> Expression | None:
         settings, schema = self._context.settings, self._context.schema
-        attribute = find_aggregate(settings, schema, path, function, key.text or "")
+        attribute = find_aggregate(settings, schema, path, function, key.text or "", self._context.measures)
         if isinstance(attribute, Unresolved):
             if attribute.message:
                 self._problems.add(key.place, attribute.code, attribute.message, attribute.hint)
@@ -287,34 +265,7 @@ class _SegmentReader:
         """Return an expression over the profile, or over the rows of a path."""
         if node is None:
             return None
-        base = path or self._profile_table
-        reader = ExpressionReader(self._context.settings, self._context.schema, base, self._problems)
-        accounts = self._context.settings.account_of(self._audience)
-        judged = accounts.name if accounts and path and path.target == accounts.table else self._audience
-        return reader.read(node, partial(self._segment_id, judged), top=True)
-
-    def _segment_id(self, judged: str, name: str, place: Place) -> str | None:
-        """Return the id of the segment a name or an id means; it may be one of the account of the audience judged."""
-        identity = self._context.segment_ids.get(name)
-        if identity is None:
-            known = {identity: known for known, identity in reversed([*self._context.segment_ids.items()])}
-            hint = did_you_mean(name, set(known.values()) - self._own_names)
-            self._problems.add(place, "SEG403", f'there is no segment "{name}".', hint)
-            return None
-        settings, audience = self._context.settings, self._context.segment_audiences.get(identity, "")
-        accounts = settings.account_of(judged)
-        if audience in (judged, accounts.name if accounts else "") or audience not in settings.audiences:
-            return identity
-        this = "this one" if judged == self._audience else "this rule"
-        message = f'segment "{name}" is of audience "{audience}", {this} of "{judged}".'
-        above = settings.account_of(audience)
-        hint = ""
-        if judged != self._audience:
-            hint = "Make it a rule of its own: `- intersect: {where: {in_segment: ...}}`."
-        elif above is not None and above.name == judged:
-            hint = f"Judge its rows instead: `over: {settings.audiences[audience].table}`."
-        self._problems.add(place, "SEG405", message, hint)
-        return None
+        return read_condition(node, path or self._profile_table, self._audience, self._context, self._problems)
 
 
 def _keys(node: Node) -> list[str]:

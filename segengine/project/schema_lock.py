@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from segengine.errors import DefinitionError, Place
+from segengine.project.activities import find_activity_issues
 from segengine.project.model import Schema, Settings, Table
 from segengine.project.nodes import Fields, Plain, Scalar, dump_documents, read_documents
 from segengine.project.problems import Problems, did_you_mean
@@ -68,6 +69,7 @@ def load_schema(settings: Settings, problems: Problems) -> Schema:
     schema = Schema(columns, stored)
     if stored:
         _find_key_issues(settings, schema, problems)
+        find_activity_issues(settings, schema, problems)
     return schema
 
 

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 from segengine.errors import ConfigError, DefinitionError, Place
+from segengine.project.activities import read_activities
 from segengine.project.audiences import read_audiences
 from segengine.project.model import ColumnSetting, Relationship, Settings, Table, TableFormat
 from segengine.project.nodes import Fields, Items, Node, Scalar, read_documents
@@ -102,6 +103,8 @@ def _read_settings(root: Fields, folder: Path, environment: str, problems: Probl
         problems.add(place, "SEG102", f"engine {engine!r} is none of embedded, spark, sc://host:port.")
     tables = _read_tables(root.get("tables"), problems)
     relationships = _read_relationships(root.get("relationships"), tables, problems)
+    audiences = read_audiences(root.get("audiences"), tables, relationships, problems)
+    _check_predictions(tables, relationships, {audience.table for audience in audiences.values()}, problems)
     return Settings(
         project=problems.text(root.get("project"), "project") or "",
         root=folder,
@@ -111,8 +114,9 @@ def _read_settings(root: Fields, folder: Path, environment: str, problems: Probl
         engine=engine,
         tables=tables,
         relationships=relationships,
-        audiences=read_audiences(root.get("audiences"), tables, relationships, problems),
+        audiences=audiences,
         environment=environment,
+        activities=read_activities(root.get("activities"), tables, problems),
     )
 
 
@@ -159,6 +163,19 @@ def _read_table(name: str, place: Place, fields: Fields, problems: Problems) -> 
         prediction=bool(problems.boolean(fields.get("prediction"), "prediction")),
         place=place,
     )
+
+
+def _check_predictions(
+    tables: dict[str, Table], relationships: tuple[Relationship, ...], profile_tables: set[str], problems: Problems
+) -> None:
+    """Report prediction tables that profiles have no one row of."""
+    for table in tables.values():
+        links = [link for link in relationships if link.from_table == table.name and link.one_to_one]
+        if table.prediction and profile_tables and not any(link.to_table in profile_tables for link in links):
+            message = f'table "{table.name}" is a prediction, but no one-to-one relationship leads to profiles.'
+            profiles = " or ".join(sorted(profile_tables))
+            hint = f"Add one: `{{from: {table.name}.COLUMN, to: {profiles}, one_to_one: true}}`."
+            problems.add(table.place, "SEG104", message, hint)
 
 
 def _read_columns(node: Node | None, problems: Problems) -> tuple[ColumnSetting, ...]:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from zoneinfo import ZoneInfo
 
 from segengine.store.runs import SegmentRun
 
 _BLOCKS = "▁▂▃▄▅▆▇█"
+_EIGHTHS = " ▏▎▍▌▋▊▉"
 
 
 def draw_sparkline(values: Sequence[int]) -> str:
@@ -19,23 +21,49 @@ def draw_sparkline(values: Sequence[int]) -> str:
     return "".join(_BLOCKS[round((value - low) / (high - low) * steps) if high > low else 0] for value in values)
 
 
+def draw_bar(share: float, width: int) -> str:
+    """Return a bar as long as a share, 0 to 1, of a width in characters; what is not nothing is at least a sliver."""
+    whole, part = divmod(round(share * width * 8), 8)
+    bar = "█" * whole + (_EIGHTHS[part] if part else "")
+    return bar or ("▏" if share > 0 else "")
+
+
 def draw_trend(title: str, snapshots: Sequence[SegmentRun], zone: str, *, width: int = 72, height: int = 12) -> str:
     """Return a line chart of a segment's member count over its snapshots, as text without colours; days in `zone`."""
+    counts = [run.member_count or 0 for run in snapshots]
+    return draw_lines(title, [run.as_of for run in snapshots], counts, zone, width=width, height=height)
+
+
+def draw_lines(
+    title: str, moments: Sequence[datetime], values: Sequence[float], zone: str, *, width: int = 72, height: int = 12
+) -> str:
+    """Return a line chart of values over time, as text without colours; days in `zone`."""
     import plotext as plot
 
     plot.clear_figure()
     plot.theme("clear")
     plot.plot_size(width, height)
-    places = list(range(len(snapshots)))
-    counts = [run.member_count or 0 for run in snapshots]
-    plot.plot(places, counts, marker="braille")
-    plot.scatter(places, counts, marker="●")
-    labels = [f"{run.as_of.astimezone(ZoneInfo(zone)):%d %b %y}" for run in snapshots]
+    places = list(range(len(values)))
+    plot.plot(places, values, marker="braille")
+    plot.scatter(places, values, marker="●")
+    labels = [f"{moment.astimezone(ZoneInfo(zone)):%d %b %y}" for moment in moments]
     every = max(1, len(labels) // 6)
     plot.xticks(places[::every], labels[::every])
-    low, high = min(counts), max(counts)
-    ticks = sorted({low, (low + high) // 2, high})
+    low, high = min(values), max(values)
+    middle = (low + high) // 2 if high - low > 2 else (low + high) / 2
+    ticks = sorted({low, middle, high})
     plot.yticks(ticks, [f"{tick:,}" for tick in ticks])
     plot.title(title)
     text: str = plot.uncolorize(plot.build())
     return text
+
+
+def draw_bars(title: str, labels: Sequence[str], values: Sequence[float], *, width: int = 40) -> str:
+    """Return one bar a line, the longest `width` characters; negative values have none."""
+    longest = max([*values, 0.0]) or 1.0
+    margin = max(map(len, labels), default=0)
+    lines = [
+        f"{label:<{margin}}  {'█' * round(max(value, 0.0) / longest * width):<{width}}  {value:,.10g}"
+        for label, value in zip(labels, values, strict=True)
+    ]
+    return "\n".join([title, *(line.rstrip() for line in lines)])

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from functools import cached_property
-from typing import Any
+from typing import Any, Generic, TypeVar
 from uuid import uuid4
 
 from segengine.engine.failures import engine_errors
@@ -77,63 +77,117 @@ class SegmentRun:
     finished_at: datetime
     outline_counts: str = ""
 
+    @property
+    def id(self) -> str:
+        """The segment."""
+        return self.segment_id
+
+
+@dataclass(frozen=True)
+class MeasureRun:
+    """What one published run says of one measure.
+
+    `row_count`: profiles, or rows by dimensions, None where it has no snapshot; `value_counts` (JSON): how many
+    profiles have each value, by column. `snapshot_run_id` is the run whose snapshot it uses, '' where it has none.
+    """
+
+    run_id: str
+    measure_id: str
+    name: str
+    snapshot_version: int
+    snapshot_run_id: str
+    as_of: datetime
+    purpose: str
+    status: Status
+    row_count: int | None
+    value_counts: str
+    definition_version: int
+    data_hash: str
+    parents_hash: str
+    parents: str
+    error: str
+    started_at: datetime
+    finished_at: datetime
+
+    @property
+    def id(self) -> str:
+        """The measure."""
+        return self.measure_id
+
+
+DefinitionRun = TypeVar("DefinitionRun", SegmentRun, MeasureRun)
+
+
+@dataclass(frozen=True)
+class Trail(Generic[DefinitionRun]):
+    """Every published run of the segments, or of the measures, oldest first."""
+
+    runs: tuple[DefinitionRun, ...] = ()
+
+    @cached_property
+    def _by_id(self) -> dict[str, list[DefinitionRun]]:
+        found: dict[str, list[DefinitionRun]] = {}
+        for run in self.runs:
+            found.setdefault(run.id, []).append(run)
+        return found
+
+    def of(self, identity: str) -> list[DefinitionRun]:
+        """Return the runs of one definition, oldest first."""
+        return self._by_id.get(identity, [])
+
+    def last(self, identity: str) -> DefinitionRun | None:
+        """Return the newest run of a definition, however it ended."""
+        runs = self.of(identity)
+        return runs[-1] if runs else None
+
+    def snapshots(self, identity: str) -> list[DefinitionRun]:
+        """Return the runs with a snapshot, by (as_of, run): the last one is current."""
+        good = [run for run in self.of(identity) if run.status is Status.SUCCESSFUL]
+        return sorted(good, key=lambda run: run.as_of)  # stable: runs of one as_of stay in order
+
+    def current(self, identity: str) -> DefinitionRun | None:
+        """Return the published successful run with the greatest (as_of, run)."""
+        snapshots = self.snapshots(identity)
+        return snapshots[-1] if snapshots else None
+
+    def preceding(self, identity: str, as_of: datetime) -> DefinitionRun | None:
+        """Return the newest successful run with an earlier as_of."""
+        earlier = [run for run in self.snapshots(identity) if run.as_of < as_of]
+        return earlier[-1] if earlier else None
+
 
 @dataclass(frozen=True)
 class History:
-    """Every published run and segment run, oldest first."""
+    """Every published run, and what each says of its segments and measures."""
 
-    runs: tuple[Run, ...]
-    segment_runs: tuple[SegmentRun, ...]
+    runs: tuple[Run, ...] = ()
+    segments: Trail[SegmentRun] = Trail()
+    measures: Trail[MeasureRun] = Trail()
 
     @property
     def run_ids(self) -> tuple[str, ...]:
         """The ids of the runs whose profile keys count, oldest first; a failed run's keys were never given."""
         return tuple(run.run_id for run in self.runs if run.status is Status.SUCCESSFUL)
 
-    @cached_property
-    def _by_segment(self) -> dict[str, list[SegmentRun]]:
-        runs: dict[str, list[SegmentRun]] = {}
-        for run in self.segment_runs:
-            runs.setdefault(run.segment_id, []).append(run)
-        return runs
-
-    def of(self, segment_id: str) -> list[SegmentRun]:
-        """Return the runs of one segment, oldest first."""
-        return self._by_segment.get(segment_id, [])
-
-    def last(self, segment_id: str) -> SegmentRun | None:
-        """Return the newest run of a segment, however it ended."""
-        runs = self.of(segment_id)
-        return runs[-1] if runs else None
-
-    def snapshots(self, segment_id: str) -> list[SegmentRun]:
-        """Return the runs with a snapshot, by (as_of, run): the last one is current."""
-        good = [run for run in self.of(segment_id) if run.status is Status.SUCCESSFUL]
-        return sorted(good, key=lambda run: run.as_of)  # stable: runs of one as_of stay in order
-
-    def current(self, segment_id: str) -> SegmentRun | None:
-        """Return the published successful run with the greatest (as_of, run)."""
-        snapshots = self.snapshots(segment_id)
-        return snapshots[-1] if snapshots else None
-
-    def preceding(self, segment_id: str, as_of: datetime) -> SegmentRun | None:
-        """Return the newest successful run with an earlier as_of."""
-        earlier = [run for run in self.snapshots(segment_id) if run.as_of < as_of]
-        return earlier[-1] if earlier else None
-
 
 def read_history(warehouse: Warehouse, control: ControlRow) -> History:
     """Return what is published: rows count only where the chain back from the control row reaches their run."""
     if not control.published_id:
-        return History((), ())
+        return History()
     by_id = {row["run_id"]: row for row in _collect(warehouse, "runs")}
     previous = {run_id: row["previous_run_id"] for run_id, row in by_id.items()}
     chain = walk_chain("runs", control.published_id, previous)
     order = {run_id: place for place, run_id in enumerate(chain)}
-    runs = tuple(_run(by_id[run_id]) for run_id in chain)
-    rows = [row for row in _collect(warehouse, "segment_runs", without=("outline_counts",)) if row["run_id"] in order]
-    rows.sort(key=lambda row: order[row["run_id"]])
-    return History(runs, tuple(_segment_run(row) for row in rows))
+
+    def published(table: str, without: Sequence[str] = ()) -> list[Row]:
+        rows = [row for row in _collect(warehouse, table, without) if row["run_id"] in order]
+        return sorted(rows, key=lambda row: order[row["run_id"]])
+
+    return History(
+        runs=tuple(Run(**_typed(by_id[run_id])) for run_id in chain),
+        segments=Trail(tuple(SegmentRun(**_typed(row)) for row in published("segment_runs", ("outline_counts",)))),
+        measures=Trail(tuple(MeasureRun(**_typed(row)) for row in published("measure_runs"))),
+    )
 
 
 def walk_chain(table: str, newest: str, previous: Mapping[str, str]) -> list[str]:
@@ -172,16 +226,15 @@ def _collect(warehouse: Warehouse, table: str, without: Sequence[str] = ()) -> l
     return rows
 
 
-def _run(row: Row) -> Run:
-    return Run(**{**row, "status": Status(row["status"])})
+def _typed(row: Row) -> Row:
+    return {**row, "status": Status(row["status"])}
 
 
-def _segment_run(row: Row) -> SegmentRun:
-    return SegmentRun(**{**row, "status": Status(row["status"])})
-
-
-def append_run(warehouse: Warehouse, run: Run, segment_runs: Sequence[SegmentRun]) -> None:
+def append_run(
+    warehouse: Warehouse, run: Run, segment_runs: Sequence[SegmentRun], measure_runs: Sequence[MeasureRun]
+) -> None:
     """Write the rows of a run; nobody reads them before the control row names the run."""
+    warehouse.append_rows("measure_runs", [_as_row("measure_runs", item) for item in measure_runs])
     warehouse.append_rows("segment_runs", [_as_row("segment_runs", item) for item in segment_runs])
     warehouse.append_rows("runs", [_as_row("runs", run)])
 

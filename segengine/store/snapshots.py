@@ -1,19 +1,29 @@
-"""Member snapshots: one bitmap per run, segment and bucket, never changed afterwards."""
+"""Snapshots: what a run found, by definition and bucket, never changed afterwards.
+
+Of a segment one bitmap of members a bucket; of a measure its values for the profiles of a bucket, or its rows by
+dimensions (of a business measure all of them under bucket 0).
+"""
 
 from __future__ import annotations
 
+import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
 
 from segengine.engine.failures import engine_errors
-from segengine.store.runs import SegmentRun
+from segengine.engine.parts import unpack_rows
+from segengine.engine.results import FACTS, MEASURE, SEGMENT, STATES
+from segengine.store.runs import MeasureRun, SegmentRun
 from segengine.store.warehouse import Warehouse
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
-_FEW_SEGMENTS = 200
+_FEW_DEFINITIONS = 200
 
 
 @dataclass(frozen=True)
@@ -26,63 +36,121 @@ class SegmentCounts:
 
 
 @dataclass(frozen=True)
+class MeasureCounts:
+    """What the written snapshot of one measure holds.
+
+    `row_count`: profiles, or rows by dimensions; `values`: how many profiles have each value, by column; `overflow`:
+    values with too many digits in rows by dimensions.
+    """
+
+    row_count: int = 0
+    values: Mapping[str, int] = field(default_factory=dict)
+    overflow: int = 0
+
+
+@dataclass(frozen=True)
+class Written:
+    """What a run has written: the counts of every definition, and the facts its tasks left (JSON)."""
+
+    segments: Mapping[str, SegmentCounts]
+    measures: Mapping[str, MeasureCounts]
+    facts: Sequence[Mapping[str, Any]]
+
+
+@dataclass(frozen=True)
 class SnapshotKey:
-    """Which snapshot: the run that wrote it, and the segment."""
+    """Which snapshot: the run that wrote it, and the definition."""
 
     run_id: str
-    segment_id: str
+    id: str
 
     @property
     def source(self) -> str:
         """The name under which a stored snapshot travels to the formulas."""
-        return f"{self.run_id}/{self.segment_id}"
+        return f"{self.run_id}/{self.id}"
 
 
-def snapshot_of(run: SegmentRun) -> SnapshotKey:
-    """Return the snapshot a segment run uses."""
-    return SnapshotKey(run.snapshot_run_id, run.segment_id)
+def snapshot_of(run: SegmentRun | MeasureRun) -> SnapshotKey:
+    """Return the snapshot a segment's or measure's run uses."""
+    return SnapshotKey(run.snapshot_run_id, run.segment_id if isinstance(run, SegmentRun) else run.measure_id)
 
 
 def write_snapshots(warehouse: Warehouse, run_id: str, results: DataFrame) -> None:
-    """Write evaluated members under a run's id; nobody reads them before the run is published."""
+    """Write evaluated results under a run's id; nobody reads them before the run is published."""
     from pyspark.sql import functions as F
 
-    warehouse.append("segment_snapshots", results.withColumn("run_id", F.lit(run_id)))
+    warehouse.append("snapshots", results.withColumn("run_id", F.lit(run_id)))
 
 
-def read_counts(warehouse: Warehouse, run_id: str) -> tuple[dict[str, SegmentCounts], list[str]]:
-    """Return the counts of every segment a run wrote, and the facts its scans left (JSON)."""
+def read_states(warehouse: Warehouse, run_id: str) -> DataFrame:
+    """Return `id`, `content` of what the tasks of a run left of business measures."""
     from pyspark.sql import functions as F
 
-    rows = warehouse.read("segment_snapshots").where(F.col("run_id") == run_id)
-    names = ("member_count", "entered_count", "left_count")
+    rows = warehouse.read("snapshots").where((F.col("run_id") == run_id) & (F.col("kind") == STATES))
+    return rows.select("id", "content")
+
+
+def read_written(warehouse: Warehouse, run_id: str) -> Written:
+    """Return what a run has written."""
+    from pyspark.sql import functions as F
+
+    rows = warehouse.read("snapshots").where(F.col("run_id") == run_id)
+    names = ("row_count", "entered_count", "left_count")
     with engine_errors("counting members"):
-        sums = rows.groupBy("segment_id").agg(*[F.sum(F.col(name).cast("bigint")).alias(name) for name in names])
-        counts = {row["segment_id"]: SegmentCounts(*(int(row[name]) for name in names)) for row in sums.collect()}
-        facts = [row["facts"] for row in rows.where(F.col("segment_id") == "").select("facts").collect()]
-    return {segment_id: count for segment_id, count in counts.items() if segment_id}, facts
+        segments = rows.where(F.col("kind") == SEGMENT).groupBy("id")
+        sums = segments.agg(*[F.sum(F.col(name).cast("bigint")).alias(name) for name in names]).collect()
+        others = rows.where(F.col("kind").isin([MEASURE, FACTS])).select("kind", "id", "row_count", "facts").collect()
+    return Written(
+        segments={row["id"]: SegmentCounts(*(int(row[name]) for name in names)) for row in sums},
+        measures=_sum_measures([row.asDict() for row in others if row["kind"] == MEASURE]),
+        facts=[json.loads(row["facts"]) for row in others if row["kind"] == FACTS],
+    )
 
 
-def read_members(warehouse: Warehouse, keys: Sequence[SnapshotKey]) -> DataFrame | None:
-    """Return `bucket`, `source`, `bits` of snapshots, others among them; None where there are none to read."""
+def _sum_measures(rows: Sequence[Mapping[str, Any]]) -> dict[str, MeasureCounts]:
+    counts: dict[str, MeasureCounts] = {}
+    for row in rows:
+        so_far, facts = counts.get(row["id"], MeasureCounts()), json.loads(row["facts"])
+        values = Counter(so_far.values)
+        values.update(facts.get("values", {}))
+        overflow = so_far.overflow + facts.get("overflow", 0)
+        counts[row["id"]] = MeasureCounts(so_far.row_count + row["row_count"], values, overflow)
+    return counts
+
+
+def read_contents(warehouse: Warehouse, keys: Sequence[SnapshotKey]) -> DataFrame | None:
+    """Return `bucket`, `source`, `content` of snapshots, others among them; None where there are none to read."""
     from pyspark.sql import functions as F
 
     if not keys:
         return None
-    wanted = sorted({key.run_id for key in keys})
-    segments = sorted({key.segment_id for key in keys})
-    rows = warehouse.read("segment_snapshots").where(F.col("run_id").isin(wanted) & (F.col("member_count") > 0))
-    if len(segments) <= _FEW_SEGMENTS:
-        rows = rows.where(F.col("segment_id").isin(segments))
-    source = F.concat(F.col("run_id"), F.lit("/"), F.col("segment_id"))
-    return rows.select("bucket", source.alias("source"), F.col("members").alias("bits"))
+    runs, definitions = sorted({key.run_id for key in keys}), sorted({key.id for key in keys})
+    rows = warehouse.read("snapshots").where(F.col("run_id").isin(runs) & (F.col("row_count") > 0))
+    if len(definitions) <= _FEW_DEFINITIONS:
+        rows = rows.where(F.col("id").isin(definitions))
+    source = F.concat(F.col("run_id"), F.lit("/"), F.col("id"))
+    return rows.where(F.col("kind").isin([SEGMENT, MEASURE])).select("bucket", source.alias("source"), "content")
 
 
 def read_bitmaps(warehouse: Warehouse, run_id: str, segment_id: str) -> Mapping[int, bytes]:
     """Return the bitmaps a run wrote of one segment, by bucket."""
+    return dict(_read_own(warehouse, SEGMENT, SnapshotKey(run_id, segment_id)))
+
+
+def read_values(warehouse: Warehouse, run_id: str, measure_id: str) -> dict[int, pa.RecordBatch]:
+    """Return what a run wrote of one measure, by bucket: values of 32,768 profiles, or rows by dimensions.
+
+    Values are there for every place, also those without a profile; column `PRESENT` says which have one.
+    """
+    found = _read_own(warehouse, MEASURE, SnapshotKey(run_id, measure_id))
+    return {bucket: unpack_rows(content) for bucket, content in found}
+
+
+def _read_own(warehouse: Warehouse, kind: str, key: SnapshotKey) -> list[tuple[int, bytes]]:
     from pyspark.sql import functions as F
 
-    own = (F.col("run_id") == run_id) & (F.col("segment_id") == segment_id) & (F.col("member_count") > 0)
-    with engine_errors(f'reading the members of segment "{segment_id}"'):
-        table = warehouse.read("segment_snapshots").where(own).select("bucket", "members").toArrow()
-    return dict(zip(table.column("bucket").to_pylist(), table.column("members").to_pylist(), strict=True))
+    own = (F.col("run_id") == key.run_id) & (F.col("id") == key.id) & (F.col("kind") == kind)
+    with engine_errors(f'reading the snapshot of {kind} "{key.id}"'):
+        rows = warehouse.read("snapshots").where(own & (F.col("row_count") > 0))
+        table = rows.select("bucket", "content").toArrow()
+    return list(zip(table.column("bucket").to_pylist(), table.column("content").to_pylist(), strict=True))

@@ -41,9 +41,15 @@ SCHEMAS = {
         "entered_count bigint, left_count bigint, definition_version int, data_hash string, parents_hash string, "
         "parents string, error string, started_at timestamp, finished_at timestamp, outline_counts string"
     ),
+    "measure_runs": (
+        "run_id string, measure_id string, name string, snapshot_version int, snapshot_run_id string, "
+        "as_of timestamp, purpose string, status string, row_count bigint, value_counts string, "
+        "definition_version int, data_hash string, parents_hash string, parents string, error string, "
+        "started_at timestamp, finished_at timestamp"
+    ),
     "profile_keys": "audience string, profile_id string, profile_key bigint, run_id string",
-    "segment_snapshots": (
-        "run_id string, segment_id string, bucket int, members binary, member_count int, entered_count int, "
+    "snapshots": (
+        "run_id string, kind string, id string, bucket int, content binary, row_count int, entered_count int, "
         "left_count int, facts string"
     ),
 }
@@ -147,6 +153,15 @@ class Warehouse:
                 writer.saveAsTable(self.path(table))
             else:
                 writer.save(self.path(table))
+
+    def overwrite(self, table: str, rows: DataFrame) -> None:
+        """Write a table for other tools: beside ours in a catalog, under `output/` in a path."""
+        with engine_errors(f"writing table {table}"):
+            writer = rows.write.format("delta").mode("overwrite").option("overwriteSchema", "true")
+            if self.is_catalog:
+                writer.saveAsTable(self.path(table))
+            else:
+                writer.save(self.path(f"output/{table}"))
 
     def append_rows(self, table: str, rows: Sequence[Row]) -> None:
         """Append a few rows given as dicts; what a dict leaves out is NULL."""

@@ -59,7 +59,7 @@ def refresh_counts(report: RefreshReport) -> dict[str, int]:
 
 def snapshot_bytes(folder: Path) -> int:
     """Return the bytes of the Parquet files that hold member snapshots."""
-    return sum(file.stat().st_size for file in (folder / "warehouse" / "segment_snapshots").rglob("*.parquet"))
+    return sum(file.stat().st_size for file in (folder / "warehouse" / "snapshots").rglob("*.parquet"))
 
 
 def read_member_ids(project: OpenProject, segment_ids: Sequence[str]) -> Mapping[str, pa.Array]:
@@ -70,7 +70,7 @@ def read_member_ids(project: OpenProject, segment_ids: Sequence[str]) -> Mapping
     ids = keys.column("profile_id").combine_chunks().take(pa.array(places))  # the id of key k stands at k - 1
     members = {}
     for segment_id in segment_ids:
-        run = history.current(segment_id)
+        run = history.segments.current(segment_id)
         bitmaps = read_bitmaps(project.warehouse, run.snapshot_run_id, segment_id) if run else {}
         found = [bitmap_keys(bits, bucket) - 1 for bucket, bits in sorted(bitmaps.items())]
         members[segment_id] = ids.take(pa.array(np.concatenate(found) if found else np.zeros(0, dtype=np.int64)))

@@ -193,6 +193,39 @@ name: Mailed and of a large account
 audience: contact
 rules: [{over: mails, where: {in_segment: Large}}]
 """
+# Measures of the account; without one they are missing, without orders 0.
+SEGMENTS += """---
+kind: measure
+name: Ordered
+per: account
+over: orders
+value: {sum: amount}
+---
+kind: segment
+name: At good accounts
+audience: contact
+where: {company.Ordered: {at_least: 15}}
+---
+kind: segment
+name: At poor accounts
+audience: contact
+where: {not: {company.Ordered: {at_least: 15}}}
+---
+kind: segment
+name: At good accounts or none
+audience: contact
+where: {company.Ordered: {at_least: 15, or_missing: true}}
+---
+kind: segment
+name: At no account
+audience: contact
+where: {company.Ordered: {empty: true}}
+---
+kind: segment
+name: Mailed at poor accounts
+audience: contact
+rules: [{over: mails, via: contact, where: {contact.company.Ordered: {less_than: 20}}}]
+"""
 EVERYBODY = ["ann", "bob", "cid", "dan", "eve", "fay"]
 OF_ACCOUNTS = {"large": ["1", "4"], "mailed_accounts": ["1", "2"]}
 OF_CONTACTS = {
@@ -219,6 +252,11 @@ OF_CONTACTS = {
     "no_order_while_large": ["cid", "dan"],
     "mailed_at_large": ["ann"],
     "mailed_and_of_a_large_account": ["ann"],
+    "at_good_accounts": ["ann", "bob", "cid"],
+    "at_poor_accounts": ["dan"],
+    "at_good_accounts_or_none": ["ann", "bob", "cid", "eve", "fay"],
+    "at_no_account": ["eve", "fay"],
+    "mailed_at_poor_accounts": ["cid"],
 }
 
 
@@ -371,21 +409,24 @@ def test_a_bad_value_fails_what_uses_it_on_either_side(trade: Workspace) -> None
     assert failed == {
         *("bosses_at_buyers", "two_orders", "only_large_orders", "all_cheap_but_one", "in_brackets"),
         *("spent_much", "spent_little", "large_with_orders", "in_large_and_ordered"),
+        *("at_good_accounts", "at_poor_accounts", "at_good_accounts_or_none", "at_no_account"),
+        "mailed_at_poor_accounts",
     }
     assert {run.error for run in report.segments if run.error} == {
-        '1 value(s) of "amount" are infinite or out of range'
+        '1 value(s) of "amount" are infinite or out of range',
+        'measure "Ordered" failed',
     }
 
 
 @pytest.mark.before_the_engine
 def test_duplicate_accounts_are_an_error_before_anything_is_written(trade: Workspace) -> None:
-    before = len(read_rows(trade.warehouse / "segment_snapshots"))
+    before = len(read_rows(trade.warehouse / "snapshots"))
     trade.write_table("accounts", {"account_id": [1, 1, 2], "employees": [1, 2, 3]})
 
     with pytest.raises(DataContractError, match=r'table "accounts" has 1 duplicate key\(s\) in account_id'):
         trade.refresh("At large")
 
-    assert len(read_rows(trade.warehouse / "segment_snapshots")) == before
+    assert len(read_rows(trade.warehouse / "snapshots")) == before
     assert members(trade.published()) == OF_ACCOUNTS | OF_CONTACTS
 
 

@@ -60,7 +60,7 @@ def test_the_demo_with_accounts_and_contacts(tmp_path: Path, capsys: pytest.Capt
     code, out, err = run(capsys, "demo", "--project", "harbor_supply", str(folder))
     assert code == 0, err
     assert "All accounts                          400   100.0 %" in out
-    assert "21 segments from one scan of each" in out
+    assert "7 measures and 26 segments from one scan of each" in out
     _, out, _ = run(capsys, "segments", "list", "--conf", str(folder), "-o", "json")
     audiences = {segment["name"]: segment["audience"] for segment in json.loads(out)["segments"]}
     assert (audiences["Key accounts"], audiences["Led a won deal"]) == ("account", "contact")
@@ -71,7 +71,7 @@ def test_list_show_and_status(demo: tuple[Path, str], capsys: pytest.CaptureFixt
     code, out, _ = run(capsys, "segments", "list", "--conf", conf, "-o", "json")
     segments = {segment["id"]: segment for segment in json.loads(out)["segments"]}
     assert code == 0
-    assert len(segments) == 17
+    assert len(segments) == 21
     assert segments["everyone"]["member_count"] == 5000
     assert segments["everyone"]["snapshot_version"] == 8
     code, out, _ = run(capsys, "segments", "show", "Web only", "--conf", conf)
@@ -81,7 +81,7 @@ def test_list_show_and_status(demo: tuple[Path, str], capsys: pytest.CaptureFixt
     code, out, _ = run(capsys, "status", "--conf", conf)
     assert code == 0
     assert out.startswith("no run is under way")
-    assert out.count("17 Successful") == 8
+    assert out.count("32 Successful") == 8
 
 
 def test_members_preview_and_all(demo: tuple[Path, str], capsys: pytest.CaptureFixture[str]) -> None:
@@ -107,7 +107,7 @@ def test_edit_plan_apply_refresh_get(demo: tuple[Path, str], capsys: pytest.Capt
     code, out, _ = run(capsys, "plan", *conf)
     assert code == 0
     assert '+ segment texans "Texans" created' in out
-    assert "17 unchanged" in out
+    assert "32 unchanged" in out
     assert run(capsys, "apply", *conf)[0] == 0
     code, out, err = run(capsys, "refresh", "Texans", *conf, "-o", "json", "--output-tables")
     assert code == 0
@@ -118,7 +118,7 @@ def test_edit_plan_apply_refresh_get(demo: tuple[Path, str], capsys: pytest.Capt
     code, out, _ = run(capsys, "get", "Texans", *conf)
     extra.write_text(out)
     code, out, _ = run(capsys, "plan", *conf)
-    assert "18 unchanged" in out, "what get prints, apply takes as unchanged"
+    assert "33 unchanged" in out, "what get prints, apply takes as unchanged"
     code, _, err = run(capsys, "refresh", "Texas", *conf)
     assert code == 2
     assert 'Did you mean "Texans"?' in err

@@ -1,14 +1,15 @@
-"""The demo projects, refreshed: every segment has the members that hand-written SQL finds with DuckDB."""
+"""The demo projects, refreshed: segments and measures are what hand-written SQL finds with DuckDB, digit by digit."""
 
 from __future__ import annotations
 
-import runpy
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import duckdb
 import pytest
+from by_hand import add_measures, read_queries
 from deltalake import DeltaTable
 from workspace import Workspace
 
@@ -17,9 +18,11 @@ from segengine.demo.contoso import write_contoso
 from segengine.demo.harbor_supply import write_harbor_supply
 from segengine.demo.projects import copy_project, project_files
 from segengine.engine.session import EngineSession
+from segengine.operations.measures import MeasureValues, list_measures, read_measure_values
 
 END_OF_JANUARY = datetime(2018, 2, 1, 4, 59, 59, 999_999, UTC)  # in New York
-GOLDEN = Path(__file__).parents[1] / "golden"
+END_OF_JUNE = datetime(2026, 7, 1, 6, 59, 59, 999_999, UTC)  # in Los Angeles
+FIRST_OF_JULY = datetime(2026, 7, 1, 21, 59, 59, 999_999, UTC)  # in Amsterdam, where the last orders are of that day
 
 
 @pytest.fixture(scope="module")
@@ -47,28 +50,41 @@ def journey(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def find_by_hand(name: str, data: Path) -> dict[str, list[str]]:
-    """Return the ids of each segment, sorted, by the hand-written SQL; an id found twice shows up twice."""
-    queries: dict[str, str] = runpy.run_path(str(GOLDEN / f"{name}_sql.py"))["SQL"]
+@dataclass(frozen=True)
+class ByHand:
+    """What SQL finds: the ids of each segment, sorted, and the rows of each measure."""
+
+    segments: dict[str, list[str]]
+    measures: dict[str, list[tuple[Any, ...]]]
+
+
+def find_by_hand(name: str, data: Path) -> ByHand:
+    """Return what the hand-written SQL of a project finds."""
+    queries = read_queries(name)
     with duckdb.connect() as connection:
         for folder in sorted(data.iterdir()):
             connection.register(folder.name, DeltaTable(str(folder)).to_pyarrow_table())
-        found = {segment: connection.execute(query).fetchall() for segment, query in queries.items()}
-    return {segment: sorted({str(row[0]) for row in rows}) for segment, rows in found.items()}
+        add_measures(connection, queries)
+        found = {segment: connection.execute(query).fetchall() for segment, query in queries.segments.items()}
+        values = {measure: connection.table(f"measure_{measure}").to_arrow_table() for measure in queries.measures}
+    return ByHand(
+        {segment: sorted({str(row[0]) for row in rows}) for segment, rows in found.items()},
+        {measure: [*zip(*table.to_pydict().values(), strict=True)] for measure, table in values.items()},
+    )
 
 
 @pytest.fixture(scope="module")
-def contoso_by_hand(contoso: Path) -> dict[str, list[str]]:
+def contoso_by_hand(contoso: Path) -> ByHand:
     return find_by_hand("contoso", contoso / "data")
 
 
 @pytest.fixture(scope="module")
-def harbor_by_hand(harbor: Path) -> dict[str, list[str]]:
+def harbor_by_hand(harbor: Path) -> ByHand:
     return find_by_hand("harbor_supply", harbor / "data")
 
 
 @pytest.fixture(scope="module")
-def journey_by_hand(journey: Path) -> dict[str, list[str]]:
+def journey_by_hand(journey: Path) -> ByHand:
     return find_by_hand("complete_journey", journey / "data")
 
 
@@ -80,51 +96,67 @@ def refresh_anew(source: Path, folder: Path, session: EngineSession, as_of: date
     workspace.pull()
     workspace.apply()
     report = workspace.refresh(as_of=as_of)
-    assert [(run.segment_id, str(run.status), run.error) for run in report.segments if run.error] == []
+    assert [(run.segment_id, run.error) for run in report.segments if run.error] == []
+    assert [(run.measure_id, run.error) for run in report.measures if run.error] == []
     return workspace
 
 
-def compare(workspace: Workspace, by_hand: dict[str, list[str]], audiences: dict[str, list[str]]) -> None:
-    """Compare all segments; `audiences` names the segments of each audience."""
+def compare(workspace: Workspace, by_hand: ByHand, audiences: dict[str, list[str]]) -> None:
+    """Compare all segments and measures; `audiences` names the segments of each audience."""
     published = workspace.published()
     members = {
         name: ids for audience, own in audiences.items() for name, ids in published.members(audience, own).items()
     }
-    assert set(members) == set(by_hand)
+    assert set(members) == set(by_hand.segments)
     wrong: dict[str, Any] = {
-        name: sorted({*ids} ^ {*by_hand[name]})[:10] for name, ids in members.items() if ids != by_hand[name]
+        name: sorted({*ids} ^ {*by_hand.segments[name]})[:10]
+        for name, ids in members.items()
+        if ids != by_hand.segments[name]
     }
     assert wrong == {}
     counts = {row["segment_id"]: row["member_count"] for row in published.segment_runs}
-    assert counts == {name: len(ids) for name, ids in by_hand.items()}
-    assert sum(map(bool, by_hand.values())) == len(by_hand), "a segment without members shows nothing"
+    assert counts == {name: len(ids) for name, ids in by_hand.segments.items()}
+    assert [name for name, ids in by_hand.segments.items() if not ids] == [], "a segment without members shows nothing"
+    with workspace.opened() as project:
+        assert {summary.measure.id for summary in list_measures(project)} == set(by_hand.measures)
+        for measure, rows in by_hand.measures.items():
+            assert differences(read_measure_values(project, measure, limit=None), rows) == [], measure
+
+
+def differences(found: MeasureValues, expected: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
+    """Return the first rows that only one side has; a row is an id, dimensions and values, decimals exact."""
+    rows = [(*row.values(),) for batch in found.rows for row in batch.to_pylist()]
+    assert not any(isinstance(value, float) for row in rows + expected for value in row), "no float is exact"
+    keys = len(found.types) - len(found.measure.shown_values) + bool(found.id_name)
+    assert len({row[:keys] for row in rows}) == len(rows) == len(expected)
+    return sorted({*rows} ^ {*expected}, key=repr)[:6]
 
 
 def test_contoso_has_the_members_of_the_sql(
-    engine: EngineSession, contoso: Path, contoso_by_hand: dict[str, list[str]], tmp_path: Path
+    engine: EngineSession, contoso: Path, contoso_by_hand: ByHand, tmp_path: Path
 ) -> None:
-    workspace = refresh_anew(contoso, tmp_path, engine)
+    workspace = refresh_anew(contoso, tmp_path, engine, END_OF_JUNE)
 
-    compare(workspace, contoso_by_hand, {"customer": [*contoso_by_hand]})
-    assert sorted(workspace.members("Web only", limit=None)) == contoso_by_hand["web_only"]
+    compare(workspace, contoso_by_hand, {"customer": [*contoso_by_hand.segments]})
+    assert sorted(workspace.members("Web only", limit=None)) == contoso_by_hand.segments["web_only"]
 
 
 def test_harbor_supply_has_the_members_of_the_sql(
-    engine: EngineSession, harbor: Path, harbor_by_hand: dict[str, list[str]], tmp_path: Path
+    engine: EngineSession, harbor: Path, harbor_by_hand: ByHand, tmp_path: Path
 ) -> None:
-    workspace = refresh_anew(harbor, tmp_path, engine)
+    workspace = refresh_anew(harbor, tmp_path, engine, FIRST_OF_JULY)
 
-    of_accounts = [*runpy.run_path(str(GOLDEN / "harbor_supply_sql.py"))["ACCOUNTS"]]
-    of_contacts = [name for name in harbor_by_hand if name not in of_accounts]
+    of_accounts = sorted(read_queries("harbor_supply").of_accounts)
+    of_contacts = [name for name in harbor_by_hand.segments if name not in of_accounts]
     compare(workspace, harbor_by_hand, {"account": of_accounts, "contact": of_contacts})
     lock = (tmp_path / "schema.lock.yml").read_text(encoding="utf-8")
     assert lock == (project_files("harbor_supply") / "schema.lock.yml").read_text(encoding="utf-8")
 
 
 def test_complete_journey_has_the_members_of_the_sql(
-    engine: EngineSession, journey: Path, journey_by_hand: dict[str, list[str]], tmp_path: Path
+    engine: EngineSession, journey: Path, journey_by_hand: ByHand, tmp_path: Path
 ) -> None:
     workspace = refresh_anew(journey, tmp_path, engine, END_OF_JANUARY)
 
-    compare(workspace, journey_by_hand, {"household": [*journey_by_hand]})
-    assert sorted(workspace.members("Discount seekers", limit=None)) == journey_by_hand["discount_seekers"]
+    compare(workspace, journey_by_hand, {"household": [*journey_by_hand.segments]})
+    assert sorted(workspace.members("Discount seekers", limit=None)) == journey_by_hand.segments["discount_seekers"]

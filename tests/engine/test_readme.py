@@ -10,7 +10,9 @@ import pytest
 import yaml
 
 from segengine.cli.main import main
+from segengine.demo.contoso import write_contoso
 from segengine.demo.projects import copy_project
+from segengine.project.templates import TEMPLATES
 
 README = (Path(__file__).parents[2] / "README.md").read_text()
 
@@ -47,8 +49,9 @@ def run(block: str, capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_the_tour(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.chdir(tmp_path)
-    demo, regulars, mistake = blocks("console")
+    demo, look, regulars, mistake = blocks("console")
     run(demo, capsys)
+    run(look, capsys)
     definition = Path("coffee/definitions/new.yml")
     definition.write_text(example("definition"))
     run(regulars, capsys)
@@ -67,6 +70,33 @@ def test_the_language(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
     assert "0 error(s), 0 other issue(s)" in capsys.readouterr().out
 
 
+def test_measures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.chdir(tmp_path)
+    copy_project("contoso", Path("coffee"))
+    write_contoso(Path("coffee"))
+    folder = ["--conf", "coffee"]
+    for file in Path("coffee/definitions").glob("*.yml"):
+        file.unlink()
+    Path("coffee/definitions/measures.yml").write_text(example("measures"))
+    assert main(["validate", *folder]) == 0
+    assert "7 definition(s): 0 error(s), 0 other issue(s)" in capsys.readouterr().out
+    assert main(["apply", *folder]) == 0
+    assert main(["refresh", "--as-of", "2026-06-30", *folder]) == 0, capsys.readouterr().err
+    capsys.readouterr()
+    quick = next(re.finditer(r"`(quick profile \".*?)`, `(quick create .*?)`", README))
+    assert main([*shlex.split(quick[1]), *folder]) == 0
+    assert "of 5,000 profiles of audience customer, as of 2026-06-30 23:59 (snapshot 1)" in capsys.readouterr().out
+    assert main([*shlex.split(quick[2]), "--name", "Spenders", "--as-of", "2026-06-30", "--yes", *folder]) == 0
+    assert 'created segment spenders "Spenders"' in capsys.readouterr().out
+
+
+def test_the_table_of_templates_is_complete() -> None:
+    rows = re.findall(r"^\| (`\w+`(?:, `\w+`)*) \|(?: (`.*`))? \|$", README.split("| templates over")[1], re.MULTILINE)
+    named = {name: set(re.findall(r"\w+", needs)) for names, needs in rows for name in re.findall(r"\w+", names)}
+    assert set(named) == set(TEMPLATES)
+    assert [name for name, template in TEMPLATES.items() if not set(template.needs) <= named[name]] == []
+
+
 def test_accounts_and_contacts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     copy_project("harbor_supply", tmp_path)
     shown, project = yaml.safe_load(example("accounts")), yaml.safe_load((tmp_path / "segengine.yml").read_text())
@@ -82,6 +112,6 @@ def test_accounts_and_contacts(tmp_path: Path, capsys: pytest.CaptureFixture[str
 
 
 def test_every_block_is_an_example_that_runs() -> None:
-    assert len(blocks("console")) == 3
-    assert len(blocks("yaml")) == 5
+    assert len(blocks("console")) == 4
+    assert len(blocks("yaml")) == 6
     assert len(blocks("python")) == 1

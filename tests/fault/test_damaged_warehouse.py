@@ -60,7 +60,7 @@ def test_tables_whose_creation_was_cut_off_are_created(
     workspace: Workspace, embedded: EngineSession, table: str
 ) -> None:
     """Data files without a log, an empty log, and files nobody committed: all are as good as not there."""
-    for name in ("runs", "segment_runs", "profile_keys", "segment_snapshots", "control"):
+    for name in ("runs", "segment_runs", "profile_keys", "snapshots", "control"):
         shutil.rmtree(workspace.warehouse / name)
     (workspace.warehouse / table / "_delta_log").mkdir(parents=True)
     stray = workspace.warehouse / table / "part-00000-0000.snappy.parquet"
@@ -74,7 +74,7 @@ def test_tables_whose_creation_was_cut_off_are_created(
 
 
 def test_files_nobody_committed_do_not_count(workspace: Workspace, embedded: EngineSession) -> None:
-    for table in ("segment_snapshots", "profile_keys", "segment_runs", "runs"):
+    for table in ("snapshots", "profile_keys", "segment_runs", "runs"):
         folder = workspace.warehouse / table
         (file,) = [*folder.glob("*.parquet")][:1]
         shutil.copyfile(file, folder / "part-00009-uncommitted.snappy.parquet")

@@ -135,8 +135,8 @@ def run_until_killed(workspace: Workspace, operation: str, number: int, when: st
 
 
 # The writes of a refresh, in order; with all tables there, `create` writes nothing.
-TABLES = ["runs", "segment_runs", "profile_keys", "segment_snapshots", "control"]
-LATER_WRITES = ["take lease", "profile_keys", "segment_snapshots", "segment_runs", "runs", "publish"]
+TABLES = ["runs", "segment_runs", "measure_runs", "profile_keys", "snapshots", "control"]
+LATER_WRITES = ["take lease", "profile_keys", "snapshots", "segment_runs", "runs", "publish"]
 PUBLISHING = len(TABLES) + len(LATER_WRITES)
 
 

@@ -1,4 +1,4 @@
-"""Cases as YAML: a project, its rows, its segments and who is in them; written by hand or by the shrinker."""
+"""Cases as YAML: a project, its rows, its definitions and what they come to; written by hand or by the shrinker."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _NULL = "tag:yaml.org,2002:null"
 
 @dataclass(frozen=True)
 class GoldenCase:
-    """A case and the answer: members by segment name, or None where a segment has no result."""
+    """A case and the answer: members by segment, lines of values by measure; None where there is no result."""
 
     about: str
     case: Case
@@ -62,14 +62,18 @@ def read_case(path: Path) -> GoldenCase:
     rows = {table: _read_rows(found["rows"].get(table, []), types) for table, types in columns.items()}
     as_of = datetime.fromisoformat(found["as_of"]) if "as_of" in found else AS_OF
     stored = {name: set(members) for name, members in found.get("stored", {}).items()}
-    case = Case(make_world(project, columns, rows, as_of), found["segments"], stored)
-    members: dict[str, set[str] | None] = {name: set(ids) for name, ids in found["members"].items()}
+    world = make_world(project, columns, rows, as_of)
+    case = Case(world, found.get("segments", []), stored, found.get("measures", []))
+    answers = {**found.get("members", {}), **found.get("values", {})}
+    members: dict[str, set[str] | None] = {name: set(lines) for name, lines in answers.items()}
     return GoldenCase(found["about"], case, members | dict.fromkeys(found.get("failed", [])))
 
 
 def write_case(golden: GoldenCase) -> str:
     """Return a case as the text of a file."""
     case = golden.case
+    measures = {measure["name"] for measure in case.measures}
+    answers = {name: found for name, found in golden.members.items() if found is not None}
     document = {
         "about": golden.about,
         "as_of": case.world.as_of.isoformat(),
@@ -80,11 +84,13 @@ def write_case(golden: GoldenCase) -> str:
             for table, rows in case.world.rows.items()
         },
         "stored": {name: sorted(ids) for name, ids in case.stored.items()},
+        "measures": list(case.measures),
         "segments": list(case.segments),
-        "members": {name: sorted(ids) for name, ids in golden.members.items() if ids is not None},
+        "members": {name: sorted(ids) for name, ids in answers.items() if name not in measures},
+        "values": {name: sorted(lines) for name, lines in answers.items() if name in measures},
         "failed": [name for name, ids in golden.members.items() if ids is None],
     }
-    kept = {key: value for key, value in document.items() if value or key in ("rows", "members")}
+    kept = {key: value for key, value in document.items() if value or key == "rows"}
     text: str = yaml.dump(kept, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=110)
     return text
 

@@ -11,9 +11,12 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 from kernel_runs import arrow_type
+from reference_measures import columns_of, dimensions_of, is_attribute, is_business, values_of
 from worlds import Case
 
+from .rows_of_text import write_rows
 from .sql_joins import JoinWriter, key_text, name_of
+from .sql_measures import OWNER, Measured, MeasureWriter, entering, plain_value
 from .sql_values import MACROS, NotExpressibleError, Value, ValueWriter, quote
 
 AGGREGATES = ("sum", "average", "min", "max", "count_unique")
@@ -22,11 +25,13 @@ SET_OPERATORS = {"union": "UNION", "intersect": "INTERSECT", "except": "EXCEPT"}
 
 
 class DuckdbOracle:
-    """One world in DuckDB, and the members of segments as tables."""
+    """One world in DuckDB, and the members of segments and the values of measures as tables."""
 
     def __init__(self, case: Case) -> None:
         self.world = world = case.world
         self._segments = {segment["name"]: segment for segment in case.segments}
+        self.measures = {measure["name"]: measure for measure in case.measures}
+        self._measured: dict[str, Measured] = {}
         self.values = ValueWriter(world.zone, world.as_of)
         self._connection = duckdb.connect(config={"threads": 1})
         self._connection.execute("SET TimeZone = 'UTC'")
@@ -61,13 +66,46 @@ class DuckdbOracle:
         if name not in self._tables:
             segment = self._segments[name]
             sql = self._rule(segment) if "where" in segment else self._steps(segment["rules"])
-            try:
-                self._keep(name, f"SELECT id FROM ({sql}) INTERSECT SELECT id FROM _profiles")
-            except (duckdb.OutOfRangeException, duckdb.InvalidInputException) as error:
-                if not re.search("Overflow|too large", str(error)):
-                    raise
-                raise NotExpressibleError("a sum beyond 128 bits") from None
+            self._keep(name, f"SELECT id FROM ({sql}) INTERSECT SELECT id FROM _profiles")
         return self._tables[name]
+
+    def measured(self, name: str) -> Measured:
+        """Return the table with a measure's values.
+
+        Raises:
+            NotExpressibleError: SQL cannot say it, or cannot say what it is made of.
+        """
+        if name not in self._measured:
+            sql, columns = MeasureWriter(self, self.measures[name]).write()
+            table = f"_measure_{len(self._measured)}_{len(self._tables)}"
+            self._create(table, sql)
+            self._measured[name] = Measured(table, columns)
+        return self._measured[name]
+
+    def measure_of_profiles(self, column: str) -> tuple[str, Value] | None:
+        """Return the table and the column of a measure that a condition names, or None."""
+        for name, measure in self.measures.items():
+            if is_attribute(measure) and column in (columns := columns_of(measure)):
+                measured = self.measured(name)
+                return measured.table, measured.columns[columns[column]]
+        return None
+
+    def rows(self, name: str) -> set[str]:
+        """Return a measure's values as lines of text.
+
+        Raises:
+            NotExpressibleError: SQL cannot say it.
+        """
+        measured, measure = self.measured(name), self.measures[name]
+        keys = [OWNER] if not is_business(measure) else []
+        kinds = [*([Value(OWNER, "text")] if keys else ()), *measured.columns.values()]
+        columns = ", ".join([*keys, *(value.sql for value in measured.columns.values())])
+        found = self._connection.execute(f"SELECT {columns} FROM {measured.table}").fetchall()
+        plain = [[plain_value(part, kind) for part, kind in zip(row, kinds, strict=True)] for row in found]
+        length = len(keys) + len(dimensions_of(measure))
+        names = list(measured.columns)[len(dimensions_of(measure)) :]
+        order = [length + names.index(value) for value in values_of(measure)]
+        return write_rows([(row[:length], [row[place] for place in order]) for row in plain])
 
     def close(self) -> None:
         self._connection.close()
@@ -86,8 +124,16 @@ class DuckdbOracle:
 
     def _keep(self, name: str, sql: str) -> None:
         table = f"_members_{len(self._tables)}"
-        self._connection.execute(f"CREATE TABLE {table} AS {sql}")
+        self._create(table, sql)
         self._tables[name] = table
+
+    def _create(self, table: str, sql: str) -> None:
+        try:
+            self._connection.execute(f"CREATE TABLE {table} AS {sql}")
+        except (duckdb.OutOfRangeException, duckdb.InvalidInputException) as error:
+            if not re.search("Overflow|too large", str(error)):
+                raise
+            raise NotExpressibleError("a number beyond 128 bits") from None
 
     def _load(self, table: str) -> None:
         types = self.world.types[table]
@@ -116,6 +162,25 @@ class DuckdbOracle:
         if type_.startswith("timestamp_ntz"):
             return f"instant_of({sql}, {quote(type_.partition(' ')[2] or self.world.zone)})"
         return sql
+
+    # Paths
+
+    def via(self, over: str, via: Sequence[Any] | str | None) -> Sequence[Any]:
+        """Return a path's hops: those named, or the one chain that visits no table twice."""
+        if via is None:
+            (via,) = self.chains(over, (over,))
+        return [via] if isinstance(via, str) else via
+
+    def chains(self, table: str, seen: tuple[str, ...]) -> list[list[str]]:
+        """Return every chain of many-to-one hops to the profiles that visits no table twice."""
+        if table == self.world.profile_table:
+            return [[]]
+        return [
+            [name, *rest]
+            for name, link in self.world.links[table].items()
+            if link.onward and link.table not in seen
+            for rest in self.chains(link.table, (*seen, link.table))
+        ]
 
     # Rules
 
@@ -148,23 +213,7 @@ class RowsWriter:
     def __init__(self, oracle: DuckdbOracle, rule: Mapping[str, Any]) -> None:
         self._oracle = oracle
         self._rule = rule
-        self._rows = JoinWriter(oracle, rule["over"], self._via())
-
-    def _via(self) -> Sequence[Any]:
-        via = self._rule.get("via")
-        if via is None:
-            (via,) = self._chains(self._rule["over"], (self._rule["over"],))
-        return [via] if isinstance(via, str) else via
-
-    def _chains(self, table: str, seen: tuple[str, ...]) -> list[list[str]]:
-        if table == self._oracle.world.profile_table:
-            return [[]]
-        return [
-            [name, *rest]
-            for name, link in self._oracle.world.links[table].items()
-            if link.onward and link.table not in seen
-            for rest in self._chains(link.table, (*seen, link.table))
-        ]
+        self._rows = JoinWriter(oracle, rule["over"], oracle.via(rule["over"], rule.get("via")))
 
     def write(self) -> str:
         """Return the query of the profiles the rule holds for."""
@@ -206,9 +255,7 @@ class RowsWriter:
 
 def _entering(function: str, value: Value) -> str:
     """Return a value as it enters an aggregate."""
-    if function in ("sum", "average"):
-        return f"nine_digits({value.sql})" if value.kind in ("double", "float") else f"CAST({value.sql} AS HUGEINT)"
-    return value.sql
+    return entering(value).sql if function in ("sum", "average") else value.sql
 
 
 def _aggregate(function: str, value: Value, column: str, result: str) -> tuple[str, str, Value]:

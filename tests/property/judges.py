@@ -5,21 +5,26 @@ from __future__ import annotations
 import random
 from collections.abc import Collection
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 from kernel_runs import EXPECTED_ERRORS, KernelRun, arrow_type, read_segments, run_kernel
-from reference import Reference
+from reference_measures import MeasureReference, values_of
+from reference_times import to_instant
 from reference_values import FailedError
 from workspace import Workspace
 from worlds import Case, World
 
 from segengine.engine.session import EngineSession
 from segengine.errors import DefinitionError, Level
+from segengine.operations.measures import read_measure_values
 from segengine.project.nodes import dump_documents
+from segengine.store.runs import Status
 
 from .duckdb_oracle import DuckdbOracle
+from .rows_of_text import write_computed, write_rows
 from .sql_values import NotExpressibleError
 
 Members = dict[str, set[str] | None]  # None: the segment has no result
@@ -42,9 +47,15 @@ class Disagreement:
 
 
 def judge_by_reference(case: Case) -> Members:
-    """Return the members of every segment."""
-    reference = Reference(case.world, {segment["name"]: segment for segment in case.segments}, case.stored)
+    """Return the members of every segment, and the rows of every measure as text."""
+    segments, measures = ({one["name"]: one for one in some} for some in (case.segments, case.measures))
+    reference = MeasureReference(case.world, segments, case.stored, measures)
     found: Members = {}
+    for name, measure in measures.items():
+        try:
+            found[name] = write_computed(reference.computed(name), values_of(measure))
+        except FailedError:
+            found[name] = None
     for segment in case.segments:
         try:
             found[segment["name"]] = reference.members(segment["name"])
@@ -54,9 +65,14 @@ def judge_by_reference(case: Case) -> Members:
 
 
 def judge_by_duckdb(case: Case) -> Members:
-    """Return the members of the segments that SQL can express."""
+    """Return the members of the segments and the rows of the measures that SQL can express."""
     oracle = DuckdbOracle(case)
     found: Members = {}
+    for measure in case.measures:
+        try:
+            found[measure["name"]] = oracle.rows(measure["name"])
+        except NotExpressibleError:
+            continue
     for segment in case.segments:
         try:
             found[segment["name"]] = oracle.members(segment["name"])
@@ -83,30 +99,49 @@ def judge_by_kernel(case: Case, folder: Path, seed: int = 0, *, refusals: Collec
 
 
 def judge_by_engine(case: Case, workspace: Workspace, engine: EngineSession) -> Members:
-    """Return what one refresh says of all segments that validation lets through.
+    """Return what one refresh says of all segments and measures that validation lets through.
 
     Args:
-        case: The segments and their world.
+        case: The definitions and their world.
         workspace: An empty folder, and the engine that applies the definitions.
         engine: The engine that refreshes.
     """
     write_sources(case.world, workspace)
     parents = [_stored_definition(name, ids, case.world) for name, ids in case.stored.items()]
-    segments = _sound([*parents, *case.segments], case.world, workspace.folder)
-    if not segments:
+    definitions = _sound([*parents, *case.measures, *case.segments], case.world, workspace.folder)
+    if not definitions:
         return {}
-    workspace.define(dump_documents(segments))
+    workspace.define(dump_documents(definitions))
     workspace.pull()
     workspace.apply()
-    workspace.on(engine).refresh(as_of=case.world.as_of)
-    published = workspace.published()
-    members = published.members()
-    names = {summary.segment.id: summary.segment.name for summary in workspace.listed().values()}
-    return {
-        names[row["segment_id"]]: set(members[row["segment_id"]]) if row["status"] == "Successful" else None
-        for row in published.segment_runs
-        if names[row["segment_id"]] not in case.stored
+    report = workspace.on(engine).refresh(as_of=case.world.as_of)
+    members = workspace.published().members()
+    found: Members = {
+        run.name: set(members[run.segment_id]) if run.status is Status.SUCCESSFUL else None for run in report.segments
     }
+    for measured in report.measures:
+        is_good = measured.status is Status.SUCCESSFUL
+        found[measured.name] = read_rows_of(measured.name, workspace.on(engine), case.world.zone) if is_good else None
+    return {name: lines for name, lines in found.items() if name not in case.stored}
+
+
+def read_rows_of(measure: str, workspace: Workspace, zone: str) -> set[str]:
+    """Return the stored values of a measure as lines of text."""
+    with workspace.opened() as project:
+        found = read_measure_values(project, measure, limit=None)
+        rows = [list(row.values()) for batch in found.rows for row in batch.to_pylist()]
+    owned = int(found.measure.per_profile)
+    zones = [*[""] * owned, *(type_.zone or zone for type_ in found.types.values())]
+    plain = [[plain_stored(value, own) for value, own in zip(row, zones, strict=True)] for row in rows]
+    length = owned + len(found.measure.dimensions)
+    return write_rows([(row[:length], row[length:]) for row in plain])
+
+
+def plain_stored(value: Any, zone: str) -> Any:
+    """Return a stored value as the reference has it: a wall clock as the instant it means."""
+    if isinstance(value, datetime) and value.tzinfo is None:
+        return to_instant(value, "timestamp_ntz", zone)
+    return value
 
 
 def write_sources(world: World, workspace: Workspace) -> None:
@@ -123,23 +158,23 @@ def _stored_definition(name: str, ids: set[str], world: World) -> dict[str, Any]
     return {"kind": "segment", "name": name, "where": {world.profile_key: sorted(ids) or ["-987654321"]}}
 
 
-def _sound(segments: list[dict[str, Any]], world: World, folder: Path) -> list[dict[str, Any]]:
-    """Return the segments without an error, and without a parent that has one."""
-    catalogue, problems = read_segments(folder, world, segments)
+def _sound(definitions: list[dict[str, Any]], world: World, folder: Path) -> list[dict[str, Any]]:
+    """Return the definitions without an error, and without a parent that has one."""
+    catalogue, problems = read_segments(folder, world, definitions)
     wrong = {issue.message.split('"')[1] for issue in problems.issues if issue.level is Level.ERROR}
-    wrong |= {segment["name"] for segment in segments} - {found.name for found in catalogue.segments.values()}
-    for key, segment in catalogue.segments.items():
-        parents = [catalogue.segments.get(parent) for parent in catalogue.parents(key)]
-        if any(parent is None or parent.name in wrong for parent in parents):
-            wrong.add(segment.name)
-    return [segment for segment in segments if segment["name"] not in wrong]
+    known = {identity: catalogue.find(identity).name for identity in catalogue.order}
+    wrong |= {definition["name"] for definition in definitions} - {*known.values()}
+    for identity, name in known.items():
+        if any(parent not in known or known[parent] in wrong for parent in catalogue.parents(identity)):
+            wrong.add(name)
+    return [definition for definition in definitions if definition["name"] not in wrong]
 
 
 def find_refusals(case: Case, folder: Path) -> list[str]:
-    """Return the errors of a case's project and segments, other than that a random condition cannot hold."""
+    """Return the errors of a case's project and definitions, other than that a random condition cannot hold."""
     parents = [_stored_definition(name, ids, case.world) for name, ids in case.stored.items()]
     try:
-        _, problems = read_segments(folder, case.world, [*parents, *case.segments])
+        _, problems = read_segments(folder, case.world, [*parents, *case.measures, *case.segments])
     except DefinitionError as error:
         return [str(issue) for issue in error.issues]
     allowed = EXPECTED_ERRORS | {"SEG211"}  # not supported yet

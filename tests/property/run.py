@@ -16,6 +16,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from random_definitions import draw_project
+from random_measures import draw_measures
 from worlds import Case
 
 from segengine.engine.session import open_session
@@ -34,7 +35,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     total = Tally()
     with open_engine(options.engine) as engine:
         for seed in range(options.seed, options.seed + options.projects):
-            tally = run_project(seed, options.segments, options.engine, engine, options.keep)
+            case = draw(seed, options.measures, options.segments)
+            tally = run_case(case, seed, options.engine, engine, options.keep)
             say(f"seed {seed}: {tally}")
             total.add(tally)
     say(f"total: {total}")
@@ -50,6 +52,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.property.run", description=__doc__)
     parser.add_argument("--projects", type=int, default=10)
     parser.add_argument("--segments", type=int, default=200, help="segments a project")
+    parser.add_argument("--measures", type=int, default=0, help="measures a project, which its segments ask for")
     parser.add_argument("--seed", type=int, default=1, help="seed of the first project; the next has the next")
     parser.add_argument("--engine", choices=("kernel", "embedded", "spark"), default="kernel")
     parser.add_argument("--keep", type=Path, help="folder for the smallest cases of disagreements")
@@ -68,9 +71,13 @@ def open_engine(name: str) -> Iterator[Engine]:
         yield lambda folder, _: engine_judge(folder, preparing, engine)
 
 
-def run_project(seed: int, segments: int, name: str, engine: Engine, keep: Path | None) -> Tally:
+def draw(seed: int, measures: int, segments: int) -> Case:
+    """Return a random project, with measures or without."""
+    return draw_measures(seed, measures, segments) if measures else draw_project(seed, segments)
+
+
+def run_case(case: Case, seed: int, name: str, engine: Engine, keep: Path | None) -> Tally:
     """Return what came of one project; print and keep its disagreements."""
-    case = draw_project(seed, segments)
     with tempfile.TemporaryDirectory() as folder:
         judges = {"duckdb": judge_by_duckdb, name: engine(Path(folder), seed)}
         tally = compare_case(case, judges)

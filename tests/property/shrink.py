@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,11 @@ from .judges import find_refusals, judge_by_reference
 from .lanes import Judge, only
 
 Fails = Callable[[Case], bool]
+KEPT = ("kind", "name")
 
 
 def fails_on(name: str, judge: Judge, folder: Path) -> Fails:
-    """Return whether a judge and the reference disagree on one segment of a case that can be validated.
+    """Return whether a judge and the reference disagree on one definition of a case that can be validated.
 
     What cannot be judged does not fail: a case cut too far is no case.
     """
@@ -37,7 +39,7 @@ def shrink(case: Case, name: str, fails: Fails, rounds: int = 20) -> Case:
 
     Args:
         case: A case that fails.
-        name: The segment it fails on.
+        name: The segment or measure it fails on.
         fails: Whether a case fails.
         rounds: How often all reductions are tried at most.
     """
@@ -46,7 +48,7 @@ def shrink(case: Case, name: str, fails: Fails, rounds: int = 20) -> Case:
         case = candidate if fails(candidate) else case
     for _ in range(rounds):
         before = case
-        for reductions in (_smaller_definitions, _fewer_rows, _smaller_projects, _fewer_values):
+        for reductions in (partial(_smaller_definitions, name), _fewer_rows, _smaller_projects, _fewer_values):
             case = _take(case, reductions, fails)
         if case == before:
             break
@@ -70,9 +72,10 @@ def _only_segment(case: Case, name: str) -> Case:
 
 
 def _parents_as_stored(case: Case, name: str) -> Case:
-    """Return the segment alone, its parents given by their members."""
+    """Return the segment alone with the measures it needs, segments among its parents given by their members."""
     members = judge_by_reference(case)
-    known = {parent: ids for parent, ids in members.items() if parent != name and ids is not None}
+    parents = [segment["name"] for segment in case.segments if segment["name"] != name]
+    known = {parent: ids for parent in parents if (ids := members[parent]) is not None}
     segments = [segment for segment in case.segments if segment["name"] == name]
     return only(replace(case, segments=segments, stored={**case.stored, **known}), [name])
 
@@ -80,12 +83,14 @@ def _parents_as_stored(case: Case, name: str) -> Case:
 # Definitions
 
 
-def _smaller_definitions(case: Case) -> Iterator[Case]:
-    for place, segment in enumerate(case.segments):
-        for smaller in _smaller(segment):
-            if isinstance(smaller, dict) and smaller.get("name") == segment["name"]:
-                segments = [*case.segments[:place], smaller, *case.segments[place + 1 :]]
-                yield only(replace(case, segments=segments), [other["name"] for other in segments])
+def _smaller_definitions(name: str, case: Case) -> Iterator[Case]:
+    every = [*case.measures, *case.segments]
+    for place, definition in enumerate(every):
+        for smaller in _smaller(definition):
+            if isinstance(smaller, dict) and [smaller.get(key) for key in KEPT] == [definition[key] for key in KEPT]:
+                fewer = [*every[:place], smaller, *every[place + 1 :]]
+                segments, measures = ([one for one in fewer if one["kind"] == kind] for kind in ("segment", "measure"))
+                yield only(replace(case, segments=segments, measures=measures), [name])
 
 
 def _smaller(value: Any) -> Iterator[Any]:

@@ -87,6 +87,15 @@ class ValueWriter:
         self._as_of = self._moment(as_of)
         self._today = f"CAST(wall({self._as_of}, {self._zone}) AS DATE)"
 
+    @property
+    def as_of(self) -> Value:
+        """The instant all is judged at."""
+        return Value(self._as_of, "instant")
+
+    def part(self, value: Value, part: str) -> Value:
+        """Return a part of a date, or of a time's wall clock."""
+        return Value(f"CAST(extract({PARTS[part]} FROM {self._wall(value)}) AS HUGEINT)", "whole")
+
     def holds(self, value: Value, wanted: Any, ignore_case: bool = False) -> str:
         """Return the condition that a value is as wanted."""
         if not isinstance(wanted, dict):
@@ -111,9 +120,7 @@ class ValueWriter:
         if operator == "empty":
             return f"{value.sql} IS {'' if operand == 'true' else 'NOT '}NULL"
         if operator in PARTS:
-            source = self._wall(value)
-            part = Value(f"CAST(extract({PARTS[operator]} FROM {source}) AS HUGEINT)", "whole")
-            return self.holds(part, _numbered(operand, NAMES.get(operator, {})))
+            return self.holds(self.part(value, operator), _numbered(operand, NAMES.get(operator, {})))
         if operator in ("is_true", "is_false"):
             return value.sql if operator == "is_true" else f"NOT {value.sql}"
         if operator in RELATIVE:
@@ -134,7 +141,7 @@ class ValueWriter:
         if value.kind in ("double", "float"):
             return f"{value.sql} {sign} CAST('{_nearest_float(Fraction(literal), value.kind)!r}' AS DOUBLE)"
         if value.kind == "date" or len(literal) == 10:
-            return f"{self._day(value)} {sign} DATE '{literal}'"
+            return f"{self.day(value)} {sign} DATE '{literal}'"
         moment = datetime.fromisoformat(literal)
         if moment.tzinfo is not None:
             return f"{value.sql} {sign} {self._moment(moment)}"
@@ -147,7 +154,8 @@ class ValueWriter:
     def _wall(self, value: Value) -> str:
         return value.sql if value.kind == "date" else f"wall({value.sql}, {self._zone})"
 
-    def _day(self, value: Value) -> str:
+    def day(self, value: Value) -> str:
+        """Return a date, or the local day of a time."""
         if value.kind == "date":
             return value.sql
         if self._zone.strip("'") in REPEATED_DATES:
@@ -159,18 +167,18 @@ class ValueWriter:
     def _relative(self, value: Value, operator: str, operand: str, rolling: bool) -> str:
         if operator == "anniversary_within_next":
             last = f"CAST({self._today} + {_interval(operand)} AS DATE)"
-            return f"has_anniversary({self._day(value)}, {self._today}, {last})"
+            return f"has_anniversary({self.day(value)}, {self._today}, {last})"
         not_later = f"{value.sql} <= {self._today if value.kind == 'date' else self._as_of}"
         later = f"NOT {not_later}"
         if operator == "to_date":
-            return f"{self._day(value)} >= date_trunc('{operand}', {self._today}) AND {not_later}"
+            return f"{self.day(value)} >= date_trunc('{operand}', {self._today}) AND {not_later}"
         if rolling or operand.split()[1].startswith(("minute", "hour")):
             if operator == "within_last":
                 return f"{value.sql} >= {self._rolled(operand, '-')} AND {not_later}"
             return f"{value.sql} <= {self._rolled(operand, '+')} AND {later}"
         if operator == "within_last":
-            return f"{self._day(value)} >= CAST({self._today} - {_interval(operand)} AS DATE) AND {not_later}"
-        return f"{self._day(value)} <= CAST({self._today} + {_interval(operand)} AS DATE) AND {later}"
+            return f"{self.day(value)} >= CAST({self._today} - {_interval(operand)} AS DATE) AND {not_later}"
+        return f"{self.day(value)} <= CAST({self._today} + {_interval(operand)} AS DATE) AND {later}"
 
     def _rolled(self, operand: str, sign: str) -> str:
         count, unit = operand.split()

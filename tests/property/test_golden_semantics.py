@@ -14,9 +14,8 @@ from .cases import GOLDEN, GoldenCase, read_case
 from .judges import find_disagreements, judge_by_duckdb, judge_by_engine, judge_by_kernel, judge_by_reference
 
 CASES = sorted(GOLDEN.glob("*.yml"))
-BUGS = {
-    "overflow_outside": "profiles that a condition on the profile leaves out can overflow",
-}
+OF_SEGMENTS = [path for path in CASES if not path.stem.startswith("measures_")]  # what the kernel alone can judge
+BUGS: dict[str, str] = {}
 
 
 @pytest.fixture(params=CASES, ids=lambda path: path.stem)
@@ -44,6 +43,7 @@ def test_duckdb_gives_the_answers(golden: GoldenCase) -> None:
     assert find_disagreements("duckdb", judge_by_duckdb(golden.case), golden.members) == []
 
 
+@pytest.mark.parametrize("path", OF_SEGMENTS, indirect=True, ids=lambda path: path.stem)
 @pytest.mark.usefixtures("known_bugs")
 def test_kernel_gives_the_answers(golden: GoldenCase, tmp_path: Path) -> None:
     found = judge_by_kernel(golden.case, tmp_path)

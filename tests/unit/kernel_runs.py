@@ -14,10 +14,11 @@ from reference import Joined, Reference
 from worlds import World
 
 from segengine.errors import Issue, Level
+from segengine.kernel.arithmetic import Clock
 from segengine.kernel.bitmaps import BITMAP_BYTES, bitmap_keys
-from segengine.kernel.formulas import evaluate_formulas
+from segengine.kernel.formulas import BucketParts, Formulas
 from segengine.kernel.scan import KEY, ScanKernel
-from segengine.plan.refresh import AudiencePlan, plan_audience
+from segengine.plan.refresh import Around, AudiencePlan, plan_audience
 from segengine.plan.scans import BUCKET_SIZE, Scan
 from segengine.project.catalogue import Catalogue, check_definitions
 from segengine.project.definitions import read_definition
@@ -125,28 +126,34 @@ class KernelRun:
     def members(self, plan: AudiencePlan, stored: Mapping[str, set[str]]) -> dict[str, set[str]]:
         """Return the member ids of every segment of a plan.
 
-        Afterwards `failing` has the outputs (scan, output) with bad values in their way, or aggregates with too many
+        Afterwards `failing` has the ids of the segments with bad values in their way, or with aggregates of too many
         digits.
         """
-        buckets: dict[int, dict[int, bytes]] = {}
-        self.failing: set[tuple[int, int]] = set()
-        for number, scan in enumerate(plan.scans):
-            kernel = ScanKernel(scan)
+        buckets: dict[int, BucketParts] = {}
+        bad: set[tuple[int, int]] = set()
+        for number, scan in plan.table_scans.items():
+            kernel = ScanKernel(scan, clock=Clock(plan.as_of, plan.zone))
             kernel.add(self.batches(scan))
             assert not kernel.duplicate_count
-            blobs = list(kernel.bitmaps())
-            self.failing |= {(number, output) for output, _ in kernel.invalid_counts()}
-            self.failing |= {(number, output) for output in kernel.overflow_counts()}
-            for bucket, blob in blobs:
-                buckets.setdefault(bucket, {})[number] = blob
-        parents = {place: self._bitmaps(stored[name]) for place, name in enumerate(plan.stored)}
+            for bucket, blob in kernel.bitmaps():
+                buckets.setdefault(bucket, BucketParts()).bits[number] = blob
+            for bucket, places in kernel.overflow_places().items():
+                buckets[bucket].overflow[number] = places
+            bad |= {(number, place) for place, _ in kernel.invalid_counts()}
+        for place, name in enumerate(plan.stored):
+            for bucket, bitmap in self._bitmaps(stored[name]).items():
+                buckets.setdefault(bucket, BucketParts()).stored[place] = bitmap
         id_of = {key: name for name, key in self.key_of.items()}
         found: dict[str, set[str]] = {name: set() for name in plan.members}
-        for bucket, scans in buckets.items():
-            above = {place: bitmaps[bucket] for place, bitmaps in parents.items() if bucket in bitmaps}
-            results = evaluate_formulas(plan.nodes, scans, above)
+        self.failing = {name for name in plan.members if plan.answers.get(name, set()) & bad}
+        formulas = Formulas(plan)
+        for bucket, parts in buckets.items():
+            results = formulas.evaluate(parts)
             for name, node in plan.members.items():
-                found[name] |= {id_of.get(int(key), f"?{key}") for key in bitmap_keys(results[node].tobytes(), bucket)}
+                bits = results[node]
+                assert isinstance(bits, np.ndarray)
+                found[name] |= {id_of.get(int(key), f"?{key}") for key in bitmap_keys(bits.tobytes(), bucket)}
+            self.failing |= {name for name, node in plan.overflow.items() if np.any(results[node])}
         return found
 
     def _bitmaps(self, ids: set[str]) -> dict[int, bytes]:
@@ -176,11 +183,12 @@ def run_kernel(folder: Path, run: KernelRun, segments: Sequence[Any], stored: Ma
             parent in usable or parent in stored for parent in catalogue.parents(key)
         ):
             usable[key] = segment
-    plan = plan_audience("customer", usable, sorted(stored), catalogue.settings, instant_of(run.world.as_of))
+    around = Around(catalogue.settings, {}, instant_of(run.world.as_of), stored=tuple(sorted(stored)))
+    plan = plan_audience("customer", usable, around)
     members = run.members(plan, stored)
     failed: set[str] = set()
     for key in usable:
-        if plan.outputs.get(key, set()) & run.failing or failed & set(catalogue.parents(key)):
+        if key in run.failing or failed & set(catalogue.parents(key)):
             failed.add(key)
     good = {usable[key].name: found for key, found in members.items() if key not in failed}
     return KernelResult(good, {usable[key].name for key in failed}, problems.issues)

@@ -172,10 +172,10 @@ def write_literal(choose: random.Random, value: Any, type_: str, zone: str) -> s
     return format(value, "f") if isinstance(value, Decimal) else str(value)
 
 
-def write_decimal(value: Fraction) -> str:
-    """Return a fraction as decimal text, exactly where 20 digits after the point are enough for it."""
-    digits = str(abs(round(value * 10**20))).rjust(21, "0")
-    text = f"{digits[:-20]}.{digits[-20:]}".rstrip("0").rstrip(".")
+def write_decimal(value: Fraction, digits: int = 20) -> str:
+    """Return a fraction as decimal text, exactly where so many digits after the point are enough for it."""
+    text = str(abs(round(value * 10**digits))).rjust(digits + 1, "0")
+    text = f"{text[:-digits]}.{text[-digits:]}".rstrip("0").rstrip(".")
     return f"-{text}" if value < 0 else text
 
 

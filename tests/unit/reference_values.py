@@ -118,31 +118,31 @@ def aggregate(function: str, values: Sequence[Any], type_: str, zone: str) -> tu
         return len(set(there)), EXACT
     if function in ("min", "max"):
         return ((min if function == "min" else max)(there) if there else None), type_
-    scale = _scale(type_)
-    total = sum((_exact(value) for value in there), Fraction(0))
+    scale = scale_of(type_)
+    total = sum((enter_decimal(value) for value in there), Fraction(0))
     if function == "sum":
-        return _checked(total, scale), EXACT
+        return check_digits(total, scale), EXACT
     if not there:
         return None, EXACT
-    return _checked(_half_even(total / len(there), scale + 6), scale + 6), EXACT
+    return check_digits(half_even(total / len(there), scale + 6), scale + 6), EXACT
 
 
-def _exact(value: Any) -> Fraction:
+def enter_decimal(value: Any) -> Fraction:
     """Return a number as it enters a sum: a float as the nearest decimal with 9 digits after the point."""
-    return _checked(_half_even(Fraction(value), 9), 9) if isinstance(value, float) else Fraction(value)
+    return check_digits(half_even(Fraction(value), 9), 9) if isinstance(value, float) else Fraction(value)
 
 
-def _half_even(value: Fraction, scale: int) -> Fraction:
+def half_even(value: Fraction, scale: int) -> Fraction:
     return Fraction(round(value * 10**scale), 10**scale)
 
 
-def _checked(value: Fraction, scale: int) -> Fraction:
+def check_digits(value: Fraction, scale: int) -> Fraction:
     if abs(value) * 10**scale >= 10**DIGITS:
         raise FailedError(f"more than {DIGITS} digits")
     return value
 
 
-def _scale(type_: str) -> int:
+def scale_of(type_: str) -> int:
     if type_ in ("double", "float"):
         return 9
     return int(type_.rstrip(")").partition(",")[2]) if type_.startswith("decimal") else 0

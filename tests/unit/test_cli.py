@@ -120,7 +120,7 @@ def test_json_stays_parseable_on_failure(project: Path, capsys: pytest.CaptureFi
     write(project, "kind: segment\nname: A\nwhere: everyone\n")
     assert main(["explain", "Nobody", "--conf", str(project), "-o", "json"]) == 2
     captured = capsys.readouterr()
-    assert json.loads(captured.out)["error"]["message"] == 'There is no segment "Nobody".'
+    assert json.loads(captured.out)["error"]["message"] == 'There is no segment or measure "Nobody".'
     assert captured.err.startswith("error:")
 
 
@@ -132,7 +132,7 @@ def test_explain_needs_no_engine(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert "a row looked at that fails: any row or channel equals web" in text
     assert main(["explain", "--conf", str(tmp_path), "-o", "json"]) == 0
     (audience,) = json.loads(capsys.readouterr().out)["audiences"]
-    assert audience["segment_count"] == 17
+    assert audience["segment_count"] == 21
     assert [scan["table"] for scan in audience["scans"]].count("purchases") == 1
 
 

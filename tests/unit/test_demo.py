@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 import yaml
+from by_hand import add_measures, read_queries
 
 from segengine.demo import complete_journey, projects
 from segengine.demo.complete_journey import complete_journey_tables
@@ -40,6 +41,7 @@ def contoso(tmp_path_factory: pytest.TempPathFactory) -> Iterator[duckdb.DuckDBP
     folder = tmp_path_factory.mktemp("contoso")
     write_contoso(folder)
     with runpy.run_path(str(GOLDEN / "contoso_sql.py"))["connect"](folder / "data") as connection:
+        add_measures(connection, read_queries("contoso"))
         yield connection
 
 
@@ -48,6 +50,7 @@ def harbor() -> Iterator[duckdb.DuckDBPyConnection]:
     with duckdb.connect() as connection:
         for name, table in harbor_supply_tables().items():
             connection.register(name, table)
+        add_measures(connection, read_queries("harbor_supply"))
         yield connection
 
 
@@ -164,6 +167,9 @@ def test_contoso_planted_buying(contoso: duckdb.DuckDBPyConnection) -> None:
     old = "date_of_birth < DATE '1971-07-01'"
     filter_coffee = "category = 'Filter coffee'"
     assert share(contoso, filter_coffee, old, bought) > share(contoso, filter_coffee, f"NOT {old}", bought) + 0.05
+    many, office = "quantity >= 10", "occupation IN ('Manager', 'Office worker')"
+    assert share(contoso, many, office, bought) > 0.1
+    assert share(contoso, many, f"NOT coalesce({office}, false)", bought) < 0.001
 
 
 def test_contoso_planted_satisfaction_and_churn(contoso: duckdb.DuckDBPyConnection) -> None:
@@ -339,10 +345,12 @@ def test_unknown_project_names_the_known_ones() -> None:
 
 
 @pytest.mark.parametrize("name", ["contoso", "harbor_supply", "complete_journey"])
-def test_every_segment_has_its_sql(name: str) -> None:
-    ids = [slug(definition) for definition in definitions(name)]
-    assert len(ids) == len(set(ids))
-    assert set(ids) == set(runpy.run_path(str(GOLDEN / f"{name}_sql.py"))["SQL"])
+def test_every_segment_and_measure_has_its_sql(name: str) -> None:
+    queries = read_queries(name)
+    for kind, known in (("segment", queries.segments), ("measure", queries.measures)):
+        ids = [slug(definition) for definition in definitions(name) if definition["kind"] == kind]
+        assert len(ids) == len(set(ids))
+        assert set(ids) == set(known)
 
 
 def test_contoso_shows_every_form() -> None:
@@ -355,18 +363,19 @@ def test_contoso_shows_every_form() -> None:
 
 
 def test_contoso_segments_are_neither_empty_nor_full(contoso: duckdb.DuckDBPyConnection) -> None:
-    for segment, query in runpy.run_path(str(GOLDEN / "contoso_sql.py"))["SQL"].items():
+    for segment, query in read_queries("contoso").segments.items():
         members = [row[0] for row in contoso.execute(query).fetchall()]
         assert len(members) == len(set(members)), segment
         assert segment == "everyone" or 10 < len(members) < 4_000, segment
 
 
 def test_harbor_supply_segments_are_neither_empty_nor_full(harbor: duckdb.DuckDBPyConnection) -> None:
-    known = runpy.run_path(str(GOLDEN / "harbor_supply_sql.py"))
-    for segment, query in known["SQL"].items():
+    known = read_queries("harbor_supply")
+    for segment, query in known.segments.items():
         members = [row[0] for row in harbor.execute(query).fetchall()]
         assert len(members) == len(set(members)), segment
-        full = 350 if segment in known["ACCOUNTS"] else 2_500
+        full = 350 if segment in known.of_accounts else 2_500
         assert segment.startswith("all_") or 10 < len(members) < full, segment
-    audiences = {slug(definition): definition["audience"] for definition in definitions("harbor_supply")}
-    assert {name for name, audience in audiences.items() if audience == "account"} == set(known["ACCOUNTS"])
+    segments = [definition for definition in definitions("harbor_supply") if definition["kind"] == "segment"]
+    audiences = {slug(definition): definition["audience"] for definition in segments}
+    assert {name for name, audience in audiences.items() if audience == "account"} == known.of_accounts

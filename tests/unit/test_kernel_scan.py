@@ -13,9 +13,10 @@ import pytest
 
 from segengine.kernel import scan as scan_module
 from segengine.kernel.bitmaps import BITMAP_BYTES, bitmap_keys, count_bits, pack_booleans, transpose_words
-from segengine.kernel.formulas import evaluate_formulas
+from segengine.kernel.formulas import BucketParts, Formulas
 from segengine.kernel.scan import KEY, BadColumnError, ScanKernel
 from segengine.plan.formulas import FormulaBuilder, FormulaNode
+from segengine.plan.refresh import AudiencePlan
 from segengine.plan.rows import ALL_ROWS, EVERY_ROW, MAX_CLAUSES, Clauses, Combined, Common, RowSet, make_row_set
 from segengine.plan.scans import BUCKET_SIZE, Output, RowCount, Scan, SomeRow, SomeRowOf
 from segengine.project.model import All, AnyOf, Attribute, Condition, Not
@@ -266,7 +267,22 @@ def test_formulas_without_scans_are_empty_but_read_stored_members() -> None:
     node = builder.any((builder.add("stored", 1), builder.add("bit", 0, 5)))
     members: Any = np.zeros(BITMAP_BYTES, dtype=np.uint8)
     members[0] = 5
-    results = evaluate_formulas(builder.nodes(), {}, {1: members.tobytes()})
+    catalogue: dict[str, Any] = dict.fromkeys(("segments", "measures", "members", "results", "outlines"), {})
+    plan = AudiencePlan(
+        audience="customer",
+        as_of=0,
+        zone="UTC",
+        scans=(),
+        nodes=builder.nodes(),
+        stored=("a", "b"),
+        stored_measures=(),
+        carried=(),
+        overflow={},
+        answers={},
+        asked={},
+        **catalogue,
+    )
+    results: Any = Formulas(plan).evaluate(BucketParts(stored={1: members.tobytes()}))
     assert bitmap_keys(results[node].tobytes(), 1).tolist() == [1, 3]
     assert count_bits(results[FormulaBuilder.EVERYONE]) == 0
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from segengine.project.canonical import Hashes, hash_segments
+from segengine.project.canonical import Hashes, hash_definitions
 from segengine.project.catalogue import check_definitions
 from segengine.project.definitions import read_definition
 from segengine.project.model import Segment
@@ -24,7 +24,7 @@ def read(attach: str, where: str = "everyone") -> tuple[Segment, Hashes]:
     catalogue = check_definitions(definitions, settings, load_schema(settings, problems), problems)
     assert not problems.error_count, problems.issues
     (segment,) = catalogue.segments.values()
-    return segment, hash_segments(catalogue.segments, {"a": ()}, settings)["a"]
+    return segment, hash_definitions(catalogue.segments, {"a": ()}, settings)["a"]
 
 
 def fields(attach: str) -> dict[str, list[str]]:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from segengine.errors import ConfigError
-from segengine.project.canonical import Hashes, hash_segments
+from segengine.project.canonical import Hashes, hash_definitions
 from segengine.project.catalogue import Catalogue, check_definitions
 from segengine.project.definitions import read_definition
 from segengine.project.find import find_segment
@@ -36,7 +36,7 @@ def catalogue_of(text: str, folder: Path = GOOD) -> Catalogue:
 def hashes_of(text: str, folder: Path = GOOD) -> dict[str, Hashes]:
     catalogue = catalogue_of(text, folder)
     parents = {key: catalogue.parents(key) for key in catalogue.segments}
-    return hash_segments(catalogue.segments, parents, catalogue.settings)
+    return hash_definitions(catalogue.segments, parents, catalogue.settings)
 
 
 def data_hash(where: str, folder: Path = GOOD) -> str:

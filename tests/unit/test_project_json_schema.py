@@ -10,7 +10,10 @@ import jsonschema
 import pytest
 import yaml
 
+from segengine.project.catalogue import check_definitions
+from segengine.project.definitions import load_definitions
 from segengine.project.json_schema import make_json_schema
+from segengine.project.model import Settings
 from segengine.project.problems import Problems
 from segengine.project.schema_lock import load_schema
 from segengine.project.settings import load_settings
@@ -38,10 +41,16 @@ def validator(schema: Any) -> jsonschema.Draft202012Validator:
     return jsonschema.Draft202012Validator(schema)
 
 
+def schema_of(settings: Settings) -> Any:
+    problems = Problems()
+    lock = load_schema(settings, problems)
+    catalogue = check_definitions(load_definitions(settings, problems), settings, lock, problems)
+    return make_json_schema(settings, lock, catalogue.measures.values())
+
+
 @pytest.fixture(scope="module")
 def shop() -> jsonschema.Draft202012Validator:
-    settings = load_settings(SHOP)
-    return validator(make_json_schema(settings, load_schema(settings, Problems())))
+    return validator(schema_of(load_settings(SHOP)))
 
 
 @pytest.fixture(scope="module")
@@ -52,10 +61,10 @@ def generic() -> jsonschema.Draft202012Validator:
 @pytest.mark.parametrize("file", sorted(ROOT.glob("conf/*/definitions/*.yml")), ids=lambda file: file.stem)
 def test_demo_definitions_are_valid(file: Path, generic: jsonschema.Draft202012Validator) -> None:
     settings = load_settings(file.parents[1])
-    without_lock = validator(make_json_schema(settings, load_schema(settings, Problems())))
+    own = validator(schema_of(settings))
     for document in documents(file):
         generic.validate(document)
-        without_lock.validate(document)
+        own.validate(document)
 
 
 @pytest.mark.parametrize("file", sorted((SHOP / "definitions").rglob("*.y*ml")), ids=lambda file: file.stem)
@@ -98,6 +107,25 @@ WRONG_EVERYWHERE = [
     "{kind: segment, name: A, where: everyone, attach: {over: purchases, columns: [amount], as: bought}}",
     "{kind: segment, name: A, where: everyone, attach_limit: 5}",
     "{kind: segment, name: A, where: everyone, attach: purchases.amount, attach_limit: 0}",
+    "{kind: measure, name: A, per: customer, over: purchases}",
+    "{kind: measure, name: A, over: purchases, value: {sum: amount}}",
+    "{kind: measure, name: A, per: customer, over: purchases, value: {}}",
+    "{kind: measure, name: A, per: customer, over: purchases, value: {total: amount}}",
+    "{kind: measure, name: A, per: customer, over: purchases, value: {sum: amount, average: amount}}",
+    "{kind: measure, name: A, per: customer, over: purchases, value: {sum: [amount]}}",
+    "{kind: measure, name: A, per: customer, over: purchases, value: {last: channel}}",
+    "{kind: measure, name: A, per: customer, over: purchases, value: {sum: amount, by: channel}}",
+    "{kind: measure, name: A, per: customer, over: purchases, value: {expression: '1', where: {channel: web}}}",
+    "{kind: measure, name: A, per: customer, over: purchases, value: {sum: amount}, values: {b: {sum: amount}}}",
+    "{kind: measure, name: A, per: customer, over: purchases, values: {}}",
+    "{kind: measure, name: A, per: customer, where: {channel: web}, value: {expression: '1'}}",
+    "{kind: measure, name: A, per: customer, over: purchases, type: dynamic, value: {sum: amount}}",
+    "{kind: measure, name: A, per: [], over: purchases, value: {sum: amount}}",
+    "{kind: measure, name: A, per: [{fortnight: purchased_at}], over: purchases, value: {sum: amount}}",
+    "{kind: measure, name: A, per: customer, template: revenue, activity: purchase}",
+    "{kind: measure, name: A, per: customer, template: transaction_count}",
+    "{kind: measure, name: A, per: customer, template: transaction_count, activity: purchase, over: purchases}",
+    "{kind: measure, name: A, per: customer, over: purchases, activity: purchase, value: {sum: amount}}",
 ]
 WRONG_IN_THE_SHOP = [
     "{kind: segment, name: A, audience: shop, where: everyone}",
@@ -129,6 +157,13 @@ WRONG_IN_THE_SHOP = [
     "{kind: segment, name: A, rules: [{over: reviews, via: [autor], where: {stars: 1}}]}",
     "{kind: segment, name: A, rules: [{over: purchases, via: [store, {back: customers.home_shop}]}]}",
     "{kind: segment, name: A, where: everyone, attach: {over: purchase, columns: amount}}",
+    "{kind: segment, name: A, where: {Lifetime: 3}}",
+    "{kind: segment, name: A, where: {Lifetime spend: {begins_with: a}}}",
+    "{kind: segment, name: A, where: {Spend by month: 3}}",
+    "{kind: measure, name: A, per: custmer, over: purchases, value: {sum: amount}}",
+    "{kind: measure, name: A, per: customer, over: purchases, where: {state: Texas}, value: {sum: amount}}",
+    "{kind: measure, name: A, per: customer, over: purchases, values: {b: {count: rows, where: {chanel: web}}}}",
+    "{kind: measure, name: A, per: customer, template: transaction_count, activity: sale}",
 ]
 
 
@@ -161,6 +196,25 @@ def test_paths_from_one_to_many_are_taken(
         "{over: purchases, via: [customer, churn, customer]}",
     ):
         document = yaml.load(f"{{kind: segment, name: A, rules: [{rule}]}}", EditorLoader)  # noqa: S506 - a safe loader
+        shop.validate(document)
+        generic.validate(document)
+
+
+def test_measures_are_taken(shop: jsonschema.Draft202012Validator, generic: jsonschema.Draft202012Validator) -> None:
+    for text in (
+        "{kind: segment, name: A, where: {Lifetime spend: {at_least: 3}}}",
+        "{kind: segment, name: A, where: {Web and store.share: {empty: true}}}",
+        "{kind: segment, name: A, rules: [{over: purchases, where: {Lifetime spend: 3}}]}",
+        "{kind: segment, name: A, rules: [{over: purchases, where: {customer.Lifetime spend: 3}}]}",
+        "{kind: measure, name: A, per: [channel], over: purchases, value: {count: rows}}",
+        "{kind: measure, name: A, per: [{week: purchased_at, as: w}, channel], over: purchases, value: {count: rows}}",
+        "{kind: measure, name: A, per: business, over: suppliers, where: {country: DE}, value: {count: rows}}",
+        "{kind: measure, name: A, per: customer, over: Spend by month, where: {spend: 3}, value: {max: spend}}",
+        "{kind: measure, name: A, per: customer, value: {expression: '1 + income', if_missing: 0}}",
+        "{kind: measure, name: A, per: customer, over: reviews, via: author, value: {arg_min: stars, by: stars}}",
+        "{kind: measure, name: A, per: customer, template: active_lifespan, activity: purchase, where: {channel: web}}",
+    ):
+        document = yaml.load(text, EditorLoader)  # noqa: S506 - a safe loader
         shop.validate(document)
         generic.validate(document)
 

@@ -9,7 +9,7 @@ import pytest
 
 from segengine.engine.joins import ScanRows
 from segengine.plan.scans import Scan
-from segengine.project.canonical import hash_segments
+from segengine.project.canonical import hash_definitions
 from segengine.project.catalogue import Catalogue, check_definitions
 from segengine.project.definitions import read_definition
 from segengine.project.model import Attribute, RowsRule, Schema, Settings
@@ -161,7 +161,7 @@ def test_the_path_decides_the_hash_however_it_is_written(settings: Settings, sch
         "{over: customers, via: {back: customers.referred_by}}",
     )
     catalogue = catalogue_of(settings, schema, *rules)
-    hashes = hash_segments(catalogue.segments, dict.fromkeys(catalogue.segments, ()), settings)
+    hashes = hash_definitions(catalogue.segments, dict.fromkeys(catalogue.segments, ()), settings)
     data = [found.data for found in hashes.values()]
     assert data[1] == data[2]
     assert data[3] == data[4]

@@ -43,11 +43,12 @@ class World:
 
 @dataclass(frozen=True)
 class Case:
-    """Segments of a world as plain values, in order of dependency, and members of parents that are not among them."""
+    """Definitions of a world as plain values, in order of dependency, and members of parents not among them."""
 
     world: World
     segments: Sequence[dict[str, Any]]
     stored: Mapping[str, set[str]]
+    measures: Sequence[dict[str, Any]] = ()
 
 
 def make_world(

@@ -1,0 +1,224 @@
+"""Commands on measures: list, show, values."""
+
+from __future__ import annotations
+
+import csv
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from segengine.cli.options import output_option, project_options, snapshot_options
+from segengine.cli.output import (
+    Column,
+    emit_document,
+    emit_rows,
+    print_table,
+    show_count,
+    show_grain,
+    show_time_in,
+    show_value,
+)
+
+if TYPE_CHECKING:
+    from segengine.operations.measures import MeasureDetails, MeasureSummary
+    from segengine.store.runs import MeasureRun
+
+_CHART_ROWS = 30
+
+
+@click.group()
+def measures() -> None:
+    """Look at measures and their values."""
+
+
+@measures.command("list")
+@project_options
+@output_option("table", "json", "yaml", "csv")
+def list_command(conf: Path, environment: str, engine: str, output: str) -> None:
+    """List all applied measures."""
+    from segengine.api import Project
+
+    project = Project(conf, environment=environment, engine=engine)
+    rows = [_summary_row(summary) for summary in project.measures()]
+    columns = [
+        Column("name", "measure"),
+        Column("per", "per"),
+        Column("tags", "tags", lambda tags: ", ".join(tags)),
+        Column("status", "status"),
+        Column("row_count", "rows", show_count, right=True),
+        Column("values", "profiles with a value", _show_value_counts),
+        Column("as_of", "as of", show_time_in(project.settings.time_zone)),
+    ]
+    if any(row["error"] for row in rows):
+        columns.append(Column("error", "why"))
+    emit_rows(output, "measures", rows, columns)
+
+
+def _show_value_counts(counts: Mapping[str, int]) -> str:
+    if len(counts) == 1:
+        return show_count(*counts.values())
+    return ", ".join(f"{name.rpartition('.')[2]} {count:,}" for name, count in counts.items())
+
+
+def _summary_row(summary: MeasureSummary) -> dict[str, Any]:
+    from segengine.operations.measures import value_counts
+
+    measure, current = summary.measure, summary.current
+    return {
+        "id": measure.id,
+        "name": measure.name,
+        "per": show_grain(measure),
+        "tags": list(measure.tags),
+        "status": str(summary.status),
+        "error": summary.error,
+        "snapshot_version": current.snapshot_version if current else None,
+        "row_count": current.row_count if current else None,
+        "values": value_counts(current) if current else {},
+        "as_of": current.as_of if current else None,
+        "definition_version": summary.record.version,
+        "author": summary.record.author,
+        "recorded_at": summary.record.recorded_at,
+    }
+
+
+def _snapshot_row(run: MeasureRun) -> dict[str, Any]:
+    from segengine.operations.measures import value_counts
+
+    names = ("snapshot_version", "as_of", "row_count", "run_id", "definition_version")
+    return {**{name: getattr(run, name) for name in names}, "values": value_counts(run)}
+
+
+@measures.command("show")
+@click.argument("name")
+@project_options
+@output_option("table", "json", "yaml")
+def show_command(name: str, conf: Path, environment: str, engine: str, output: str) -> None:
+    """Show one measure: definition, status, trend, where it is used."""
+    from segengine.api import Project
+
+    with Project(conf, environment=environment, engine=engine) as project:
+        details = project.measure(name)
+        totals = project.totals(name) if details.summary.measure.is_total else []
+        zone = project.settings.time_zone
+    snapshots = [_snapshot_row(run) for run in details.snapshots]
+    for row, values in zip(snapshots, totals, strict=False):
+        row["totals"] = dict(values)
+    if output != "table":
+        content = {**_summary_row(details.summary), "definition": details.fields, "snapshots": snapshots}
+        emit_document(output, {"measure": {**content, "used_by": list(details.used_by)}})
+        return
+    _show_details(details, snapshots, totals, zone)
+
+
+def _show_details(
+    details: MeasureDetails, snapshots: list[dict[str, Any]], totals: Sequence[Mapping[str, Any]], zone: str
+) -> None:
+    from segengine.project.nodes import dump_documents
+    from segengine.report.charts import draw_lines
+
+    row, show_time = _summary_row(details.summary), show_time_in(zone)
+    click.echo(f"{row['name']} ({row['id']}), per {row['per']}, {row['status']}")
+    if row["error"]:
+        click.echo(f"why: {row['error']}")
+    if row["as_of"]:
+        click.echo(f"{row['row_count']:,} rows, as of {show_time(row['as_of'])} (snapshot {row['snapshot_version']})")
+    click.echo(f"version {row['definition_version']} by {row['author']}, {show_time(row['recorded_at'])}")
+    click.echo(f"used by: {', '.join(details.used_by) or 'no other definition'}")
+    click.echo("\n" + dump_documents([details.fields]).rstrip())
+    moments = [run.as_of for run in details.snapshots]
+    trends: dict[str, list[float | None]] = {}
+    for values in totals:
+        for name, value in values.items():
+            trends.setdefault(name, []).append(float(value) if _is_number(value) else None)
+    for name, trend in trends.items():
+        if len(trend) > 1 and all(value is not None for value in trend):
+            click.echo("\n" + draw_lines(name, moments, [value or 0.0 for value in trend], zone).rstrip())
+    columns = [Column("snapshot_version", "snapshot", right=True), Column("as_of", "as of", show_time)]
+    if totals:
+        columns += [Column(name, name, show_value, right=True) for name in totals[-1]]
+        shown = [{**snapshot, **values} for snapshot, values in zip(snapshots, totals, strict=True)]
+    else:
+        shown = snapshots
+        columns += [
+            Column("row_count", "rows", show_count, right=True),
+            Column("values", "profiles with a value", _show_value_counts),
+        ]
+    if shown:
+        click.echo()
+        print_table(shown[-10:], columns)
+
+
+def _is_number(value: Any) -> bool:
+    from decimal import Decimal
+
+    return isinstance(value, int | float | Decimal) and not isinstance(value, bool)
+
+
+@measures.command("values")
+@click.argument("name")
+@click.option("--chart", is_flag=True, help="Bars of the first value, of measures with few rows.")
+@snapshot_options
+@project_options
+@output_option("table", "json", "csv")
+def values_command(
+    name: str,
+    chart: bool,
+    snapshot: int | None,
+    at: str | None,
+    conf: Path,
+    environment: str,
+    engine: str,
+    output: str,
+) -> None:
+    """Print the values of a measure: the first 100 rows, or all with `-o csv`."""
+    from segengine.operations.context import open_project, open_settings, parse_as_of
+    from segengine.operations.measures import read_measure_values
+    from segengine.operations.segments import PREVIEW_MEMBERS
+
+    settings = open_settings(conf, environment, engine)
+    moment = parse_as_of(at, settings.time_zone) if at else None
+    limit = None if output == "csv" else PREVIEW_MEMBERS
+    with open_project(settings) as project:
+        found = read_measure_values(project, name, limit=limit, snapshot=snapshot, at=moment)
+        names = [*([found.id_name] if found.id_name else []), *found.types]
+        if output == "csv":
+            writer = csv.writer(sys.stdout, lineterminator="\n")
+            writer.writerow(names)
+            for batch in found.rows:
+                columns = ([show_value(value) for value in column.to_pylist()] for column in batch.columns)
+                writer.writerows(zip(*columns, strict=True))
+            return
+        rows = [dict(zip(names, row.values(), strict=True)) for batch in found.rows for row in batch.to_pylist()]
+    if output == "json":
+        shown = [{key: _plain(value) for key, value in row.items()} for row in rows]
+        emit_document(output, {"values": {**_snapshot_row(found.snapshot), "name": found.measure.name, "rows": shown}})
+        return
+    right = {key for key, type_ in found.types.items() if type_.family == "number"}
+    print_table(rows, [Column(key, key, show_value, right=key in right) for key in names])
+    run = found.snapshot
+    rest = "; all with -o csv" if len(rows) < (run.row_count or 0) else ""
+    when = show_time_in(settings.time_zone)(run.as_of)
+    click.echo(
+        f'{len(rows):,} of {run.row_count or 0:,} rows of "{found.measure.name}", snapshot {run.snapshot_version} '
+        f"as of {when}{rest}"
+    )
+    if chart:
+        _show_bars(rows, names, right)
+
+
+def _plain(value: Any) -> Any:
+    return value if value is None or isinstance(value, bool | int | float | str) else show_value(value)
+
+
+def _show_bars(rows: list[dict[str, Any]], names: Sequence[str], numbers: set[str]) -> None:
+    from segengine.report.charts import draw_bars
+
+    value = next((name for name in names if name in numbers), None)
+    if value is None or not rows or len(rows) > _CHART_ROWS:
+        click.echo(f"no chart: it takes a number, and at most {_CHART_ROWS} rows")
+        return
+    labels = [" ".join(show_value(row[name]) or "missing" for name in names if name not in numbers) for row in rows]
+    click.echo("\n" + draw_bars(value, labels, [float(row[value] or 0) for row in rows]).rstrip())

@@ -1,0 +1,104 @@
+"""Stored measures as plain rows: one for each profile, or for each group of their dimensions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from segengine.engine.joins import BUCKET
+from segengine.engine.parts import BatchFunction, unpack_rows
+from segengine.kernel.arithmetic import stored_type
+from segengine.kernel.measures import PRESENT, with_names
+from segengine.kernel.scan import KEY
+from segengine.plan.scans import BUCKET_SIZE
+from segengine.project.model import Measure
+from segengine.project.types import AttributeType
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
+
+_ENGINE_TYPES = {
+    "integer": "bigint",
+    "float": "double",
+    "double": "double",
+    "text": "string",
+    "timestamp": "timestamp",
+    "timestamp_ntz": "timestamp_ntz",
+    "date": "date",
+    "boolean": "boolean",
+}
+
+
+def engine_type(type_: AttributeType) -> str:
+    """Return the engine's name of the type a value is stored as."""
+    return f"decimal(38,{type_.scale})" if type_.name == "decimal" else _ENGINE_TYPES[type_.name]
+
+
+def value_columns(measures: Mapping[str, Measure]) -> dict[str, AttributeType]:
+    """Return the columns of measures that are attributes of profiles, and their types."""
+    return {measure.column(value): value.type for measure in measures.values() for value in measure.shown_values}
+
+
+def group_columns(measure: Measure) -> dict[str, AttributeType]:
+    """Return the columns of a measure's rows by dimensions, and their types; `profile_key` comes before them."""
+    columns = {dimension.name: dimension.type for dimension in measure.dimensions}
+    return columns | {value.name: value.type for value in measure.shown_values}
+
+
+def profile_rows(
+    contents: DataFrame, sources: Mapping[str, str], measures: Mapping[str, Measure], tasks: int
+) -> DataFrame:
+    """Return `profile_key` and one column (`c0`, ...) for each of `value_columns`, for every profile there was.
+
+    With several measures, of those one of them had a profile for; the others are then missing.
+
+    Args:
+        contents: `bucket`, `source`, `content` of the measures' snapshots.
+        sources: The `source` of each measure, by id.
+        measures: The measures by id.
+        tasks: Number of tasks.
+    """
+    types = value_columns(measures)
+    of_source = {sources[identity]: measure for identity, measure in measures.items()}
+    schema = pa.schema([(KEY, pa.int64()), *((f"c{i}", stored_type(type_)) for i, type_ in enumerate(types.values()))])
+
+    def spread(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        buckets: dict[int, dict[str, pa.Array]] = {}
+        for batch in batches:
+            for bucket, source, content in zip(batch[0].to_pylist(), batch[1].to_pylist(), batch[2], strict=True):
+                if source in of_source:
+                    rows = with_names(of_source[source], unpack_rows(content.as_buffer()))
+                    there = rows.column(PRESENT)
+                    found = buckets.setdefault(bucket, {PRESENT: there})
+                    found[PRESENT] = pc.or_(found[PRESENT], there)
+                    found |= {name: pc.if_else(there, rows.column(name), None) for name in rows.schema.names[:-1]}
+        for bucket, found in buckets.items():
+            keys = pa.array(np.arange(BUCKET_SIZE, dtype=np.int64) + (bucket - 1) * BUCKET_SIZE + 1)
+            columns = [found.get(name, pa.nulls(BUCKET_SIZE, stored_type(types[name]))) for name in types]
+            yield pa.record_batch([keys, *columns], schema=schema).filter(found[PRESENT])
+
+    return _run(contents, spread, [f"c{i} {engine_type(type_)}" for i, type_ in enumerate(types.values())], tasks)
+
+
+def group_rows(contents: DataFrame, measure: Measure, tasks: int) -> DataFrame:
+    """Return the rows of a measure by dimensions: `profile_key` (NULL: no profile), `c0`, ... (`group_columns`)."""
+    types = group_columns(measure)
+    schema = pa.schema([(KEY, pa.int64()), *((f"c{i}", stored_type(type_)) for i, type_ in enumerate(types.values()))])
+
+    def spread(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for batch in batches:
+            for content in batch[2]:
+                rows = with_names(measure, unpack_rows(content.as_buffer()))
+                keys = rows.column(KEY) if measure.per_profile else pa.nulls(rows.num_rows, pa.int64())
+                yield pa.record_batch([keys, *(rows.column(name) for name in types)], schema=schema)
+
+    return _run(contents, spread, [f"c{i} {engine_type(type_)}" for i, type_ in enumerate(types.values())], tasks)
+
+
+def _run(contents: DataFrame, function: BatchFunction, columns: list[str], tasks: int) -> DataFrame:
+    rows = contents.select(BUCKET, "source", "content").repartition(tasks, BUCKET)
+    return rows.mapInArrow(function, ", ".join([f"{KEY} bigint", *columns]))

@@ -1,0 +1,169 @@
+"""The rows that an evaluation leaves: members, values, groups, states and facts."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+import numpy as np
+import pyarrow as pa
+
+from segengine.engine.parts import FACTS_BUCKET, pack_rows
+from segengine.kernel.bitmaps import BITMAP_BYTES, Words, count_bits
+from segengine.kernel.formulas import GroupRows, ProfileValues, Result, unpack
+from segengine.kernel.groups import finish_states, mask_states, merge_states
+from segengine.kernel.measures import PRESENT, name_groups, total_of_nothing
+from segengine.plan.formulas import FormulaBuilder
+from segengine.plan.measures import Orphans
+from segengine.plan.refresh import AudiencePlan
+from segengine.plan.scans import Groups
+
+RESULTS = (
+    "kind string, id string, bucket int, content binary, row_count int, entered_count int, left_count int, facts string"
+)
+SEGMENT, MEASURE, STATES, FACTS = "segment", "measure", "states", "facts"
+_ARROW = pa.schema(
+    [
+        ("kind", pa.string()),
+        ("id", pa.string()),
+        ("bucket", pa.int32()),
+        ("content", pa.binary()),
+        ("row_count", pa.int32()),
+        ("entered_count", pa.int32()),
+        ("left_count", pa.int32()),
+        ("facts", pa.string()),
+    ]
+)
+_ROWS_A_BATCH = 2_048  # of 4 KiB each
+
+
+def facts_row(text: str) -> pa.RecordBatch:
+    """Return facts, as JSON."""
+    return pa.record_batch([[FACTS], [""], [FACTS_BUCKET], [None], [0], [0], [0], [text]], schema=_ARROW)
+
+
+def states_row(measure_id: str, states: bytes) -> pa.RecordBatch:
+    """Return what one task knows of a business measure."""
+    return pa.record_batch([[STATES], [measure_id], [FACTS_BUCKET], [states], [0], [0], [0], [None]], schema=_ARROW)
+
+
+class SegmentResults:
+    """Collects the segments' bitmaps of one task and gives them out by segment, so that files are clustered."""
+
+    def __init__(self, plan: AudiencePlan) -> None:
+        self._members = plan.members
+        self._rows: list[tuple[str, int, Words, int, int, int]] = []
+
+    def add(self, segment_id: str, bucket: int, results: Sequence[Result], before: pa.Buffer | None) -> None:
+        """Take in the members of one bucket; `before`: those of the preceding snapshot."""
+        members = results[self._members[segment_id]]
+        if not isinstance(members, np.ndarray):
+            raise TypeError(f"{segment_id} has no bitmap")
+        count = count_bits(members)
+        entered, left = count, 0
+        if before is not None:
+            old = np.frombuffer(before, dtype=np.uint64)
+            both = count_bits(members & old)
+            entered, left = count - both, count_bits(old) - both
+        if count or left:
+            self._rows.append((segment_id, bucket, members, count, entered, left))
+
+    def batches(self) -> Iterator[pa.RecordBatch]:
+        """Yield the rows."""
+        self._rows.sort(key=lambda row: (row[0], row[1]))
+        for start in range(0, len(self._rows), _ROWS_A_BATCH):
+            rows = self._rows[start : start + _ROWS_A_BATCH]
+            ids, buckets, members, *counts = zip(*rows, strict=True)
+            offsets = pa.py_buffer((np.arange(len(rows) + 1) * BITMAP_BYTES).astype(np.int32))
+            bits = pa.Array.from_buffers(pa.binary(), len(rows), [None, offsets, pa.py_buffer(np.concatenate(members))])
+            numbers = [pa.array(values, pa.int32()) for values in counts]
+            kinds, no_facts = pa.array([SEGMENT] * len(rows)), pa.nulls(len(rows), pa.string())
+            names = [kinds, pa.array(ids, pa.string()), pa.array(buckets, pa.int32())]
+            yield pa.record_batch([*names, bits, *numbers, no_facts], schema=_ARROW)
+
+
+class MeasureResults:
+    """Gives out the values of measures, bucket by bucket; of business measures the states of one task."""
+
+    def __init__(self, plan: AudiencePlan) -> None:
+        self._plan = plan
+        self._states: dict[str, list[pa.RecordBatch]] = {}
+
+    def batches(self, bucket: int, results: Sequence[Result]) -> Iterator[pa.RecordBatch]:
+        """Yield the rows of one bucket."""
+        for measure_id, found in self._plan.results.items():
+            if found.values:
+                values = {name: results[node] for name, node in found.values.items()}
+                yield _values_row(measure_id, bucket, values, results[FormulaBuilder.EVERYONE])
+            elif found.groups is not None:
+                groups = results[found.groups]
+                if isinstance(groups, GroupRows) and groups.rows is not None:
+                    yield _rows_row(measure_id, bucket, groups.rows, groups.overflow)
+            elif isinstance(found.states, int):
+                states = results[found.states]
+                if isinstance(states, GroupRows) and states.rows is not None:
+                    self._states.setdefault(measure_id, []).append(states.rows)
+
+    def add_orphans(self, place: tuple[int, int], states: pa.RecordBatch) -> None:
+        """Take in states of rows that no profile decides on: of all rows, or of those that reach no profile."""
+        for measure_id, found in self._plan.results.items():
+            if found.states == place:
+                self._states.setdefault(measure_id, []).append(states)
+            elif isinstance(found.states, int) and self._plan.nodes[found.states].operands[:2] == place:
+                orphans: Orphans = self._plan.nodes[found.states].payload
+                masks = [np.full(states.num_rows, counts) for counts in orphans.values]
+                masked = mask_states(self._plan.scans[place[0]].groups[place[1]], states, masks)
+                if orphans.count:
+                    self._states.setdefault(measure_id, []).append(masked)
+
+    def states(self) -> Iterator[pa.RecordBatch]:
+        """Yield what this task knows of business measures whose rows the profiles decide."""
+        for measure_id, measure in self._plan.measures.items():
+            batches = self._states.get(measure_id, [])
+            if batches or measure.is_total:  # a total is there even of no rows
+                yield states_row(measure_id, pack_rows(merge_states(self._groups(measure_id), batches)))
+
+    def merged(self, measure_id: str, states: Sequence[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        """Yield the rows of a business measure, from what all tasks know of it."""
+        groups = self._groups(measure_id)
+        measure = self._plan.measures[measure_id]
+        finished = finish_states(groups, merge_states(groups, states))
+        if measure.is_total and not finished.num_rows:
+            finished = total_of_nothing(measure)
+        measure = self._plan.measures[measure_id]
+        yield _rows_row(
+            measure_id, FACTS_BUCKET, *name_groups(measure, finished, (), self._plan.as_of, self._plan.zone)
+        )
+
+    def _groups(self, measure_id: str) -> Groups:
+        """Return the groups of a business measure, those of all profiles together."""
+        states = self._plan.results[measure_id].states
+        if isinstance(states, int):
+            states = self._plan.nodes[states].operands[0], self._plan.nodes[states].operands[1]
+        if states is None:
+            raise TypeError(f"{measure_id} is no business measure")
+        return replace(self._plan.scans[states[0]].groups[states[1]], per_profile=False, orphans=False)
+
+
+def _values_row(measure_id: str, bucket: int, values: dict[str, Result], present: Result) -> pa.RecordBatch:
+    """Return the values of one bucket, who of its places are profiles, and how many of these have each."""
+    arrays = {name: result.array for name, result in values.items() if isinstance(result, ProfileValues)}
+    there = unpack(present).to_numpy(zero_copy_only=False) if isinstance(present, np.ndarray) else None
+    if there is None:
+        raise TypeError("the node of everyone is a bitmap")
+    counts = {
+        name: int(np.count_nonzero(there & array.is_valid().to_numpy(zero_copy_only=False)))
+        for name, array in arrays.items()
+    }
+    content = pack_rows(pa.record_batch({**arrays, PRESENT: pa.array(there)}), small=True)
+    return _measure_row(measure_id, bucket, content, int(np.count_nonzero(there)), {"values": counts})
+
+
+def _rows_row(measure_id: str, bucket: int, rows: pa.RecordBatch, overflow: int) -> pa.RecordBatch:
+    return _measure_row(measure_id, bucket, pack_rows(rows, small=True), rows.num_rows, {"overflow": overflow})
+
+
+def _measure_row(measure_id: str, bucket: int, content: bytes, count: int, facts: dict[str, object]) -> pa.RecordBatch:
+    columns = [[MEASURE], [measure_id], [bucket], [content], [count], [0], [0], [json.dumps(facts)]]
+    return pa.record_batch(columns, schema=_ARROW)

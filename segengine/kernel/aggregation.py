@@ -1,0 +1,186 @@
+"""Several aggregates over several row sets of the same rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from segengine.kernel.aggregates import (
+    Accumulator,
+    Averages,
+    Counts,
+    Form,
+    Reading,
+    Sums,
+    ValueKey,
+    add_rows,
+    make_accumulator,
+    readings,
+)
+from segengine.kernel.bitmaps import AnyArray, Words
+from segengine.kernel.blocks import Block, CountBlock, SumBlock, ordered_bits, rank_rows
+from segengine.kernel.ordinals import Ordinals
+from segengine.kernel.values import Values, make_groups
+from segengine.plan.rows import RowSet
+from segengine.project.model import Aggregate
+
+Wanted = tuple[RowSet, Aggregate]
+
+_FEWEST = 12  # row sets from which a block is less work than one after the other
+
+
+@dataclass(frozen=True)
+class _Member:
+    accumulator: Accumulator
+    readings: tuple[Reading, ...]
+
+    @property
+    def needed(self) -> list[bool]:
+        return [reading.needed for reading in self.readings]
+
+
+class Aggregation:
+    """The states of aggregates, by place."""
+
+    def __init__(self, wanted: Iterable[Wanted], lanes: Sequence[RowSet] = ()) -> None:
+        """Prepare the states.
+
+        Args:
+            wanted: What is aggregated over which rows.
+            lanes: The row sets in the order of their bits, where these come along (`begin`, `add_bits`): then sums and
+                counts of a column over many of them are kept in blocks.
+        """
+        self._members = {each: _Member(make_accumulator(each[1]), readings(each[1])) for each in dict.fromkeys(wanted)}
+        self._blocks: list[Block] = []
+        self._spare: list[tuple[Block, dict[RowSet, _Member]]] = []
+        self._loose: dict[RowSet, list[_Member]] = {}
+        blocked = self._make_blocks({row_set: lane for lane, row_set in enumerate(lanes)})
+        for (row_set, aggregate), member in self._members.items():
+            if (row_set, aggregate) not in blocked:
+                self._loose.setdefault(row_set, []).append(member)
+
+    def _make_blocks(self, lane_of: Mapping[RowSet, int]) -> set[Wanted]:
+        """Put sums and counts of columns with many row sets into blocks; return what is in them."""
+        by_column: dict[tuple[bool, ValueKey | None], list[Wanted]] = {}
+        for wanted, member in self._members.items():
+            if wanted[0] in lane_of and isinstance(member.accumulator, Counts | Sums | Averages):
+                key = member.readings[0].key if member.readings else None
+                by_column.setdefault((isinstance(member.accumulator, Counts), key), []).append(wanted)
+        blocked: set[Wanted] = set()
+        for (_, key), own in by_column.items():
+            if len({row_set for row_set, _ in own}) < _FEWEST:
+                continue
+            blocked.update(own)
+            sums: dict[RowSet, Sums] = {}
+            counts: dict[RowSet, list[Counts]] = {}
+            for row_set, aggregate in own:
+                accumulator = self._members[row_set, aggregate].accumulator
+                if isinstance(accumulator, Averages):
+                    accumulator.sums = sums.setdefault(row_set, accumulator.sums)
+                    counts.setdefault(row_set, []).append(accumulator.counts)
+                elif isinstance(accumulator, Sums):
+                    shared = sums.setdefault(row_set, accumulator)
+                    self._members[row_set, aggregate] = replace(self._members[row_set, aggregate], accumulator=shared)
+                elif isinstance(accumulator, Counts):
+                    counts.setdefault(row_set, []).append(accumulator)
+            if counts:
+                self._blocks.append(CountBlock(key, {lane_of[row_set]: found for row_set, found in counts.items()}))
+            if sums and key is not None:
+                block = SumBlock(key, {lane_of[row_set]: found for row_set, found in sums.items()})
+                self._blocks.append(block)
+                reading = (Reading(key[0], Form.EXACT),)
+                self._spare.append((block, {row_set: _Member(found, reading) for row_set, found in sums.items()}))
+        return blocked
+
+    def grow(self, room: int) -> None:
+        """Make room for so many places."""
+        for block in self._blocks:
+            block.grow(room)
+        for members in self._loose.values():
+            for member in members:
+                member.accumulator.grow(room)
+
+    def settle(self) -> None:
+        """Prepare for the results, when all rows are in."""
+        for block in self._blocks:
+            block.settle()
+
+    def begin(self, values: Mapping[ValueKey, Values], longest: int) -> bool:
+        """Prepare for the bits of a batch.
+
+        Args:
+            values: What the aggregates read of each row.
+            longest: How many rows one place has at most.
+
+        Returns:
+            Whether the batch has to be added by row set too.
+        """
+        for block in self._blocks:
+            block.begin(values, longest)
+        return bool(self._loose) or not all(block.is_ready for block in self._blocks)
+
+    def add_bits(self, words: Words, first: int, starts: AnyArray, places: AnyArray) -> None:
+        """Take in some rows of the batch, those of whole places, as far as they go into blocks.
+
+        Args:
+            words: Bits by the number of the row set, shape (n, words).
+            first: The place in the batch of the first of these rows.
+            starts: The first row of each of the `places`.
+            places: They come once a batch.
+        """
+        blocks = [block for block in self._blocks if block.is_ready]
+        if not blocks:
+            return
+        for ranked in rank_rows(starts, len(words), places):
+            bits, rows = ordered_bits(words, ranked), first + ranked.order
+            for block in blocks:
+                block.add(bits, rows, ranked)
+
+    def add(self, places: AnyArray, rows_in: Callable[[RowSet], AnyArray], values: Mapping[ValueKey, Values]) -> None:
+        """Take in the rows of a batch, except for what blocks have taken in.
+
+        Args:
+            places: Of each row, sorted.
+            rows_in: Returns which rows are in a row set, ascending.
+            values: What the aggregates read of each row.
+        """
+        wanted = {row_set: list(members) for row_set, members in self._loose.items()}
+        for block, spare in self._spare:
+            if not block.is_ready:
+                for row_set, member in spare.items():
+                    wanted.setdefault(row_set, []).append(member)
+        for row_set, members in wanted.items():
+            rows = rows_in(row_set)
+            if not len(rows):
+                continue
+            groups = make_groups(places[rows])
+            for member in members:
+                columns = [values[reading.key] for reading in member.readings]
+                add_rows(member.accumulator, columns, member.needed, rows, groups)
+
+    def accumulator(self, wanted: Wanted) -> Accumulator:
+        """Return the state of an aggregate."""
+        return self._members[wanted].accumulator
+
+    def result(self, wanted: Wanted, own: slice) -> Ordinals:
+        """Return the values of an aggregate at some places; those with too many digits are still among them."""
+        return self._members[wanted].accumulator.result(own)
+
+
+class Lanes:
+    """Which rows of a batch are in each row set, as bitmaps."""
+
+    def __init__(self, bitmaps: Mapping[RowSet, AnyArray], count: int) -> None:
+        self._bitmaps = bitmaps
+        self._count = count
+
+    def mask(self, row_set: RowSet) -> npt.NDArray[np.bool_]:
+        """Return whether each row is in a row set."""
+        return np.unpackbits(self._bitmaps[row_set], count=self._count, bitorder="little").view(np.bool_)
+
+    def rows(self, row_set: RowSet) -> AnyArray:
+        """Return the rows of a row set, ascending."""
+        return np.flatnonzero(self.mask(row_set))

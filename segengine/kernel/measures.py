@@ -1,0 +1,143 @@
+"""From what scans keep of rows to the values that measures store."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from segengine.kernel.arithmetic import compute, stored_type, to_arrow
+from segengine.kernel.ordinals import Ordinals, read_ordinals
+from segengine.kernel.scan import KEY
+from segengine.project.aggregates import MAX_PRECISION, ZERO_OF_NOTHING
+from segengine.project.model import Aggregate, Attribute, Measure, MeasureValue, ValueOf
+from segengine.project.types import AttributeType, Family, parse_span
+from segengine.project.walk import aggregated_values, order_values
+
+_LIMIT = 10**MAX_PRECISION
+
+
+def overflow_places(values: pa.RecordBatch) -> dict[int, list[int]]:
+    """Return, by number of a value, the rows of a batch of values that have too many digits."""
+    text = (values.schema.metadata or {}).get(b"overflow", b"{}")
+    return {int(number): places for number, places in json.loads(text).items()}
+
+
+def take_overflow(values: Ordinals) -> list[int]:
+    """Make missing what has more than 38 digits; return where that was."""
+    over = [place for place, value in values.large.items() if abs(value) >= _LIMIT]
+    if over:
+        values.missing = np.zeros(len(values.values), dtype=bool) if values.missing is None else values.missing
+        values.missing[over] = True
+        for place in over:
+            del values.large[place]
+    return over
+
+
+def with_literal(array: pa.Array, text: str, type_: AttributeType, zone: str) -> pa.Array:
+    """Return values with a literal where they are missing (empty text and NaN included)."""
+    missing = array.is_null()
+    if type_.family is Family.TEXT:
+        missing = pc.or_(missing, pc.equal(array, "").fill_null(False))
+        return pc.if_else(missing, pa.scalar(text, array.type), array)
+    if pa.types.is_floating(array.type):
+        missing = pc.or_(missing, pc.is_nan(array).fill_null(False))
+    return pc.if_else(missing, literal_array(text, type_, zone)[0], array)
+
+
+def literal_array(text: str, type_: AttributeType, zone: str) -> pa.Array:
+    """Return one literal as a stored value, shape (1,)."""
+    if type_.family is Family.BOOLEAN:
+        return pa.array([text == "true"])
+    if type_.family is Family.TEXT:
+        return pa.array([text])
+    low, _ = parse_span(text, type_, zone)
+    is_float = type_.name in ("float", "double")
+    if is_float:
+        return to_arrow(Ordinals(np.array([low], dtype=np.float64), None), type_)
+    if abs(int(low)) < 2**63:
+        return to_arrow(Ordinals(np.array([low], dtype=np.int64), None), type_)
+    return to_arrow(Ordinals(np.zeros(1, dtype=np.int64), None, {0: int(low)}), type_)
+
+
+def name_groups(
+    measure: Measure,
+    finished: pa.RecordBatch,
+    masks: Sequence[npt.NDArray[np.bool_]],
+    as_of: int,
+    zone: str,
+) -> tuple[pa.RecordBatch, int]:
+    """Return finished groups as the rows a measure stores, and how many values have too many digits.
+
+    Args:
+        measure: The measure.
+        finished: `profile_key` where it has values by profile, `d0`.. its dimensions, `v0`.. its aggregated values.
+        masks: For each aggregated value the groups, shape (n,), in which rows may count; none: in all of them.
+        as_of: The instant of the run.
+        zone: The project's time zone.
+
+    Returns:
+        Columns `profile_key`, then the dimensions and the values by name, in the types that are stored.
+    """
+    over_count = sum(map(len, overflow_places(finished).values()))
+    columns = {KEY: finished.column(KEY)} if measure.per_profile else {}
+    columns |= {dimension.name: finished.column(f"d{place}") for place, dimension in enumerate(measure.dimensions)}
+    values: dict[str, pa.Array] = {}
+    place_of = {value.name: place for place, value in enumerate(aggregated_values(measure))}
+    for value in order_values(measure):
+        if isinstance(value.source, Aggregate):
+            place = place_of[value.name]
+            array = finished.column(f"v{place}")
+            if masks:
+                array = pc.if_else(pa.array(masks[place]), array, value_of_nothing(value))
+        else:
+            found = compute(value.source, _Reader(measure, values), as_of, zone, finished.num_rows)
+            over_count += len(take_overflow(found))
+            array = to_arrow(found, value.type)
+        if value.if_missing is not None:
+            array = with_literal(array, value.if_missing, value.type, zone)
+        values[value.name] = array
+    columns |= {value.name: values[value.name] for value in measure.shown_values}
+    return pa.record_batch(columns), over_count
+
+
+def value_of_nothing(value: MeasureValue) -> pa.Scalar:
+    """Return what an aggregated value is over no rows."""
+    type_ = stored_type(value.type)
+    zero = isinstance(value.source, Aggregate) and value.source.function in ZERO_OF_NOTHING
+    return pa.scalar(0).cast(type_) if zero else pa.scalar(None, type_)
+
+
+PRESENT = "@present"  # beside the values of a measure: whether a place had a profile; no measure is called so
+
+
+def with_names(measure: Measure, rows: pa.RecordBatch) -> pa.RecordBatch:
+    """Return stored values or groups with the names they have by now: a rename leaves what is stored as it is."""
+    if measure.is_attribute:
+        return rows.rename_columns([*map(measure.column, measure.shown_values), PRESENT])
+    keys = [KEY] if measure.per_profile else []
+    dimensions, values = [each.name for each in measure.dimensions], [each.name for each in measure.shown_values]
+    return rows.rename_columns([*keys, *dimensions, *values])
+
+
+def total_of_nothing(measure: Measure) -> pa.RecordBatch:
+    """Return the aggregated values of a business measure without dimensions over no rows."""
+    nothing = [value_of_nothing(value) for value in aggregated_values(measure)]
+    return pa.record_batch({f"v{place}": pa.array([value.as_py()], value.type) for place, value in enumerate(nothing)})
+
+
+class _Reader:
+    """Reads the other values of a measure for an expression."""
+
+    def __init__(self, measure: Measure, values: Mapping[str, pa.Array]) -> None:
+        self._types = {value.name: value.type for value in measure.values}
+        self._values = values
+
+    def __call__(self, leaf: Attribute | ValueOf) -> Ordinals:
+        if not isinstance(leaf, ValueOf):
+            raise TypeError(f"{leaf.name} is no value of the measure")
+        return read_ordinals(self._values[leaf.value], self._types[leaf.value])

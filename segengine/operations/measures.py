@@ -1,0 +1,292 @@
+"""Looking at measures: the list, one of them, its values; and their tables for other tools."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+
+from segengine.engine.failures import engine_errors
+from segengine.engine.measure_rows import group_columns, group_rows, profile_rows, value_columns
+from segengine.errors import ConfigError
+from segengine.kernel.measures import with_names
+from segengine.kernel.scan import KEY
+from segengine.operations.context import OpenProject, load_registered, read_state
+from segengine.operations.segments import PREVIEW_MEMBERS, find_snapshot
+from segengine.project.catalogue import Catalogue, resolve_measure_version
+from segengine.project.find import find_measure
+from segengine.project.model import Measure
+from segengine.project.names import is_table_name, make_output_table
+from segengine.project.nodes import Plain
+from segengine.project.references import show_references
+from segengine.project.types import AttributeType
+from segengine.store.control import ControlRow
+from segengine.store.profile_keys import read_profile_keys
+from segengine.store.registry import DefinitionRecord, Registry
+from segengine.store.runs import History, MeasureRun, Status
+from segengine.store.snapshots import read_contents, read_values, snapshot_of
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
+
+
+@dataclass(frozen=True)
+class MeasureSummary:
+    """One line of the list: the definition, how its last refresh ended, and its current snapshot."""
+
+    measure: Measure
+    record: DefinitionRecord
+    status: Status
+    error: str
+    last: MeasureRun | None
+    current: MeasureRun | None
+
+
+@dataclass(frozen=True)
+class MeasureDetails:
+    """Everything about one measure: its summary, definition as text, snapshots oldest first, and where it is used."""
+
+    summary: MeasureSummary
+    fields: Plain
+    snapshots: tuple[MeasureRun, ...]
+    used_by: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class MeasureValues:
+    """The values of one snapshot: columns for people, the types of those that are dimensions or values, the rows.
+
+    `id_name` is the column of the profiles' ids, '' of a business measure.
+    """
+
+    measure: Measure
+    snapshot: MeasureRun
+    id_name: str
+    types: Mapping[str, AttributeType]
+    rows: Iterator[pa.RecordBatch]
+
+
+def list_measures(project: OpenProject) -> list[MeasureSummary]:
+    """Return a summary of every applied measure, by name."""
+    catalogue, registry = load_registered(project)
+    control, history = read_state(project)
+    found = [
+        _summary(measure, registry.newest[measure.id], control, history) for measure in catalogue.measures.values()
+    ]
+    return sorted(found, key=lambda summary: summary.measure.name.casefold())
+
+
+def _summary(
+    measure: Measure, record: DefinitionRecord, control: ControlRow | None, history: History
+) -> MeasureSummary:
+    last, current = history.measures.last(measure.id), history.measures.current(measure.id)
+    status, error = (last.status, last.error) if last else (Status.NOT_STARTED, "")
+    if control is not None and measure.id in control.ids and control.is_held(datetime.now(UTC)):
+        status, error = Status.REFRESHING, ""
+    return MeasureSummary(measure, record, status, error, last, current)
+
+
+def show_measure(project: OpenProject, name: str) -> MeasureDetails:
+    """Return everything about one measure.
+
+    Raises:
+        ConfigError: There is no such measure.
+    """
+    catalogue, registry = load_registered(project)
+    measure = find_measure(catalogue, name)
+    control, history = read_state(project)
+    record = registry.newest[measure.id]
+    used_by = [each.name for each in catalogue.evaluated.values() if measure.id in catalogue.parents(each.id)]
+    return MeasureDetails(
+        summary=_summary(measure, record, control, history),
+        fields=show_references(dict(record.fields), registry.names),
+        snapshots=tuple(history.measures.snapshots(measure.id)),
+        used_by=tuple(sorted(used_by)),
+    )
+
+
+def read_totals(project: OpenProject, measure: Measure, snapshots: Sequence[MeasureRun]) -> list[Mapping[str, object]]:
+    """Return the values of a business measure without dimensions at each of its snapshots."""
+    totals: list[Mapping[str, object]] = []
+    for run in snapshots:
+        found = read_values(project.warehouse, run.snapshot_run_id, measure.id)
+        rows = [row for batch in found.values() for row in with_names(measure, batch).to_pylist()]
+        totals.append(rows[0] if rows else {})
+    return totals
+
+
+def read_measure_values(
+    project: OpenProject,
+    name: str,
+    *,
+    limit: int | None = PREVIEW_MEMBERS,
+    snapshot: int | None = None,
+    at: datetime | None = None,
+) -> MeasureValues:
+    """Return the values of a measure, by profile or by its dimensions.
+
+    Args:
+        project: The project.
+        name: Name or id of the measure.
+        limit: At most so many rows; None: all.
+        snapshot: Number of a snapshot; None: the current one.
+        at: The snapshot that was the newest as of that time.
+
+    Raises:
+        ConfigError: There is no such measure or snapshot.
+    """
+    catalogue, registry = load_registered(project)
+    measure = find_measure(catalogue, name)
+    _, history = read_state(project)
+    run = find_snapshot(history.measures, measure, snapshot, at)
+    measure = find_measure_version(catalogue, registry, run)
+    rows, types = _measure_rows(project, history, measure, run)
+    id_name = _id_name(project, measure.audience) if measure.per_profile else ""
+    return MeasureValues(measure, run, id_name, types, _collect(rows, list(types), measure, limit))
+
+
+def find_measure_version(catalogue: Catalogue, registry: Registry, run: MeasureRun) -> Measure:
+    """Return the definition a run evaluated.
+
+    Raises:
+        DefinitionError: It no longer fits the project.
+    """
+    if registry.newest[run.measure_id].version == run.definition_version:
+        return catalogue.measures[run.measure_id]
+    wanted = (run.measure_id, run.definition_version)
+    record = next(known for known in registry.versions if (known.id, known.version) == wanted)
+    others = [known.as_definition() for known in registry.newest.values()]
+    return resolve_measure_version(record.as_definition(), others, catalogue.settings, catalogue.schema)
+
+
+def _id_name(project: OpenProject, audience: str) -> str:
+    return project.settings.tables[project.settings.audiences[audience].table].key[0]
+
+
+def _measure_rows(
+    project: OpenProject, history: History, measure: Measure, run: MeasureRun
+) -> tuple[DataFrame, dict[str, AttributeType]]:
+    """Return the rows of a snapshot, with `profile_id` where they belong to profiles, and the types of `c0`, ..."""
+    contents = read_contents(project.warehouse, [snapshot_of(run)])
+    tasks = project.session.parallelism
+    if contents is None:
+        raise ValueError("a snapshot was asked for")
+    if measure.is_attribute:
+        rows = profile_rows(contents, {measure.id: snapshot_of(run).source}, {measure.id: measure}, tasks)
+        types = value_columns({measure.id: measure})
+    else:
+        rows, types = group_rows(contents, measure, tasks), group_columns(measure)
+    if measure.per_profile:
+        keys = read_profile_keys(project.warehouse, measure.audience, history.run_ids)
+        rows = rows.join(keys, KEY)
+    return rows, types
+
+
+def _collect(rows: DataFrame, names: list[str], measure: Measure, limit: int | None) -> Iterator[pa.RecordBatch]:
+    """Yield the rows, those of a business measure by its dimensions; of profiles only a part is put in order."""
+    from pyspark.sql import functions as F
+
+    order = [f"c{place}" for place in range(len(measure.dimensions))]
+    if measure.per_profile:
+        order = [KEY, *order] if limit is not None else []
+    if order:
+        rows = rows.orderBy(*order)
+    if limit is not None:
+        rows = rows.limit(limit)
+    ids = ["profile_id"] if measure.per_profile else []
+    columns = [F.col(f"c{place}").alias(name) for place, name in enumerate(names)]
+    with engine_errors("reading the values of a measure"):
+        yield from rows.select(*ids, *columns).toArrow().to_batches()
+
+
+def write_measure_tables(project: OpenProject) -> list[str]:
+    """Write the current values of all measures as tables for other tools, and return the tables' names.
+
+    One table an audience (`Customer_Measure`) has a row for every profile and a column for each value of the measures
+    that are attributes; every other measure has a table of its own. Written after publication from what is published:
+    they may lag behind, never lead.
+
+    Raises:
+        RunError: The engine failed.
+    """
+    catalogue, _ = load_registered(project)
+    _, history = read_state(project)
+    by_name = sorted(catalogue.measures, key=lambda identity: catalogue.measures[identity].name.casefold())
+    current = {identity: run for identity in by_name if (run := history.measures.current(identity))}
+    written: list[str] = []
+    for audience in project.settings.audiences:
+        own = {
+            identity: measure
+            for identity in current
+            if (measure := catalogue.measures[identity]).is_attribute and measure.audience == audience
+        }
+        if own:
+            written.append(_write_attributes(project, history, audience, own, current))
+    for identity, run in current.items():
+        measure = catalogue.measures[identity]
+        if not measure.is_attribute:
+            written.append(_write_groups(project, history, measure, run))
+    return written
+
+
+def _write_attributes(
+    project: OpenProject,
+    history: History,
+    audience: str,
+    measures: Mapping[str, Measure],
+    current: Mapping[str, MeasureRun],
+) -> str:
+    from pyspark.sql import functions as F
+
+    snapshots = {identity: snapshot_of(current[identity]) for identity in measures}
+    contents = read_contents(project.warehouse, list(snapshots.values()))
+    if contents is None:
+        raise ValueError("there are snapshots")
+    sources = {identity: snapshot.source for identity, snapshot in snapshots.items()}
+    values = profile_rows(contents, sources, measures, project.session.parallelism)
+    keys = read_profile_keys(project.warehouse, audience, history.run_ids)
+    names = table_columns(list(value_columns(measures)))
+    columns = [F.col(f"c{place}").alias(name) for place, name in enumerate(names)]
+    rows = keys.join(values, KEY).select(F.col("profile_id").alias(_id_name(project, audience)), *columns)
+    table = f"{make_output_table(audience)}_Measure"
+    project.warehouse.overwrite(table, rows)
+    return table
+
+
+def _write_groups(project: OpenProject, history: History, measure: Measure, run: MeasureRun) -> str:
+    from pyspark.sql import functions as F
+
+    rows, types = _measure_rows(project, history, measure, run)
+    ids = [F.col("profile_id").alias(_id_name(project, measure.audience))] if measure.per_profile else []
+    columns = [F.col(f"c{place}").alias(name) for place, name in enumerate(table_columns(list(types)))]
+    table = make_output_table(measure.name)
+    project.warehouse.overwrite(table, rows.select(*ids, *columns))
+    return table
+
+
+def table_columns(names: Sequence[str]) -> list[str]:
+    """Return the names that values have as columns of a table: letters, digits and _.
+
+    Raises:
+        ConfigError: Two of them would be the same.
+    """
+    found = ["_".join(map(_plain_name, name.split("."))) for name in names]
+    for name, column in zip(names, found, strict=True):
+        if [other.lower() for other in found].count(column.lower()) > 1:
+            message = f'Several values would be column "{column}" of one table, "{name}" among them.'
+            raise ConfigError(message, "Rename one of them.")
+    return found
+
+
+def _plain_name(name: str) -> str:
+    return name if is_table_name(name) else make_output_table(name)
+
+
+def value_counts(run: MeasureRun) -> dict[str, int]:
+    """Return how many profiles have each value of a measure, by column."""
+    counts: dict[str, int] = json.loads(run.value_counts) if run.value_counts else {}
+    return counts

@@ -1,0 +1,42 @@
+"""What the parts of the JSON Schema share."""
+
+from __future__ import annotations
+
+from segengine.project.canonical import Json
+from segengine.project.model import Settings
+from segengine.project.resolve import MAX_TAGS
+
+Object = dict[str, Json]
+
+TEXT: Object = {"type": ["string", "number"]}
+TABLE_NAME: Object = {"type": "string", "pattern": "^[A-Za-z][A-Za-z0-9_]*$"}
+
+
+def reference(name: str) -> Object:
+    """Return a reference to one of the schema's definitions."""
+    return {"$ref": f"#/$defs/{name}"}
+
+
+def one_key(properties: Object) -> Object:
+    """Return a mapping with exactly one of several keys."""
+    return {
+        "type": "object",
+        "properties": properties,
+        "additionalProperties": False,
+        "minProperties": 1,
+        "maxProperties": 1,
+    }
+
+
+def common_properties(kind: str, settings: Settings | None) -> Object:
+    """Return the fields that definitions of every kind have."""
+    audience: Object = {"enum": list(settings.audiences)} if settings else dict(TEXT)
+    tags: list[Json] = [TEXT, {"type": "array", "items": TEXT, "maxItems": MAX_TAGS}]
+    return {
+        "kind": {"const": kind},
+        "name": {**TEXT, "minLength": 1},
+        "id": {"type": ["string", "integer"], "pattern": "^[a-z0-9][a-z0-9_]*$"},
+        "description": TEXT,
+        "tags": {"anyOf": tags},
+        "audience": audience,
+    }

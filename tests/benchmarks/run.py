@@ -95,7 +95,8 @@ def _run_all(options: argparse.Namespace, data: Path, segments: list[BenchmarkSe
     projects = {}
     for engine in options.engines:
         _tell(f"segengine on {engine}, {len(segments)} segments")
-        projects[engine] = write_project(folder / engine, data, segments, engine)
+        definitions = [segment.definition() for segment in segments]
+        projects[engine] = write_project(folder / engine, data, definitions, engine)
         names = [segment.id for segment in sample]
         measured = run_measured(refresh_twice, projects[engine], engine, names)
         entries.append(Entry(f"segengine {engine}", len(segments), measured))

@@ -338,8 +338,8 @@ def _join_ids(before: str, joiner: Joiner, ids: str) -> str:
 # --- the project
 
 
-def write_project(folder: Path, data: Path, segments: Sequence[BenchmarkSegment], engine: str) -> Path:
-    """Write a project over generated data with the segments' definitions, and return its folder."""
+def write_project(folder: Path, data: Path, definitions: Sequence[dict[str, object]], engine: str) -> Path:
+    """Write a project over generated data with the definitions, and return its folder."""
     settings = {
         "project": "benchmark",
         "time_zone": "UTC",
@@ -361,6 +361,6 @@ def write_project(folder: Path, data: Path, segments: Sequence[BenchmarkSegment]
     }
     (folder / "definitions").mkdir(parents=True)
     (folder / "segengine.yml").write_text(yaml.safe_dump(settings, sort_keys=False), encoding="utf-8")
-    definitions = yaml.safe_dump_all([segment.definition() for segment in segments], sort_keys=False)
-    (folder / "definitions" / "segments.yml").write_text(definitions, encoding="utf-8")
+    documents = yaml.safe_dump_all(definitions, sort_keys=False)
+    (folder / "definitions" / "all.yml").write_text(documents, encoding="utf-8")
     return folder

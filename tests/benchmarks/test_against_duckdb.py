@@ -22,7 +22,7 @@ SIZE = DataSize(profiles=20_000, rows=100_000, orphan_share=0.02)
 def test_random_segments_have_the_members_duckdb_finds(embedded_engine: EngineSession, tmp_path: Path) -> None:
     data = make_data(tmp_path, SIZE)
     segments = make_segments(60, quantified=0.5)
-    folder = write_project(tmp_path / "project", data, segments, "embedded")
+    folder = write_project(tmp_path / "project", data, [each.definition() for each in segments], "embedded")
     with open_project(open_settings(folder), spark=embedded_engine.spark) as project:
         pull_schema(project.session, project.settings)
         apply_definitions(project)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from . import measures
 from .run import main
 
 SMALL = ["--profiles", "5000", "--rows", "30000", "--quantified", "0.5"]
@@ -26,3 +27,8 @@ def test_benchmark_compares_everybody(engines: list[str], tmp_path: Path) -> Non
     refreshed = [entry for entry in report["entries"] if entry["contender"].startswith("segengine")]
     assert all(entry["compared_counts"] == entry["segments"] for entry in refreshed)
     assert all(entry["compared_sets"] > 0 and entry["snapshot_bytes"] > 0 for entry in refreshed)
+
+
+@pytest.mark.benchmark
+def test_measures_are_compared(tmp_path: Path) -> None:
+    assert measures.main(["--profiles", "3000", "--rows", "20000", "--measures", "12", "--data", str(tmp_path)]) == 0

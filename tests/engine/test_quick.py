@@ -145,6 +145,7 @@ def test_every_value_shown_is_what_a_rule_finds(workspace: Workspace) -> None:
     assert counts == expected
 
 
+@pytest.mark.before_the_engine
 def test_more_than_ten_values(workspace: Workspace) -> None:
     ids = [f"C{number:03}" for number in range(200)]
     rows = {
@@ -183,6 +184,7 @@ def test_as_of_an_earlier_day(workspace: Workspace) -> None:
     assert profile(workspace, "state", as_of=moment).profile_count == 3
 
 
+@pytest.mark.before_the_engine
 def test_sources_that_are_not_as_they_should_be(workspace: Workspace) -> None:
     with pytest.raises(ConfigError, match='Did you mean "state"'):
         profile(workspace, "stat")
@@ -202,6 +204,7 @@ def test_sources_that_are_not_as_they_should_be(workspace: Workspace) -> None:
         profile(workspace, "state")
 
 
+@pytest.mark.before_the_engine
 def test_a_table_without_rows(workspace: Workspace) -> None:
     workspace.write_table("customers", CUSTOMERS.slice(0, 0))
     for name in ("state", "stars", "points", "happy"):
@@ -242,6 +245,7 @@ def test_a_quick_segment_is_counted_recorded_and_written(workspace: Workspace, m
     assert len(workspace.apply(prune=True).of(Action.REMOVE)) == 0, "what a command made is not pruned"
 
 
+@pytest.mark.before_the_engine
 def test_a_taken_name_or_table_is_refused(workspace: Workspace) -> None:
     workspace.apply()
     quick(workspace, "state", "equals", "Ohio", name="Ohio", record=True)
@@ -256,6 +260,7 @@ def test_a_taken_name_or_table_is_refused(workspace: Workspace) -> None:
     assert len(read_rows(workspace.warehouse / "definitions")) == 2
 
 
+@pytest.mark.before_the_engine
 def test_the_python_api(workspace: Workspace) -> None:
     with activate(workspace.session):
         project = Project(workspace.folder, spark=workspace.session.spark, engine=_engine_of(workspace))

@@ -116,6 +116,7 @@ def test_values_of_every_type(shop: Workspace) -> None:
     assert shown(profile(shop, "Buying.gift")) == ([("true", 2), ("false", 1)], 1, 4)
 
 
+@pytest.mark.before_the_engine
 def test_only_the_profiles_of_the_run_count(shop: Workspace) -> None:
     """Who came later is not in a stored snapshot, who is gone is not in the next one."""
     shop.write_table("customers", {"customer_id": ["a", "c", "e"], "income": [1, 2, 3]})
@@ -159,6 +160,7 @@ def test_names_that_are_no_value_of_a_profile(engine: EngineSession, tmp_path: P
     assert shown(profile(workspace, "income"))[1:] == (1, 4), "attributes need no refresh"
 
 
+@pytest.mark.before_the_engine
 def test_stored_values_of_an_earlier_definition(shop: Workspace) -> None:
     shop.define(DEFINITIONS.replace("{sum: amount}", "{count: amount}"))
     shop.apply()
@@ -185,6 +187,7 @@ def test_segments_of_measures(shop: Workspace) -> None:
     assert shop.members("Spenders") == ["a", "b"]
 
 
+@pytest.mark.before_the_engine
 def test_a_measure_without_good_values_is_evaluated_along(shop: Workspace) -> None:
     doubled = [None if value is None else value * 2 for value in PURCHASES["amount"].to_pylist()]  # type: ignore[attr-defined]
     shop.write_table("purchases", {**PURCHASES, "amount": pa.array(doubled, pa.decimal128(8, 2))})

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import pytest
 from by_hand import GOLDEN
 from deltalake import DeltaTable
 from workspace import Workspace
@@ -78,6 +79,7 @@ def find_by_hand(data: Path, template: str, period: str) -> dict[str, Any]:
         return dict(connection.execute(query).fetchall())
 
 
+@pytest.mark.before_the_engine
 def test_templates_are_their_formulas(engine: EngineSession, tmp_path: Path) -> None:
     copy_project("contoso", tmp_path)
     for file in (tmp_path / "definitions").iterdir():

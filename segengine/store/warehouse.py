@@ -155,9 +155,17 @@ class Warehouse:
                 writer.save(self.path(table))
 
     def overwrite(self, table: str, rows: DataFrame) -> None:
-        """Write a table for other tools: beside ours in a catalog, under `output/` in a path."""
+        """Write a table for other tools: beside ours in a catalog, under `output/` in a path.
+
+        Text that Python made has over Connect a type that other readers of Delta refuse ('string collate ...'); a cast
+        by name makes it plain.
+        """
+        from pyspark.sql import functions as F
+
         with engine_errors(f"writing table {table}"):
-            writer = rows.write.format("delta").mode("overwrite").option("overwriteSchema", "true")
+            columns = [(F.col(f"`{name}`"), name, type_) for name, type_ in rows.dtypes]
+            plain = [(own.cast("string") if type_ == "string" else own).alias(name) for own, name, type_ in columns]
+            writer = rows.select(*plain).write.format("delta").mode("overwrite").option("overwriteSchema", "true")
             if self.is_catalog:
                 writer.saveAsTable(self.path(table))
             else:

@@ -298,6 +298,7 @@ def test_numbers_with_too_many_digits_fail_the_measure_only(engine: EngineSessio
     assert ended == {"power": ("Failed", "a value has more than 38 digits 1 time(s)")}, "b is not rich"
 
 
+@pytest.mark.before_the_engine
 def test_the_trend_of_a_total(engine: EngineSession, tmp_path: Path) -> None:
     workspace = make_shop(tmp_path, engine)
     workspace.refresh("Revenue", as_of=AS_OF)

@@ -48,7 +48,7 @@ def test_definitions_are_taken(seed: int, tmp_path: Path) -> None:
     assert find_refusals(draw_measures(seed, MEASURES, SEGMENTS), tmp_path) == []
 
 
-@pytest.mark.parametrize("seed", range(1001, 1003))
+@pytest.mark.parametrize("seed", [1001, pytest.param(1002, marks=pytest.mark.before_the_engine)])
 def test_a_refresh_has_the_values_of_the_reference(
     engine: EngineSession, open_once: Callable[[str], EngineSession], seed: int, tmp_path: Path
 ) -> None:

@@ -150,7 +150,7 @@ class Evaluation:
         )
         write_snapshots(warehouse, self.run_id, results)
         if any(result.states is not None for result in plan.results.values()):
-            states = read_states(warehouse, self.run_id)
+            states = read_states(warehouse, self.run_id, plan.results)
             write_snapshots(warehouse, self.run_id, merge_business(states, plan, self.project.session.parallelism))
         self._written |= {*plan.members, *plan.results}
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -82,12 +82,12 @@ def write_snapshots(warehouse: Warehouse, run_id: str, results: DataFrame) -> No
     warehouse.append("snapshots", results.withColumn("run_id", F.lit(run_id)))
 
 
-def read_states(warehouse: Warehouse, run_id: str) -> DataFrame:
-    """Return `id`, `content` of what the tasks of a run left of business measures."""
+def read_states(warehouse: Warehouse, run_id: str, measures: Iterable[str]) -> DataFrame:
+    """Return `id`, `content` of what the tasks of a run left of some business measures."""
     from pyspark.sql import functions as F
 
     rows = warehouse.read("snapshots").where((F.col("run_id") == run_id) & (F.col("kind") == STATES))
-    return rows.select("id", "content")
+    return rows.where(F.col("id").isin(sorted(measures))).select("id", "content")
 
 
 def read_written(warehouse: Warehouse, run_id: str) -> Written:

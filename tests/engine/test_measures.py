@@ -322,3 +322,34 @@ def test_unknown_measures_and_values_before_the_first_refresh(engine: EngineSess
         workspace.values("Spend")
     report = workspace.refresh("Spenders", as_of=AS_OF)
     assert [run.error for run in report.segments] == ['measure "Spend" has never been refreshed']
+
+
+TRADE = """
+project: trade
+time_zone: Europe/Berlin
+tables:
+  accounts: {path: data/accounts, key: account_id}
+  contacts: {path: data/contacts, key: contact_id}
+relationships: [contacts.account_id -> accounts]
+audiences: {account: {table: accounts}, contact: {table: contacts, account: account}}
+"""
+SIZES = """
+{kind: measure, name: Companies, audience: account, per: business, over: accounts, value: {count: rows}}
+---
+{kind: measure, name: People, audience: contact, per: [role], over: contacts, value: {count: rows}}
+"""
+
+
+@pytest.mark.before_the_engine
+def test_business_measures_of_two_audiences(engine: EngineSession, tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path, engine)
+    accounts = {"account_id": ["x", "y", "z"]}
+    contacts = {"contact_id": ["a", "b"], "account_id": ["x", None], "role": ["buyer", None]}
+    workspace.set_up(TRADE, {"accounts": accounts, "contacts": contacts}, SIZES)
+    workspace.apply()
+
+    report = workspace.refresh(as_of=AS_OF)
+
+    assert [run.error for run in report.measures] == ["", ""]
+    assert workspace.values("Companies") == [(3,)]
+    assert workspace.values("People") == [("buyer", 1), (None, 1)]

@@ -30,9 +30,8 @@ from segengine.engine.results import RESULTS, MeasureResults, SegmentResults, fa
 from segengine.engine.sources import Sources
 from segengine.errors import DATA_CONTRACT, coded_failure
 from segengine.kernel.arithmetic import Clock
-from segengine.kernel.bitmaps import Words
 from segengine.kernel.carry import join_carried
-from segengine.kernel.formulas import BucketParts, Formulas, Result
+from segengine.kernel.formulas import BucketParts, Formulas, Result, bits_of
 from segengine.kernel.measures import with_names
 from segengine.kernel.program import compile_scan
 from segengine.kernel.scan import KEY, BadColumnError, ScanKernel
@@ -220,8 +219,8 @@ def _count_nodes(results: Sequence[Result], counted: Sequence[int]) -> npt.NDArr
     counts = np.zeros(len(counted), dtype=np.int64)
     for start in range(0, len(counted), _NODES_AT_ONCE):
         chosen = counted[start : start + _NODES_AT_ONCE]
-        bitmaps: list[Words] = [results[node] for node in chosen]  # type: ignore[misc] # bitmaps are counted alone
-        counts[start : start + len(chosen)] = np.bitwise_count(np.stack(bitmaps)).sum(axis=1, dtype=np.int64)
+        stacked = np.stack([bits_of(results, node) for node in chosen])
+        counts[start : start + len(chosen)] = np.bitwise_count(stacked).sum(axis=1, dtype=np.int64)
     return counts
 
 

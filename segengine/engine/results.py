@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from segengine.engine.parts import FACTS_BUCKET, pack_rows
 from segengine.kernel.bitmaps import BITMAP_BYTES, Words, count_bits
-from segengine.kernel.formulas import GroupRows, ProfileValues, Result, unpack
+from segengine.kernel.formulas import GroupRows, Result, bits_of, unpack, values_of
 from segengine.kernel.groups import finish_states, mask_states, merge_states
 from segengine.kernel.measures import PRESENT, name_groups, total_of_nothing
 from segengine.plan.formulas import FormulaBuilder
@@ -57,9 +57,7 @@ class SegmentResults:
 
     def add(self, segment_id: str, bucket: int, results: Sequence[Result], before: pa.Buffer | None) -> None:
         """Take in the members of one bucket; `before`: those of the preceding snapshot."""
-        members = results[self._members[segment_id]]
-        if not isinstance(members, np.ndarray):
-            raise TypeError(f"{segment_id} has no bitmap")
+        members = bits_of(results, self._members[segment_id])
         count = count_bits(members)
         entered, left = count, 0
         if before is not None:
@@ -94,8 +92,8 @@ class MeasureResults:
         """Yield the rows of one bucket."""
         for measure_id, found in self._plan.results.items():
             if found.values:
-                values = {name: results[node] for name, node in found.values.items()}
-                yield _values_row(measure_id, bucket, values, results[FormulaBuilder.EVERYONE])
+                arrays = {name: values_of(results, node).array for name, node in found.values.items()}
+                yield _values_row(measure_id, bucket, arrays, bits_of(results, FormulaBuilder.EVERYONE))
             elif found.groups is not None:
                 groups = results[found.groups]
                 if isinstance(groups, GroupRows) and groups.rows is not None:
@@ -128,10 +126,9 @@ class MeasureResults:
         """Yield the rows of a business measure, from what all tasks know of it."""
         groups = self._groups(measure_id)
         measure = self._plan.measures[measure_id]
-        finished = finish_states(groups, merge_states(groups, states))
+        finished = finish_states(groups, *states)
         if measure.is_total and not finished.num_rows:
             finished = total_of_nothing(measure)
-        measure = self._plan.measures[measure_id]
         yield _rows_row(
             measure_id, FACTS_BUCKET, *name_groups(measure, finished, (), self._plan.as_of, self._plan.zone)
         )
@@ -146,12 +143,9 @@ class MeasureResults:
         return replace(self._plan.scans[states[0]].groups[states[1]], per_profile=False, orphans=False)
 
 
-def _values_row(measure_id: str, bucket: int, values: dict[str, Result], present: Result) -> pa.RecordBatch:
+def _values_row(measure_id: str, bucket: int, arrays: dict[str, pa.Array], present: Words) -> pa.RecordBatch:
     """Return the values of one bucket, who of its places are profiles, and how many of these have each."""
-    arrays = {name: result.array for name, result in values.items() if isinstance(result, ProfileValues)}
-    there = unpack(present).to_numpy(zero_copy_only=False) if isinstance(present, np.ndarray) else None
-    if there is None:
-        raise TypeError("the node of everyone is a bitmap")
+    there = unpack(present).to_numpy(zero_copy_only=False)
     counts = {
         name: int(np.count_nonzero(there & array.is_valid().to_numpy(zero_copy_only=False)))
         for name, array in arrays.items()

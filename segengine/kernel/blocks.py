@@ -8,6 +8,7 @@ step adds two matrices that lie in the processor's cache, and no row is moved.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -68,7 +69,7 @@ def rank_rows(starts: AnyArray, count: int, places: AnyArray) -> Iterator[Ranked
         yield Ranked(order, sizes, places[own][by_length], is_split)
 
 
-class Block:
+class Block(ABC):
     """The sums, or the counts, of one column over some row sets; their states are columns of one matrix."""
 
     def __init__(self, key: ValueKey | None, members: Mapping[int, Sequence[Sums | Counts]]) -> None:
@@ -113,9 +114,9 @@ class Block:
         if self._bound > _INT32.max and self._states.dtype == np.int32:
             self._keep(self._states.astype(np.int64))
 
+    @abstractmethod
     def begin(self, values: Mapping[ValueKey, Values], longest: int) -> None:
         """Prepare for a batch whose longest profile has so many rows; not `is_ready` where numbers are too large."""
-        raise NotImplementedError
 
     def add(self, bits: Bytes, rows: AnyArray, ranked: Ranked) -> None:
         """Take in rows of the batch.
@@ -134,9 +135,9 @@ class Block:
         states += sums
         self._states[ranked.places] = states
 
+    @abstractmethod
     def _summed(self, bits: Bytes, rows: AnyArray, ranked: Ranked) -> AnyArray:
         """Return the sum or the count of each profile and row set, shape (profiles, width)."""
-        raise NotImplementedError
 
     def _buffer(self, name: str, type_: npt.DTypeLike) -> AnyArray:
         """Return a matrix to work in: new memory each time would cost more than the work."""

@@ -15,11 +15,12 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from segengine.kernel.aggregates import drop_overflow
 from segengine.kernel.arithmetic import Clock, compute, stored_type, to_arrow
 from segengine.kernel.bitmaps import BITMAP_BYTES, AnyArray, Bytes, Words, transpose_words
 from segengine.kernel.columns import ColumnIndex, make_index
 from segengine.kernel.groups import finish_states, mask_states
-from segengine.kernel.measures import name_groups, overflow_places, take_overflow, with_literal
+from segengine.kernel.measures import make_nothing, name_groups, overflow_places, with_literal
 from segengine.kernel.ordinals import Ordinals, read_ordinals
 from segengine.kernel.program import ScanProgram, compile_scan
 from segengine.kernel.scan import KEY, ScanKernel
@@ -27,7 +28,7 @@ from segengine.plan.formulas import FormulaBuilder, FormulaNode
 from segengine.plan.measures import Computation, StoredValue
 from segengine.plan.refresh import AudiencePlan
 from segengine.plan.scans import BUCKET_SIZE
-from segengine.project.model import Attribute, Condition, Measure, ValueOf
+from segengine.project.model import Attribute, Condition, ValueOf
 from segengine.project.types import AttributeType
 
 _WORDS = BITMAP_BYTES // 8
@@ -99,19 +100,21 @@ def _values_of_nothing(plan: AudiencePlan) -> dict[str, pa.RecordBatch]:
     results = Formulas(plan).evaluate(BucketParts())
     found: dict[str, pa.RecordBatch] = {}
     for measure_id, result in plan.results.items():
-        columns = {name: _values(results, node).array for name, node in result.values.items()}
+        columns = {name: values_of(results, node).array for name, node in result.values.items()}
         found[measure_id] = pa.record_batch(columns)
     return found
 
 
-def _values(results: Sequence[Result], node: int) -> ProfileValues:
+def values_of(results: Sequence[Result], node: int) -> ProfileValues:
+    """Return the result of a node that is values."""
     found = results[node]
     if not isinstance(found, ProfileValues):
         raise TypeError(f"node {node} has no values")
     return found
 
 
-def _bits(results: Sequence[Result], node: int) -> Words:
+def bits_of(results: Sequence[Result], node: int) -> Words:
+    """Return the result of a node that is a bitmap."""
     found = results[node]
     if not isinstance(found, np.ndarray):
         raise TypeError(f"node {node} is no bitmap")
@@ -157,9 +160,9 @@ class _Bucket:
         if kind == "overflow":
             return _bitmap(self._parts.overflow.get(operands[0], {}).get(operands[1], ()))
         if kind == "test":
-            return self._test(number, _values(self._results, operands[0]).array)
+            return self._test(number, values_of(self._results, operands[0]).array)
         if kind == "value_overflow":
-            return _values(self._results, operands[0]).overflow
+            return values_of(self._results, operands[0]).overflow
         if kind in ("value", "stored_value", "compute", "only", "if_missing"):
             return self._value(node)
         return self._groups(node)
@@ -171,10 +174,10 @@ class _Bucket:
             codes = index.codes(values)  # first: it may extend the table
             self._passed[id(index)] = transpose_words(index.table[codes])
         passed: Words = self._passed[id(index)][place].view(np.uint64)
-        return passed & _bits(self._results, FormulaBuilder.EVERYONE)
+        return passed & bits_of(self._results, FormulaBuilder.EVERYONE)
 
     def _joined(self, node: FormulaNode) -> Words:
-        found = [_bits(self._results, operand) for operand in node.operands]
+        found = [bits_of(self._results, operand) for operand in node.operands]
         if node.kind == "without":
             return found[0] if found[1] is _NOBODY else found[0] & ~found[1]
         if node.kind == "all" and any(bits is _NOBODY for bits in found):
@@ -192,22 +195,18 @@ class _Bucket:
         if node.kind == "stored_value":
             return ProfileValues(self._stored_column(payload))
         if node.kind == "compute":
-            return self._computed([_values(self._results, operand) for operand in operands], payload)
-        before = _values(self._results, operands[0])
+            return self._computed([values_of(self._results, operand) for operand in operands], payload)
+        before = values_of(self._results, operands[0])
         if node.kind == "if_missing":
             return ProfileValues(with_literal(before.array, payload[0], payload[1], self._plan.zone), before.overflow)
-        allowed = _bits(self._results, operands[1])
-        stored = before.array.type
-        nothing = pa.scalar(0).cast(stored) if payload else pa.scalar(None, stored)
+        allowed = bits_of(self._results, operands[1])
+        nothing = make_nothing(before.array.type, payload)
         return ProfileValues(pc.if_else(unpack(allowed), before.array, nothing), before.overflow & allowed)
 
     def _scanned(self, place: tuple[int, ...], type_: AttributeType, zero_of_nothing: bool) -> ProfileValues:
         scan, number = place
         if scan not in self._parts.values:
-            stored = stored_type(type_)
-            if zero_of_nothing:
-                return ProfileValues(pa.array(np.zeros(BUCKET_SIZE, np.int64)).cast(stored))
-            return ProfileValues(pa.nulls(BUCKET_SIZE, stored))
+            return ProfileValues(pa.repeat(make_nothing(stored_type(type_), zero_of_nothing), BUCKET_SIZE))
         batch = self._parts.values[scan]
         return ProfileValues(batch.column(number), _bitmap(overflow_places(batch).get(number, ())))
 
@@ -219,8 +218,7 @@ class _Bucket:
         of_leaf = dict(zip(computation.leaves, leaves, strict=True))
         read = partial(_read_leaf, of_leaf)
         found = compute(computation.operand, read, self._plan.as_of, self._plan.zone, BUCKET_SIZE)
-        over = take_overflow(found)
-        bits = _bitmap(over)
+        bits = _bitmap(drop_overflow(found))
         for leaf in leaves:
             bits = bits if leaf.overflow is _NOBODY else bits | leaf.overflow
         return ProfileValues(to_arrow(found, computation.operand.type), bits)
@@ -235,27 +233,18 @@ class _Bucket:
         states = self._parts.groups.get((operands[0], operands[1]))
         if states is None:
             return GroupRows(None)
-        of_rows = _places(states)
-        states = states.filter(pa.array(self._members(operands[2])[of_rows]))
+        groups = self._plan.scans[operands[0]].groups[operands[1]]
+        states = states.filter(pa.array(self._is_member(operands[2], states)))
         if node.kind == "states":
-            places = _places(states)
-            masks = [self._members(mask)[places] for mask in operands[3:]]
-            groups = self._plan.scans[operands[0]].groups[operands[1]]
-            return GroupRows(mask_states(groups, states, masks))
-        return self._finished(node, payload, states)
-
-    def _finished(self, node: FormulaNode, measure: Measure, states: pa.RecordBatch) -> GroupRows:
-        groups = self._plan.scans[node.operands[0]].groups[node.operands[1]]
+            return GroupRows(mask_states(groups, states, [self._is_member(mask, states) for mask in operands[3:]]))
         finished = finish_states(groups, states)
-        places = _places(finished)
-        masks = [
-            unpack(_bits(self._results, mask)).to_numpy(zero_copy_only=False)[places] for mask in node.operands[3:]
-        ]
-        return GroupRows(*name_groups(measure, finished, masks, self._plan.as_of, self._plan.zone))
+        masks = [self._is_member(mask, finished) for mask in operands[3:]]
+        return GroupRows(*name_groups(payload, finished, masks, self._plan.as_of, self._plan.zone))
 
-    def _members(self, node: int) -> npt.NDArray[np.bool_]:
-        members: npt.NDArray[np.bool_] = unpack(_bits(self._results, node)).to_numpy(zero_copy_only=False)
-        return members
+    def _is_member(self, node: int, rows: pa.RecordBatch) -> npt.NDArray[np.bool_]:
+        """Return of which rows the profile is in the bitmap of a node."""
+        members: npt.NDArray[np.bool_] = unpack(bits_of(self._results, node)).to_numpy(zero_copy_only=False)
+        return members[_places(rows)]
 
     def _scan_groups(self, scan: int, groups: Result) -> None:
         """Run a scan over the groups of a measure: its bits and values are those of a scan from then on."""

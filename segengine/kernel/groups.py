@@ -51,9 +51,9 @@ def merge_states(groups: Groups, batches: Iterable[pa.RecordBatch]) -> pa.Record
     return _merged(groups, batches).states()
 
 
-def finish_states(groups: Groups, batch: pa.RecordBatch) -> pa.RecordBatch:
-    """Return groups with their values instead of states: columns `v0`, ...; overflow as in `value_batch`."""
-    return _merged(groups, [batch]).finished()
+def finish_states(groups: Groups, *batches: pa.RecordBatch) -> pa.RecordBatch:
+    """Return the groups of all states with their values: columns `v0`, ...; overflow as in `value_batch`."""
+    return _merged(groups, batches).finished()
 
 
 def mask_states(groups: Groups, batch: pa.RecordBatch, masks: Sequence[npt.NDArray[np.bool_]]) -> pa.RecordBatch:

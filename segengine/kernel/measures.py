@@ -10,32 +10,20 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from segengine.kernel.aggregates import drop_overflow
 from segengine.kernel.arithmetic import compute, stored_type, to_arrow
 from segengine.kernel.ordinals import Ordinals, read_ordinals
 from segengine.kernel.scan import KEY
-from segengine.project.aggregates import MAX_PRECISION, ZERO_OF_NOTHING
+from segengine.project.aggregates import ZERO_OF_NOTHING
 from segengine.project.model import Aggregate, Attribute, Measure, MeasureValue, ValueOf
 from segengine.project.types import AttributeType, Family, parse_span
 from segengine.project.walk import aggregated_values, order_values
-
-_LIMIT = 10**MAX_PRECISION
 
 
 def overflow_places(values: pa.RecordBatch) -> dict[int, list[int]]:
     """Return, by number of a value, the rows of a batch of values that have too many digits."""
     text = (values.schema.metadata or {}).get(b"overflow", b"{}")
     return {int(number): places for number, places in json.loads(text).items()}
-
-
-def take_overflow(values: Ordinals) -> list[int]:
-    """Make missing what has more than 38 digits; return where that was."""
-    over = [place for place, value in values.large.items() if abs(value) >= _LIMIT]
-    if over:
-        values.missing = np.zeros(len(values.values), dtype=bool) if values.missing is None else values.missing
-        values.missing[over] = True
-        for place in over:
-            del values.large[place]
-    return over
 
 
 def with_literal(array: pa.Array, text: str, type_: AttributeType, zone: str) -> pa.Array:
@@ -96,7 +84,7 @@ def name_groups(
                 array = pc.if_else(pa.array(masks[place]), array, value_of_nothing(value))
         else:
             found = compute(value.source, _Reader(measure, values), as_of, zone, finished.num_rows)
-            over_count += len(take_overflow(found))
+            over_count += len(drop_overflow(found))
             array = to_arrow(found, value.type)
         if value.if_missing is not None:
             array = with_literal(array, value.if_missing, value.type, zone)
@@ -107,9 +95,13 @@ def name_groups(
 
 def value_of_nothing(value: MeasureValue) -> pa.Scalar:
     """Return what an aggregated value is over no rows."""
-    type_ = stored_type(value.type)
-    zero = isinstance(value.source, Aggregate) and value.source.function in ZERO_OF_NOTHING
-    return pa.scalar(0).cast(type_) if zero else pa.scalar(None, type_)
+    is_zero = isinstance(value.source, Aggregate) and value.source.function in ZERO_OF_NOTHING
+    return make_nothing(stored_type(value.type), is_zero)
+
+
+def make_nothing(stored: pa.DataType, is_zero: bool) -> pa.Scalar:
+    """Return the stored value over no rows: 0 or missing."""
+    return pa.scalar(0).cast(stored) if is_zero else pa.scalar(None, stored)
 
 
 PRESENT = "@present"  # beside the values of a measure: whether a place had a profile; no measure is called so

@@ -198,7 +198,7 @@ class Evaluation:
         """Return the snapshot with which a parent feeds: of this run where it is in it, else the current one."""
         if identity in self._written:
             return SnapshotKey(self.run_id, identity)
-        current = self.history.segments.current(identity) or self.history.measures.current(identity)
+        current = self.history.current(identity)
         if current is None:
             raise LookupError(f"{identity} has no snapshot to feed others")
         return snapshot_of(current)

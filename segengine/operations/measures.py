@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -16,8 +16,7 @@ from segengine.errors import ConfigError
 from segengine.kernel.measures import with_names
 from segengine.kernel.scan import KEY
 from segengine.operations.context import OpenProject, load_registered, read_state
-from segengine.operations.segments import PREVIEW_MEMBERS, find_snapshot
-from segengine.project.catalogue import Catalogue, resolve_measure_version
+from segengine.operations.segments import PREVIEW_MEMBERS, find_snapshot, find_users, find_version, show_status
 from segengine.project.find import find_measure
 from segengine.project.model import Measure
 from segengine.project.names import is_table_name, make_output_table
@@ -26,7 +25,7 @@ from segengine.project.references import show_references
 from segengine.project.types import AttributeType
 from segengine.store.control import ControlRow
 from segengine.store.profile_keys import read_profile_keys
-from segengine.store.registry import DefinitionRecord, Registry
+from segengine.store.registry import DefinitionRecord
 from segengine.store.runs import History, MeasureRun, Status
 from segengine.store.snapshots import read_contents, read_values, snapshot_of
 
@@ -84,10 +83,7 @@ def _summary(
     measure: Measure, record: DefinitionRecord, control: ControlRow | None, history: History
 ) -> MeasureSummary:
     last, current = history.measures.last(measure.id), history.measures.current(measure.id)
-    status, error = (last.status, last.error) if last else (Status.NOT_STARTED, "")
-    if control is not None and measure.id in control.ids and control.is_held(datetime.now(UTC)):
-        status, error = Status.REFRESHING, ""
-    return MeasureSummary(measure, record, status, error, last, current)
+    return MeasureSummary(measure, record, *show_status(measure.id, last, control), last, current)
 
 
 def show_measure(project: OpenProject, name: str) -> MeasureDetails:
@@ -100,12 +96,11 @@ def show_measure(project: OpenProject, name: str) -> MeasureDetails:
     measure = find_measure(catalogue, name)
     control, history = read_state(project)
     record = registry.newest[measure.id]
-    used_by = [each.name for each in catalogue.evaluated.values() if measure.id in catalogue.parents(each.id)]
     return MeasureDetails(
         summary=_summary(measure, record, control, history),
         fields=show_references(dict(record.fields), registry.names),
         snapshots=tuple(history.measures.snapshots(measure.id)),
-        used_by=tuple(sorted(used_by)),
+        used_by=find_users(catalogue, measure.id),
     )
 
 
@@ -143,24 +138,10 @@ def read_measure_values(
     measure = find_measure(catalogue, name)
     _, history = read_state(project)
     run = find_snapshot(history.measures, measure, snapshot, at)
-    measure = find_measure_version(catalogue, registry, run)
+    measure = find_version(catalogue, registry, run)
     rows, types = _measure_rows(project, history, measure, run)
     id_name = _id_name(project, measure.audience) if measure.per_profile else ""
     return MeasureValues(measure, run, id_name, types, _collect(rows, list(types), measure, limit))
-
-
-def find_measure_version(catalogue: Catalogue, registry: Registry, run: MeasureRun) -> Measure:
-    """Return the definition a run evaluated.
-
-    Raises:
-        DefinitionError: It no longer fits the project.
-    """
-    if registry.newest[run.measure_id].version == run.definition_version:
-        return catalogue.measures[run.measure_id]
-    wanted = (run.measure_id, run.definition_version)
-    record = next(known for known in registry.versions if (known.id, known.version) == wanted)
-    others = [known.as_definition() for known in registry.newest.values()]
-    return resolve_measure_version(record.as_definition(), others, catalogue.settings, catalogue.schema)
 
 
 def _id_name(project: OpenProject, audience: str) -> str:

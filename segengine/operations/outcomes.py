@@ -142,7 +142,7 @@ class Outcomes:
         """Return the newest snapshot version of each parent."""
         versions = {}
         for parent in self.catalogue.parents(identity):
-            current = current_run(self.history, parent)
+            current = self.history.current(parent)
             versions[parent] = current.snapshot_version if current else 0
         return versions
 
@@ -165,11 +165,6 @@ class Outcomes:
         )
 
 
-def current_run(history: History, identity: str) -> SegmentRun | MeasureRun | None:
-    """Return the current snapshot's run of a segment or measure."""
-    return history.segments.current(identity) or history.measures.current(identity)
-
-
 def show_parent(catalogue: Catalogue, parent: str) -> str:
     """Return what a message calls a parent."""
     kind = "measure" if parent in catalogue.measures else "parent"
@@ -179,8 +174,7 @@ def show_parent(catalogue: Catalogue, parent: str) -> str:
 def stored_parent_problem(catalogue: Catalogue, history: History, parent: str) -> str:
     """Return why a parent's current snapshot must not feed a child, or ''."""
     shown = show_parent(catalogue, parent)
-    last = history.segments.last(parent) or history.measures.last(parent)
-    current = current_run(history, parent)
+    current, last = history.current(parent), history.last(parent)
     if current is None or last is None:
         return f"{shown} has never been refreshed"
     if last.status is not Status.SUCCESSFUL:

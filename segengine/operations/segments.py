@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, overload
 
 import numpy as np
 import pyarrow as pa
@@ -27,7 +27,7 @@ from segengine.project.references import show_references
 from segengine.store.control import ControlRow
 from segengine.store.profile_keys import read_profile_keys
 from segengine.store.registry import DefinitionRecord, Registry
-from segengine.store.runs import DefinitionRun, History, SegmentRun, Status, Trail, read_outline_counts
+from segengine.store.runs import DefinitionRun, History, MeasureRun, SegmentRun, Status, Trail, read_outline_counts
 from segengine.store.snapshots import read_bitmaps
 
 if TYPE_CHECKING:
@@ -79,11 +79,20 @@ def _summary(
     segment: Segment, record: DefinitionRecord, control: ControlRow | None, history: History
 ) -> SegmentSummary:
     last, current = history.segments.last(segment.id), history.segments.current(segment.id)
-    status = last.status if last else Status.NOT_STARTED
-    error = last.error if last else ""
-    if control is not None and segment.id in control.ids and control.is_held(datetime.now(UTC)):
-        status, error = Status.REFRESHING, ""
-    return SegmentSummary(segment, record, status, error, last, current)
+    return SegmentSummary(segment, record, *show_status(segment.id, last, control), last, current)
+
+
+def show_status(identity: str, last: SegmentRun | MeasureRun | None, control: ControlRow | None) -> tuple[Status, str]:
+    """Return how a definition stands, and why: refreshing now, or as its last run ended."""
+    if control is not None and identity in control.ids and control.is_held(datetime.now(UTC)):
+        return Status.REFRESHING, ""
+    return (last.status, last.error) if last else (Status.NOT_STARTED, "")
+
+
+def find_users(catalogue: Catalogue, identity: str) -> tuple[str, ...]:
+    """Return the names of the definitions that refer to one, sorted."""
+    using = (other.name for other in catalogue.evaluated.values() if identity in catalogue.parents(other.id))
+    return tuple(sorted(using))
 
 
 def show_segment(project: OpenProject, name: str) -> SegmentDetails:
@@ -96,12 +105,11 @@ def show_segment(project: OpenProject, name: str) -> SegmentDetails:
     segment = find_segment(catalogue, name)
     control, history = read_state(project)
     record = registry.newest[segment.id]
-    used_by = [other.name for other in catalogue.evaluated.values() if segment.id in catalogue.parents(other.id)]
     return SegmentDetails(
         summary=_summary(segment, record, control, history),
         fields=show_references(dict(record.fields), registry.names),
         snapshots=tuple(history.segments.snapshots(segment.id)),
-        used_by=tuple(sorted(used_by)),
+        used_by=find_users(catalogue, segment.id),
     )
 
 
@@ -142,16 +150,23 @@ def count_outline(
     return CountedOutline(segment, run, lines)
 
 
-def find_version(catalogue: Catalogue, registry: Registry, run: SegmentRun) -> Segment:
+@overload
+def find_version(catalogue: Catalogue, registry: Registry, run: SegmentRun) -> Segment: ...
+
+
+@overload
+def find_version(catalogue: Catalogue, registry: Registry, run: MeasureRun) -> Measure: ...
+
+
+def find_version(catalogue: Catalogue, registry: Registry, run: SegmentRun | MeasureRun) -> Segment | Measure:
     """Return the definition a run evaluated.
 
     Raises:
         DefinitionError: It no longer fits the project.
     """
-    current = registry.newest[run.segment_id]
-    if current.version == run.definition_version:
-        return catalogue.segments[run.segment_id]
-    wanted = (run.segment_id, run.definition_version)
+    if registry.newest[run.id].version == run.definition_version:
+        return catalogue.find(run.id)
+    wanted = (run.id, run.definition_version)
     record = next(known for known in registry.versions if (known.id, known.version) == wanted)
     others = [known.as_definition() for known in registry.newest.values()]
     return resolve_version(record.as_definition(), others, catalogue.settings, catalogue.schema)

@@ -120,32 +120,19 @@ def check_definitions(
 
 def resolve_version(
     definition: Definition, others: Sequence[Definition], settings: Settings, schema: Schema
-) -> Segment:
-    """Return one segment resolved beside the others' names: an earlier version of one of them, say.
+) -> Segment | Measure:
+    """Return one definition resolved beside the others' names: an earlier version of one of them, say.
 
     Raises:
         DefinitionError: It no longer fits the project.
     """
     problems = Problems()
-    segment = resolve_segment(definition, _context_of(definition, others, settings, schema, problems), problems)
-    if segment is None:
+    context = _context_of(definition, others, settings, schema, problems)
+    is_measure = definition.kind == "measure"
+    found = context.measures.resolve(definition) if is_measure else resolve_segment(definition, context, problems)
+    if found is None:
         raise DefinitionError(problems.issues)
-    return segment
-
-
-def resolve_measure_version(
-    definition: Definition, others: Sequence[Definition], settings: Settings, schema: Schema
-) -> Measure:
-    """Return one measure resolved beside the others' names, as `resolve_version` does for a segment.
-
-    Raises:
-        DefinitionError: It no longer fits the project.
-    """
-    problems = Problems()
-    measure = _context_of(definition, others, settings, schema, problems).measures.resolve(definition)
-    if measure is None:
-        raise DefinitionError(problems.issues)
-    return measure
+    return found
 
 
 def _context_of(

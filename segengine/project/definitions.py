@@ -11,6 +11,7 @@ from segengine.project.names import is_slug, make_slug
 from segengine.project.nodes import Fields, Node, read_documents
 from segengine.project.problems import LATER, Problems, did_you_mean
 
+MAX_TAGS = 20
 KINDS = ("segment", "measure")
 
 
@@ -77,3 +78,11 @@ def read_definition(node: Node, origin: str, problems: Problems) -> Definition |
         problems.add(node.key_place("name"), "SEG406", message, "Give it one with `id:`.")
         return None
     return Definition(kind, identity, name, node, origin)
+
+
+def read_tags(fields: Fields, problems: Problems) -> tuple[str, ...]:
+    """Return a definition's tags, each once; too many are reported."""
+    tags = problems.texts(fields.get("tags"), "tags")
+    if len(tags) > MAX_TAGS:
+        problems.add(fields.key_place("tags"), "SEG207", f"{len(tags)} tags, at most {MAX_TAGS} are allowed.")
+    return tuple(dict.fromkeys(tags))

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from segengine.project.canonical import Json
+from segengine.project.definitions import MAX_TAGS
 from segengine.project.model import Settings
-from segengine.project.resolve import MAX_TAGS
 
 Object = dict[str, Json]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from segengine.project.context import Context
+from segengine.project.definitions import read_tags
 from segengine.project.dimensions import BUSINESS, Grain, read_dimensions, read_per
 from segengine.project.expressions import AS_OF
 from segengine.project.measure_rows import Rows, read_rows
@@ -25,7 +26,6 @@ from segengine.project.settings import RESERVED
 from segengine.project.templates import TEMPLATE_FIELDS, Expanded, expand_template
 from segengine.project.walk import expression_leaves
 
-MAX_TAGS = 20
 MEASURE_FIELDS = (
     "kind",
     "name",
@@ -71,9 +71,7 @@ class _MeasureReader:
         if written is None:
             return None
         self._fields = fields = written.fields
-        tags = problems.texts(fields.get("tags"), "tags")
-        if len(tags) > MAX_TAGS:
-            problems.add(fields.key_place("tags"), "SEG207", f"{len(tags)} tags, at most {MAX_TAGS} are allowed.")
+        tags = read_tags(fields, problems)
         grain = self._grain()
         if grain is None:
             return None
@@ -98,7 +96,7 @@ class _MeasureReader:
             id=self._definition.id,
             name=self._definition.name,
             description=problems.text(fields.get("description"), "description") or "",
-            tags=tuple(dict.fromkeys(tags)),
+            tags=tags,
             audience=audience or next(iter(self._settings.audiences), ""),
             per_profile=bool(grain.audience),
             dimensions=dimensions,

@@ -10,6 +10,7 @@ from segengine.project.attachments import read_attach_limit, read_attachments
 from segengine.project.audiences import find_rows_path
 from segengine.project.conditions import ExpressionReader
 from segengine.project.context import Context, definition_audience, read_condition
+from segengine.project.definitions import read_tags
 from segengine.project.model import (
     AggregateFunction,
     All,
@@ -51,7 +52,6 @@ AGGREGATES = tuple(AGGREGATE_SUMMARIES)
 RULE_FIELDS = ("over", "via", "rows", "among", "where", "rules", *AGGREGATES)
 SET_OPERATORS: tuple[SetOperator, ...] = ("union", "intersect", "except")
 COUNTS = (Quantifier.AT_LEAST, Quantifier.AT_MOST, Quantifier.EXACTLY)
-MAX_TAGS = 20
 COUNT_HINT = "Rows are counted by `rows: {at_least: 3}` in a rule: `rules: [{over: ..., rows: ...}]`."
 # Fields of a rule that stand beside the segment's name instead.
 MISPLACED = {
@@ -73,9 +73,7 @@ def resolve_segment(definition: Definition, context: Context, problems: Problems
         message = f'there is no audience "{audience}".' if audience else "names no `audience`; the project has several."
         problems.add(fields.key_place("audience"), "SEG405", message, did_you_mean(audience, known))
         return None
-    tags = problems.texts(fields.get("tags"), "tags")
-    if len(tags) > MAX_TAGS:
-        problems.add(fields.key_place("tags"), "SEG207", f"{len(tags)} tags, at most {MAX_TAGS} are allowed.")
+    tags = read_tags(fields, problems)
     types: tuple[SegmentType, ...] = ("dynamic", "static")
     chosen = problems.choice(fields.get("type"), "type", types)
     steps = _SegmentReader(context, audience, definition, problems).read(fields)
@@ -89,7 +87,7 @@ def resolve_segment(definition: Definition, context: Context, problems: Problems
         id=definition.id,
         name=definition.name,
         description=problems.text(fields.get("description"), "description") or "",
-        tags=tuple(dict.fromkeys(tags)),
+        tags=tags,
         audience=audience,
         type=next((known for known in types if known == chosen), "dynamic"),
         output_table=output_table,

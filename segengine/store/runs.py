@@ -164,6 +164,14 @@ class History:
     segments: Trail[SegmentRun] = Trail()
     measures: Trail[MeasureRun] = Trail()
 
+    def current(self, identity: str) -> SegmentRun | MeasureRun | None:
+        """Return the current snapshot's run of a segment or measure."""
+        return self.segments.current(identity) or self.measures.current(identity)
+
+    def last(self, identity: str) -> SegmentRun | MeasureRun | None:
+        """Return the newest run of a segment or measure, however it ended."""
+        return self.segments.last(identity) or self.measures.last(identity)
+
     @property
     def run_ids(self) -> tuple[str, ...]:
         """The ids of the runs whose profile keys count, oldest first; a failed run's keys were never given."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from segengine.project.catalogue import Catalogue, resolve_measure_version
+from segengine.project.catalogue import Catalogue, resolve_version
 from segengine.project.find import find_measure
 from segengine.project.model import Aggregate, Attribute, Condition, InSegment, ProfileRule, RowsRule
 from segengine.project.profile_parts import split_alternatives, split_common
@@ -263,7 +263,7 @@ def test_a_name_of_rows_and_of_a_measure_is_refused_where_both_could_be_meant() 
 def test_an_earlier_version_is_read_beside_the_others() -> None:
     catalogue = catalogue_of("kind: measure\nname: M\nper: customer\nvalue: {expression: Spend * 2}\n" + SPEND)
     definition, others = catalogue.definitions["m"], list(catalogue.definitions.values())
-    assert resolve_measure_version(definition, others, catalogue.settings, catalogue.schema) == catalogue.measures["m"]
+    assert resolve_version(definition, others, catalogue.settings, catalogue.schema) == catalogue.measures["m"]
     assert find_measure(catalogue, "M") == find_measure(catalogue, "m") == catalogue.measures["m"]
 
 
@@ -325,7 +325,7 @@ def test_long_chains_are_read_and_long_circles_reported() -> None:
     assert catalogue.order == tuple(f"m{n}" for n in range(300, -1, -1))
     definition = catalogue.definitions["m0"]
     others = list(catalogue.definitions.values())
-    assert resolve_measure_version(definition, others, catalogue.settings, catalogue.schema).id == "m0"
+    assert resolve_version(definition, others, catalogue.settings, catalogue.schema).id == "m0"
     _, errors = read_catalogue(chain(300, "M0"))
     assert "in a circle" in errors[0]
     values = ", ".join(f"v{n}: {{expression: v{n + 1} + 1}}" for n in range(300))

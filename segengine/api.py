@@ -27,6 +27,7 @@ from segengine.operations.measures import (
     show_measure,
     write_measure_tables,
 )
+from segengine.operations.member_rows import write_member_rows
 from segengine.operations.output_tables import write_output_tables
 from segengine.operations.preview import PreviewedSegment, preview_plan
 from segengine.operations.profile_attribute import AttributeProfile, profile_attribute
@@ -311,6 +312,11 @@ class Project:
         """Write the output tables of segments and return the tables' names."""
         with self._session() as project:
             return write_output_tables(project, names)
+
+    def write_member_rows(self) -> str:
+        """Write the members of all segments as rows into one table (`segment_members`) and return its name."""
+        with self._session() as project:
+            return write_member_rows(project)
 
     def measures(self) -> list[MeasureSummary]:
         """Return a summary of every applied measure, by name."""

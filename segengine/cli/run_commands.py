@@ -31,6 +31,7 @@ EXIT_SOME_FAILED = 4
 @as_of_option
 @click.option("--dry-run", is_flag=True, envvar="SEGENGINE_DRY_RUN", help="Only say what would be evaluated.")
 @click.option("--output-tables", is_flag=True, help="Also write the output tables of segments and measures.")
+@click.option("--member-rows", is_flag=True, help="Also write all segments' members as rows of one table.")
 @project_options
 @output_option("table", "json", "yaml", "csv")
 @verbose_option
@@ -41,6 +42,7 @@ def refresh(
     as_of: str | None,
     dry_run: bool,
     output_tables: bool,
+    member_rows: bool,
     conf: Path,
     environment: str,
     engine: str,
@@ -72,6 +74,9 @@ def refresh(
             progress(f"writing {len(good)} output table(s)")
             project.write_output_tables([run.segment_id for run in good])
             project.write_measure_tables()
+        if member_rows:
+            progress("writing the members of all segments as rows")
+            project.write_member_rows()
     _show_report(report, output, instance.settings.time_zone)
     if not report.is_complete:
         context.exit(EXIT_SOME_FAILED)

@@ -19,7 +19,7 @@ from segengine.operations.context import OpenProject, load_registered, read_stat
 from segengine.operations.segments import PREVIEW_MEMBERS, find_snapshot, find_users, find_version, show_status
 from segengine.project.find import find_measure
 from segengine.project.model import Measure
-from segengine.project.names import is_table_name, make_output_table
+from segengine.project.names import is_table_name, make_measure_table, make_output_table
 from segengine.project.nodes import Plain
 from segengine.project.references import show_references
 from segengine.project.types import AttributeType
@@ -233,7 +233,7 @@ def _write_attributes(
     names = table_columns(list(value_columns(measures)))
     columns = [F.col(f"c{place}").alias(name) for place, name in enumerate(names)]
     rows = keys.join(values, KEY).select(F.col("profile_id").alias(_id_name(project, audience)), *columns)
-    table = f"{make_output_table(audience)}_Measure"
+    table = make_measure_table(audience)
     project.warehouse.overwrite(table, rows)
     return table
 

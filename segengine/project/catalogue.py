@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from graphlib import CycleError, TopologicalSorter
@@ -15,6 +15,7 @@ from segengine.project.definitions import load_definitions
 from segengine.project.measure_names import MeasureNames
 from segengine.project.measures import resolve_measure
 from segengine.project.model import Definition, Measure, Schema, Segment, Settings
+from segengine.project.names import SEGMENT_MEMBERS, make_measure_table, make_output_table
 from segengine.project.path_issues import find_measure_path_issues, find_path_issues
 from segengine.project.problems import Problems
 from segengine.project.resolve import resolve_segment
@@ -97,7 +98,7 @@ def check_definitions(
                 measures[definition.id] = measure
         elif segment := resolve_segment(definition, context, problems):
             segments[definition.id] = segment
-    _find_output_table_issues(segments, problems)
+    _find_output_table_issues(segments, measures, settings.audiences, problems)
     for segment in segments.values():
         find_logic_issues(segment, settings.time_zone, problems)
         find_path_issues(segment, settings, problems)
@@ -190,9 +191,19 @@ def _find_shared_names(definitions: Sequence[Definition], problems: Problems) ->
             problems.add(definition.place, "SEG401", message)
 
 
-def _find_output_table_issues(segments: Mapping[str, Segment], problems: Problems) -> None:
+def _find_output_table_issues(
+    segments: Mapping[str, Segment], measures: Mapping[str, Measure], audiences: Iterable[str], problems: Problems
+) -> None:
+    others = {SEGMENT_MEMBERS: "all segments' members as rows"}
+    others |= {make_measure_table(audience).lower(): f'the measures of audience "{audience}"' for audience in audiences}
+    tables = [measure for measure in measures.values() if not measure.is_attribute]
+    others |= {make_output_table(measure.name).lower(): f'measure "{measure.name}"' for measure in tables}
     seen: dict[str, Segment] = {}
     for segment in segments.values():
+        if other := others.get(segment.output_table.lower()):
+            problems.subject = f'segment "{segment.name}"'
+            message = f'the output table "{segment.output_table}" is already that of {other}.'
+            problems.add(segment.place, "SEG402", message, "Give the segment another with `output_table:`.")
         first = seen.setdefault(segment.output_table.lower(), segment)
         if first is not segment:
             problems.subject = f'segment "{segment.name}"'

@@ -5,6 +5,9 @@ from __future__ import annotations
 import re
 import unicodedata
 
+SEGMENT_MEMBERS = "segment_members"
+"""The table of all segments' members as rows."""
+
 
 def make_slug(name: str) -> str:
     """Return the id made from a name: ASCII lower case, digits and single `_`; empty if nothing is left."""
@@ -20,6 +23,11 @@ def make_output_table(name: str) -> str:
     parts = [part for part in re.split(r"[^A-Za-z0-9]+", name) if part]
     joined = "".join(part[0].upper() + part[1:] for part in parts)
     return f"S{joined}" if joined[:1].isdigit() else joined
+
+
+def make_measure_table(audience: str) -> str:
+    """Return the name of the table with the measures of an audience's profiles, one row each."""
+    return f"{make_output_table(audience)}_Measure"
 
 
 def is_slug(text: str) -> bool:

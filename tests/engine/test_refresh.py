@@ -20,6 +20,7 @@ from workspace import Workspace
 
 from segengine.engine.session import EngineSession
 from segengine.errors import ConfigError, LeaseHeldError, RunError
+from segengine.operations.member_rows import write_member_rows
 from segengine.operations.output_tables import write_output_tables
 from segengine.operations.segments import show_segment
 from segengine.operations.status import read_status
@@ -401,6 +402,15 @@ def test_output_tables_hold_the_current_members(shop: Workspace) -> None:
         )
         # An empty note that Sail leaves on the columns of tables it writes may come along.
         assert_df_equality(written, expected, ignore_row_order=True, ignore_nullable=True, ignore_metadata=True)
+
+
+def test_member_rows_are_the_members_of_every_segment(shop: Workspace) -> None:
+    with shop.opened() as project:
+        assert write_member_rows(project) == "segment_members"
+
+    written = DeltaTable(str(shop.warehouse / "output" / "segment_members")).to_pyarrow_table().to_pylist()
+    found = sorted((row["segment_id"], row["profile_id"], row["snapshot_version"]) for row in written)
+    assert found == sorted((name, member, 1) for name, ids in IN_MAY.items() for member in ids)
 
 
 @pytest.mark.before_the_engine

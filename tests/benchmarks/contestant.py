@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 from segengine.kernel.bitmaps import bitmap_keys
 from segengine.operations.apply import apply_definitions
 from segengine.operations.context import OpenProject, open_project, open_settings
+from segengine.operations.member_rows import write_member_rows
 from segengine.operations.refresh import RefreshReport, refresh_segments
 from segengine.operations.schema import pull_schema
 from segengine.store.control import Control
@@ -22,8 +23,10 @@ from segengine.store.snapshots import read_bitmaps
 from .measure import Outcome, Phases
 
 
-def refresh_twice(folder: Path, engine: str, sample: Sequence[str], phases: Phases) -> Outcome:
+def refresh_twice(folder: Path, engine: str, sample: Sequence[str], member_rows: bool, phases: Phases) -> Outcome:
     """Refresh a project's segments twice; the first counts, start and definitions are phases of their own.
+
+    So is, where asked for, the writing of every member id as a row.
 
     The members of the sampled segments are written beside the project as `<segment>.parquet`.
     """
@@ -42,6 +45,12 @@ def refresh_twice(folder: Path, engine: str, sample: Sequence[str], phases: Phas
             again = refresh_segments(project)
         if refresh_counts(again) != refresh_counts(report):
             raise AssertionError("the second refresh found other members than the first")
+        if member_rows:
+            with phases.measured("member rows"):
+                table = write_member_rows(project)
+            found = project.warehouse.read(f"output/{table}").count()
+            if found != sum(refresh_counts(report).values()):
+                raise AssertionError(f"{found} rows of members")
         for segment_id, ids in read_member_ids(project, sample).items():
             pq.write_table(pa.table({"customer_id": ids}), folder / f"{segment_id}.parquet")
     finally:

@@ -31,6 +31,7 @@ from .measure import Measured, describe_machine, run_measured
 from .opponents import OPPONENTS, connect_duckdb
 from .segments import BenchmarkSegment, write_project
 
+LATER = ("second refresh", "member rows")  # phases after the one that counts
 SAMPLE = 20  # segments whose whole member sets are compared
 
 
@@ -74,6 +75,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--quantified", type=float, default=0.33, help="share of row rules that count or aggregate rows"
     )
+    parser.add_argument("--member-rows", action="store_true", help="also write every member id as a row")
     parser.add_argument("--seed", type=int, default=DataSize().seed)
     parser.add_argument("--engines", nargs="*", default=["embedded"], choices=["embedded", "spark"])
     parser.add_argument("--opponents", nargs="*", default=["duckdb-ids", "duckdb-counts"], choices=sorted(OPPONENTS))
@@ -98,7 +100,7 @@ def _run_all(options: argparse.Namespace, data: Path, segments: list[BenchmarkSe
         definitions = [segment.definition() for segment in segments]
         projects[engine] = write_project(folder / engine, data, definitions, engine)
         names = [segment.id for segment in sample]
-        measured = run_measured(refresh_twice, projects[engine], engine, names)
+        measured = run_measured(refresh_twice, projects[engine], engine, names, options.member_rows)
         entries.append(Entry(f"segengine {engine}", len(segments), measured))
     for opponent in options.opponents:
         _tell(f"{opponent}, {len(segments)} segments")
@@ -155,7 +157,7 @@ def print_report(entries: list[Entry], size: DataSize, quantified: float, machin
     title = f"{size.profiles:,} profiles, {size.rows:,} rows, {quantified:.0%} of row rules quantified or aggregated"
     table = Table(title=title)
     table.add_column("contender")
-    for column in ("segments", "seconds", "ratio", "CPU s", "CPU ratio", "peak MiB", "start", "apply", "2nd refresh"):
+    for column in ("segments", "seconds", "ratio", "CPU s", "CPU ratio", "peak MiB", "start", "apply", *LATER):
         table.add_column(column, justify="right")
     for entry in entries:
         table.add_row(*_cells(entry, _base_entry(entries, entry.segment_count)))
@@ -174,7 +176,7 @@ def print_report(entries: list[Entry], size: DataSize, quantified: float, machin
 def _cells(entry: Entry, base: Entry | None) -> list[str]:
     seconds, phases = entry.measured.seconds, entry.measured.phases
     used = entry.measured.processor_seconds
-    others = [phases.seconds.get(name) for name in ("start", "apply", "second refresh")]
+    others = [phases.seconds.get(name) for name in ("start", "apply", *LATER)]
     return [
         entry.contender,
         f"{entry.segment_count:,}",

@@ -1,7 +1,8 @@
 """Sessions for tests, and which tests run by default.
 
-A test that takes `engine` runs once on the embedded engine and once on Spark, and with `-m connect` over a Spark
-Connect server too. Sessions start when a test first asks for one and stay open until pytest ends.
+A test that takes `engine` runs on the embedded engine; with `-m spark` on Spark, and with `-m connect`, where it is
+marked `over_connect`, over a Spark Connect server. Sessions start when a test first asks for one and stay open until
+pytest ends.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from segengine.engine.session import EngineSession, activate, open_session
 from segengine.errors import EngineUnavailableError
 
 WITHOUT_ENGINE = ("unit", "golden")
-OFF_BY_DEFAULT = ("benchmark", "long")
+OFF_BY_DEFAULT = ("spark", "connect", "benchmark", "long")
 MODE_VARIABLE = "SPARK_CONNECT_MODE_ENABLED"
 
 # Small jobs are three times faster so; tests about adaptive execution turn it on themselves. Compiling each plan to
@@ -43,7 +44,6 @@ from segengine.engine.launch import spark_settings
 
 settings = {
     **spark_settings(Path(sys.argv[1])),
-    "spark.driver.memory": "2g",
     "spark.plugins": "org.apache.spark.sql.connect.SparkConnectPlugin",
     "spark.connect.grpc.binding.address": "127.0.0.1",
     "spark.connect.grpc.binding.port": sys.argv[2],
@@ -60,16 +60,21 @@ sys.stdin.read()
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
         "markers",
-        "before_the_engine: no engine decides what it shows, or another test shows that; on Spark with -m long only",
+        "before_the_engine: no engine decides what it shows, or another test does; with -m 'spark and long' only",
+    )
+    config.addinivalue_line(
+        "markers", "over_connect: over Spark Connect too; others there with -m 'connect and long' only"
     )
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "engine" not in metafunc.fixturenames:
         return
-    kinds = [pytest.param("embedded"), pytest.param("spark", marks=pytest.mark.spark)]
-    if asks_for(metafunc.config, "connect"):
-        kinds.append(pytest.param("connect", marks=pytest.mark.connect))
+    kinds = (
+        "embedded",
+        pytest.param("spark", marks=pytest.mark.spark),
+        pytest.param("connect", marks=pytest.mark.connect),
+    )
     metafunc.parametrize("engine", kinds, indirect=True)
 
 
@@ -81,7 +86,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         if "spark_engine" in names:
             item.add_marker("spark")
         parameters = item.callspec.params if isinstance(item, pytest.Function) and hasattr(item, "callspec") else {}
-        if item.get_closest_marker("before_the_engine") and parameters.get("engine") not in (None, "embedded"):
+        kind = parameters.get("engine", "embedded")
+        if kind != "embedded" and item.get_closest_marker("before_the_engine"):
+            item.add_marker("long")
+        if kind == "connect" and not item.get_closest_marker("over_connect"):
             item.add_marker("long")
     off = [marker for marker in OFF_BY_DEFAULT if not asks_for(config, marker)]
     left_out = [item for item in items if any(item.get_closest_marker(marker) for marker in off)]

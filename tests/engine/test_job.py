@@ -43,7 +43,9 @@ def test_spark_submit_refreshes_and_publishes(tmp_path: Path) -> None:
     command = [
         submit,
         *("--master", "local[2]", "--packages", "io.delta:delta-spark_2.13:4.4.0"),
-        *("--conf", "spark.ui.enabled=false", "--conf", "spark.sql.shuffle.partitions=2"),
+        *("--conf", "spark.ui.enabled=false", "--conf", "spark.databricks.delta.snapshotPartitions=1"),
+        *("--conf", "spark.sql.shuffle.partitions=2", "--conf", "spark.sql.adaptive.enabled=false"),
+        *("--conf", "spark.sql.codegen.wholeStage=false", "--conf", "spark.sql.codegen.factoryMode=NO_CODEGEN"),
         *("--py-files", str(zip_package(tmp_path / "segengine.zip"))),
         *(str(ROOT / "jobs" / "refresh.py"), "--conf", str(folder), "everyone", "web_only", "-o", "json"),
     ]

@@ -140,6 +140,7 @@ def shop(engine: EngineSession, made: dict[str, Workspace], tmp_path_factory: py
     return made[engine.kind]
 
 
+@pytest.mark.over_connect
 def test_every_profile_has_its_values(shop: Workspace) -> None:
     web, store = "web", "store"
     last = {"a": instant(2), "b": instant(4), "c": instant(31)}
@@ -168,6 +169,7 @@ def test_rows_of_profiles_that_do_not_count_give_the_value_of_nothing(shop: Work
     ]
 
 
+@pytest.mark.over_connect
 def test_values_by_dimensions(shop: Workspace) -> None:
     assert shop.values("By channel") == [
         ("a", "store", Decimal("0.01"), Decimal("0.00100000")),
@@ -178,6 +180,7 @@ def test_values_by_dimensions(shop: Workspace) -> None:
     assert shop.values("Best channel") == [("a", "web"), ("b", "web"), ("c", "store"), ("d", None)]
 
 
+@pytest.mark.over_connect
 def test_business_measures_count_every_row(shop: Workspace) -> None:
     january, february = date(2025, 1, 1), date(2025, 2, 1)  # 31 January 23:30 UTC is February in Berlin
     assert shop.values("Sales") == [
@@ -194,6 +197,7 @@ def test_measures_are_attributes_in_rules(shop: Workspace) -> None:
     assert shop.published().members() == MEMBERS
 
 
+@pytest.mark.over_connect
 def test_tables_for_other_tools(shop: Workspace) -> None:
     with shop.opened() as project:
         assert write_measure_tables(project) == [

@@ -132,6 +132,7 @@ def differences(found: MeasureValues, expected: list[tuple[Any, ...]]) -> list[t
     return sorted({*rows} ^ {*expected}, key=repr)[:6]
 
 
+@pytest.mark.over_connect
 def test_contoso_has_the_members_of_the_sql(
     engine: EngineSession, contoso: Path, contoso_by_hand: ByHand, tmp_path: Path
 ) -> None:
@@ -141,6 +142,7 @@ def test_contoso_has_the_members_of_the_sql(
     assert sorted(workspace.members("Web only", limit=None)) == contoso_by_hand.segments["web_only"]
 
 
+@pytest.mark.over_connect
 def test_harbor_supply_has_the_members_of_the_sql(
     engine: EngineSession, harbor: Path, harbor_by_hand: ByHand, tmp_path: Path
 ) -> None:
@@ -153,6 +155,7 @@ def test_harbor_supply_has_the_members_of_the_sql(
     assert lock == (project_files("harbor_supply") / "schema.lock.yml").read_text(encoding="utf-8")
 
 
+@pytest.mark.over_connect
 def test_complete_journey_has_the_members_of_the_sql(
     engine: EngineSession, journey: Path, journey_by_hand: ByHand, tmp_path: Path
 ) -> None:

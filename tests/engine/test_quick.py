@@ -99,6 +99,7 @@ def quick(workspace: Workspace, *words: str, name: str, file: Path | None = None
         return counted.preview.member_count
 
 
+@pytest.mark.over_connect
 def test_values_by_hand(workspace: Workspace) -> None:
     """NULL, NaN and empty text are missing, an infinite number is no value, values are those of the declared type."""
     assert shown(profile(workspace, "state")) == ([("Texas", 3), ("Ohio", 2), ("Utah", 1)], 2, 0, 3)
@@ -211,6 +212,7 @@ def test_a_table_without_rows(workspace: Workspace) -> None:
         assert shown(profile(workspace, name)) == ([], 0, 0, 0)
 
 
+@pytest.mark.over_connect
 def test_a_quick_segment_is_counted_recorded_and_written(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its registry entry and its file are the same, so that `apply` finds nothing to do."""
     workspace.apply()
@@ -278,6 +280,7 @@ def _engine_of(workspace: Workspace) -> str:
     return "embedded" if workspace.session.kind == "embedded" else ""
 
 
+@pytest.mark.before_the_engine
 def test_samples(workspace: Workspace) -> None:
     """Up to three values of each column, as rules write them, without missing ones."""
     with workspace.opened() as project:

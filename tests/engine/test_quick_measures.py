@@ -94,6 +94,7 @@ def quick(workspace: Workspace, *words: str, name: str = "Quick", record: bool =
         return counted
 
 
+@pytest.mark.over_connect
 def test_values_of_every_type(shop: Workspace) -> None:
     spend = profile(shop, "Spend")
     assert shown(spend) == ([("0", 2), ("5", 1), ("10", 1)], 0, 4)
@@ -169,6 +170,7 @@ def test_stored_values_of_an_earlier_definition(shop: Workspace) -> None:
     assert str(caught.value) == ('The values of "Spend" are of an earlier definition. Run `segengine refresh spend`.')
 
 
+@pytest.mark.before_the_engine
 def test_segments_of_measures(shop: Workspace) -> None:
     """What is counted is what is found, and what the registry keeps follows the measure's id."""
     assert quick(shop, "Buying.average", "empty").preview.member_count == 2

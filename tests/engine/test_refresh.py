@@ -119,6 +119,7 @@ def counts(rows: list[dict[str, Any]]) -> list[tuple[Any, ...]]:
 # ---- snapshots and keys
 
 
+@pytest.mark.over_connect
 def test_first_refresh(engine: EngineSession, tmp_path: Path) -> None:
     workspace = Workspace(tmp_path, engine)
     write_shop(workspace)
@@ -133,6 +134,7 @@ def test_first_refresh(engine: EngineSession, tmp_path: Path) -> None:
     assert counts(published.of("buyers")) == [(1, "Successful", 3, 3, 0, 4)]
 
 
+@pytest.mark.before_the_engine
 def test_people_come_go_and_return(shop: Workspace, embedded: EngineSession) -> None:
     keys = shop.published().keys["customer"]
     shop.write_table(
@@ -171,6 +173,7 @@ def test_people_come_go_and_return(shop: Workspace, embedded: EngineSession) -> 
     assert counts(third.of("everybody"))[2] == (3, "Successful", 2, 2, 3, 2)
 
 
+@pytest.mark.before_the_engine
 def test_as_of_the_past_leaves_out_what_came_later_and_stays_in_the_past(shop: Workspace) -> None:
     """Founders is static and has a snapshot, so it is not refreshed; it feeds its child as it is."""
     shop.refresh(as_of=FEBRUARY)
@@ -289,6 +292,7 @@ where: {in_segment: New parent}
 """
 
 
+@pytest.mark.before_the_engine
 def test_only_good_stored_parents_feed(engine: EngineSession, embedded: EngineSession, tmp_path: Path) -> None:
     workspace = Workspace(tmp_path, embedded)
     write_shop(workspace)
@@ -340,6 +344,7 @@ def test_only_good_stored_parents_feed(engine: EngineSession, embedded: EngineSe
 # ---- looking at results
 
 
+@pytest.mark.before_the_engine
 def test_members_by_limit_snapshot_and_time(shop: Workspace, embedded: EngineSession) -> None:
     shop.append_rows(
         "purchases",
@@ -390,6 +395,7 @@ def test_list_show_and_status(shop: Workspace) -> None:
     assert run.seconds > 0
 
 
+@pytest.mark.over_connect
 def test_output_tables_hold_the_current_members(shop: Workspace) -> None:
     with shop.opened() as project:
         assert write_output_tables(project, ["Buyers", "Never bought"]) == ["Buyers", "NeverBought"]
@@ -404,6 +410,7 @@ def test_output_tables_hold_the_current_members(shop: Workspace) -> None:
         assert_df_equality(written, expected, ignore_row_order=True, ignore_nullable=True, ignore_metadata=True)
 
 
+@pytest.mark.over_connect
 def test_member_rows_are_the_members_of_every_segment(shop: Workspace) -> None:
     with shop.opened() as project:
         assert write_member_rows(project) == "segment_members"
@@ -445,6 +452,7 @@ def test_unknown_name_refreshes_nothing(shop: Workspace) -> None:
     assert len(shop.published().runs) == 1
 
 
+@pytest.mark.before_the_engine
 def test_interrupt_is_recorded_and_changes_nothing(shop: Workspace, embedded: EngineSession) -> None:
     """Keys that a failed run wrote were never given: the next run gives them to other profiles."""
     shop.write_table("customers", {"customer_id": ["q"], "since": [date(2025, 1, 1)]})
@@ -488,6 +496,7 @@ def dead_process() -> str:
     return done.stdout.strip()
 
 
+@pytest.mark.before_the_engine
 def test_second_refresh_meets_a_lease(shop: Workspace) -> None:
     with shop.opened() as project, Control(project.warehouse, "control").lease("run_of_somebody", ["buyers"]):
         with pytest.raises(
@@ -539,6 +548,7 @@ def test_this_process_counts_as_alive() -> None:
     assert dead_process().split("|")[2] == describe_process().split("|")[2]
 
 
+@pytest.mark.over_connect
 def test_run_that_lost_its_lease_publishes_nothing(shop: Workspace) -> None:
     shop.write_table("customers", {"customer_id": ["q", "a"], "since": [date(2025, 1, 1)] * 2})
 

@@ -83,6 +83,7 @@ def change_by_command(workspace: Workspace, identity: str, fields: Mapping[str, 
             control.publish(lease)
 
 
+@pytest.mark.over_connect
 def test_apply_records_versions_and_repeats_nothing(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     workspace.define(WEST, "west.yml")
     workspace.define(f"{YOUNG}---{BOTH}", "young.yml")
@@ -184,6 +185,7 @@ def test_errors_of_files_record_nothing(workspace: Workspace) -> None:
     assert [row["version"] for row in read_rows(workspace.warehouse / "definitions")] == [1, 1]
 
 
+@pytest.mark.before_the_engine
 def test_renaming_keeps_history_and_references(workspace: Workspace) -> None:
     """Other segments refer to the id, so a new name reaches them without being written again."""
     workspace.define(f"{YOUNG}---{BOTH}")
@@ -226,6 +228,7 @@ def test_rename_without_id_is_noticed(workspace: Workspace) -> None:
     )
 
 
+@pytest.mark.before_the_engine
 def test_file_and_command_change_different_fields(workspace: Workspace) -> None:
     workspace.define(WEST)
     workspace.apply()
@@ -306,6 +309,7 @@ def test_conflict_and_who_wins(take: str, wins: str) -> None:
     assert merge_fields(base, ours, theirs, take) == ({"a": wins, "b": "1"}, ())  # type: ignore[arg-type]
 
 
+@pytest.mark.before_the_engine
 def test_get_and_apply_make_the_round_trip(workspace: Workspace) -> None:
     workspace.define(f"{WEST}---{YOUNG}---{BOTH}---{SPENDERS}")
     workspace.apply()
@@ -337,6 +341,7 @@ def test_get_of_an_unknown_name(workspace: Workspace) -> None:
         get_definitions(project, ["West cost"])
 
 
+@pytest.mark.before_the_engine
 def test_second_applier_meets_a_lease(workspace: Workspace) -> None:
     workspace.define(WEST)
     workspace.apply()

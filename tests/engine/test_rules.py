@@ -123,6 +123,7 @@ def why(shop: Workspace, name: str, profile_id: str) -> Why:
         return explain_membership(project, name, profile_id)
 
 
+@pytest.mark.over_connect
 def test_aggregates_and_profile_conditions_decide_members(shop: Workspace) -> None:
     assert shop.published().members() == MEMBERS
 
@@ -153,6 +154,7 @@ def test_every_line_of_a_segment_has_its_count_and_running_total(shop: Workspace
     ]
 
 
+@pytest.mark.over_connect
 def test_why_names_what_decided_with_values_and_rows(shop: Workspace) -> None:
     answer = why(shop, "Steps", "b")
     assert not answer.is_member
@@ -195,6 +197,7 @@ def test_why_agrees_with_the_members_of_every_segment(shop: Workspace) -> None:
         assert found == members, segment_id
 
 
+@pytest.mark.over_connect
 def test_a_preview_counts_what_is_not_applied_and_publishes_nothing(shop: Workspace, tmp_path: Path) -> None:
     changed = shop.copy_to(tmp_path)
     changed.define(SEGMENTS.replace("income: {at_least: 50}", "income: {less_than: 70}"))

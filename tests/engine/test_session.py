@@ -56,6 +56,7 @@ def double(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         yield pa.record_batch([doubled], names=["id"])
 
 
+@pytest.mark.over_connect
 def test_delta_table_is_written_and_read_back(engine: EngineSession, tmp_path: Path) -> None:
     table = str(tmp_path / "numbers")
     engine.spark.range(5).write.format("delta").save(table)
@@ -67,6 +68,7 @@ def test_delta_table_is_written_and_read_back(engine: EngineSession, tmp_path: P
     assert engine.spark.read.format("delta").option("versionAsOf", 0).load(table).count() == 5
 
 
+@pytest.mark.over_connect
 def test_arrow_function_runs_and_functions_fit_the_session(engine: EngineSession) -> None:
     from pyspark.sql import functions as F
 
@@ -75,6 +77,7 @@ def test_arrow_function_runs_and_functions_fit_the_session(engine: EngineSession
     assert sorted(row["id"] for row in doubled.collect()) == [2, 4, 6]
 
 
+@pytest.mark.over_connect
 def test_session_is_described(engine: EngineSession) -> None:
     expected = {"embedded": "Sail ", "spark": "Spark 4.", "connect": "Spark Connect 4."}
     assert engine.description.startswith(expected[engine.kind])
@@ -82,6 +85,7 @@ def test_session_is_described(engine: EngineSession) -> None:
     assert engine.spark.conf.get("spark.sql.session.timeZone") == "UTC"
 
 
+@pytest.mark.over_connect
 def test_coded_failure_keeps_its_code_and_text(engine: EngineSession) -> None:
     def refuse(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         raise coded_failure("data-contract", "column \"größe\" of\ntable 'orders' is text", "Make it a number.")
@@ -95,6 +99,7 @@ def test_coded_failure_keeps_its_code_and_text(engine: EngineSession) -> None:
     assert raised.value.__cause__ is not None
 
 
+@pytest.mark.over_connect
 def test_other_codes_become_run_errors(engine: EngineSession) -> None:
     def refuse(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         raise coded_failure("overflow", "the sum is too large")
@@ -104,6 +109,7 @@ def test_other_codes_become_run_errors(engine: EngineSession) -> None:
         engine.spark.range(3).mapInArrow(refuse, "id long").collect()
 
 
+@pytest.mark.over_connect
 def test_python_error_is_one_line_without_values(engine: EngineSession, capfd: pytest.CaptureFixture[str]) -> None:
     def stumble(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for _ in batches:
@@ -123,6 +129,7 @@ def test_python_error_is_one_line_without_values(engine: EngineSession, capfd: p
 @pytest.mark.parametrize(
     "statement", ["select nothing_like_it", "selec 1", "select cast(id_text as int) from values ('anna') t(id_text)"]
 )
+@pytest.mark.over_connect
 def test_engine_error_is_one_line_and_prints_nothing(
     engine: EngineSession, statement: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -146,6 +153,7 @@ def test_own_and_plain_errors_pass_engine_errors_unchanged() -> None:
         raise KeyError("a bug of ours")
 
 
+@pytest.mark.over_connect
 def test_given_session_is_used_and_not_stopped(engine: EngineSession) -> None:
     kept = "spark.sql.shuffle.partitions"
     engine.spark.conf.set(kept, "3")

@@ -211,6 +211,7 @@ def formats_once(tmp_path_factory: pytest.TempPathFactory) -> Callable[[EngineSe
     return get
 
 
+@pytest.mark.over_connect
 def test_every_format_is_read_as_the_project_says(
     engine: EngineSession, formats_once: Callable[[EngineSession], Workspace]
 ) -> None:
@@ -238,6 +239,7 @@ def test_run_says_which_versions_it_read(
     assert scans["answers > customer"] == (4, 0)
 
 
+@pytest.mark.over_connect
 def test_lock_has_the_stored_types(engine: EngineSession, formats_once: Callable[[EngineSession], Workspace]) -> None:
     tables = formats_once(engine).pull().tables
 
@@ -486,6 +488,7 @@ def test_damaged_source_publishes_nothing_and_says_why(
     assert later.last_keys == {"customer": 4}
 
 
+@pytest.mark.over_connect
 def test_infinity_fails_only_what_uses_the_column(engine: EngineSession, good: Workspace, tmp_path: Path) -> None:
     workspace = good.copy_to(tmp_path).on(engine)
     workspace.write_table("purchases", PURCHASES | {"amount": [float("inf"), 3.0, float("-inf"), float("nan")]})
@@ -549,6 +552,7 @@ def test_errors_in_rows_read_for_others_fail_nobody(engine: EngineSession, tmp_p
     assert len(found) == len(chosen or expected)
 
 
+@pytest.mark.over_connect
 def test_run_reads_the_version_it_pinned(engine: EngineSession, good: Workspace, tmp_path: Path) -> None:
     """Rows that arrive between planning and reading belong to the next run."""
     workspace = good.copy_to(tmp_path).on(engine)
@@ -574,6 +578,7 @@ def test_run_reads_the_version_it_pinned(engine: EngineSession, good: Workspace,
     }
 
 
+@pytest.mark.before_the_engine
 def test_columns_nobody_uses_may_be_gone(engine: EngineSession, good: Workspace, tmp_path: Path) -> None:
     workspace = good.copy_to(tmp_path).on(engine)
     workspace.write_table("products", PRODUCTS | {"added": [date(2026, 1, 1)] * 2})

@@ -126,6 +126,7 @@ def test_control_with_nonsense(workspace: Workspace, column: str) -> None:
     assert str(refuse(workspace)).startswith(f'Table control cannot be read: column "{column}" is damaged.')
 
 
+@pytest.mark.before_the_engine
 def test_control_whose_file_is_gone(workspace: Workspace) -> None:
     for file in (workspace.warehouse / "control").glob("*.parquet"):
         file.unlink()

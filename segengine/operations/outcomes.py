@@ -51,9 +51,12 @@ class Outcomes:
     started_at: datetime
 
     def skip_causes(self, chosen: Definitions) -> dict[str, str]:
-        """Return why a definition cannot be evaluated: a parent outside of the run that must not feed it."""
+        """Return why a definition is not evaluated: it is inactive, or a parent must not feed it."""
         causes: dict[str, str] = {}
-        for identity in chosen:
+        for identity, definition in chosen.items():
+            if definition.state == "inactive":
+                causes[identity] = "it is inactive"
+                continue
             for parent in self.catalogue.parents(identity):
                 cause = (
                     causes.get(parent)
@@ -177,7 +180,8 @@ def stored_parent_problem(catalogue: Catalogue, history: History, parent: str) -
     current, last = history.current(parent), history.last(parent)
     if current is None or last is None:
         return f"{shown} has never been refreshed"
-    if last.status is not Status.SUCCESSFUL:
+    passed_over = last.status is Status.SKIPPED and catalogue.evaluated[parent].state == "inactive"
+    if last.status is not Status.SUCCESSFUL and not passed_over:
         return f"the last refresh of {shown} ended {last.status}"
     hashes = catalogue.hashes[parent]
     if (current.data_hash, current.parents_hash) != (hashes.data, hashes.parents):

@@ -18,6 +18,7 @@ from segengine.project.catalogue import Catalogue
 from segengine.project.find import find_definition
 from segengine.project.model import Measure, Segment
 from segengine.store.control import Control, Lease
+from segengine.store.registry import Registry
 from segengine.store.runs import (
     History,
     MeasureRun,
@@ -68,7 +69,8 @@ def refresh_segments(
 
     Args:
         project: The project.
-        names: Names or ids; none: all measures and dynamic segments, and static segments that have no snapshot yet.
+        names: Names or ids; none: all active measures and dynamic segments, and active static segments once after each
+            activation. Inactive ones that are named are skipped with that cause.
         as_of: The instant that counts; None: now. An earlier one leaves out rows whose time column is later.
         progress: Called with a line for each phase.
 
@@ -83,7 +85,7 @@ def refresh_segments(
     control = create_tables(project)
     started_at = datetime.now(UTC)
     history = read_history(project.warehouse, control.read())
-    chosen = _choose(catalogue, history, names)
+    chosen = _choose(catalogue, registry, history, names)
     run_id = make_run_id(started_at)
     with control.lease(run_id, sorted(chosen)) as lease:
         history = read_history(project.warehouse, lease.before)
@@ -108,9 +110,9 @@ def choose_due(project: OpenProject, names: Sequence[str] = ()) -> list[Segment 
     Raises:
         ConfigError: A name is unknown, or nothing has been applied.
     """
-    catalogue, _ = load_registered(project)
+    catalogue, registry = load_registered(project)
     _, history = read_state(project)
-    return list(_choose(catalogue, history, names).values())
+    return list(_choose(catalogue, registry, history, names).values())
 
 
 def create_tables(project: OpenProject) -> Control:
@@ -133,7 +135,9 @@ def create_tables(project: OpenProject) -> Control:
     return control
 
 
-def _choose(catalogue: Catalogue, history: History, names: Sequence[str]) -> dict[str, Segment | Measure]:
+def _choose(
+    catalogue: Catalogue, registry: Registry, history: History, names: Sequence[str]
+) -> dict[str, Segment | Measure]:
     """Return what to refresh by id, parents first.
 
     Raises:
@@ -145,11 +149,25 @@ def _choose(catalogue: Catalogue, history: History, names: Sequence[str]) -> dic
         wanted = {
             identity
             for identity, definition in catalogue.evaluated.items()
-            if isinstance(definition, Measure)
-            or definition.type == "dynamic"
-            or history.segments.current(identity) is None
+            if definition.state == "active"
+            and (
+                isinstance(definition, Measure)
+                or definition.type == "dynamic"
+                or not _refreshed_since_activation(identity, registry, history)
+            )
         }
     return {identity: definition for identity, definition in catalogue.evaluated.items() if identity in wanted}
+
+
+def _refreshed_since_activation(identity: str, registry: Registry, history: History) -> bool:
+    """Return whether a segment has a snapshot that was begun after it was last activated."""
+    activated_at, was_active = datetime.min.replace(tzinfo=UTC), True
+    for version in registry.versions_of(identity):
+        is_active = version.fields.get("state") != "inactive"
+        if is_active and not was_active:
+            activated_at = version.recorded_at
+        was_active = is_active
+    return any(run.started_at >= activated_at for run in history.segments.snapshots(identity))
 
 
 @dataclass(frozen=True)

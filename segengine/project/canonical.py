@@ -72,7 +72,13 @@ def hash_definitions(
         above: list[Json] = [
             [parent, hashes[parent].data, hashes[parent].parents] for parent in parents[identity] if parent in hashes
         ]
-        metadata: list[Json] = [definition.name, definition.description, list(sorted(definition.tags))]
+        metadata: list[Json] = [
+            definition.name,
+            definition.description,
+            list(sorted(definition.tags)),
+            definition.state,
+            definition.exempt_from_deactivation,
+        ]
         if isinstance(definition, Segment):
             metadata += _presentation(definition, settings)
         hashes[identity] = Hashes(data, digest(above), digest(metadata))

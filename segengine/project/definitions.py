@@ -6,13 +6,16 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from segengine.errors import ConfigError, Place
-from segengine.project.model import Definition, Settings
+from segengine.project.model import Definition, Settings, State
 from segengine.project.names import is_slug, make_slug
 from segengine.project.nodes import Fields, Node, read_documents
 from segengine.project.problems import LATER, Problems, did_you_mean
 
 MAX_TAGS = 20
 KINDS = ("segment", "measure")
+COMMON_FIELDS = ("kind", "name", "id", "description", "tags", "state", "exempt_from_deactivation", "audience")
+AUTO_DEACTIVATED = "AutoDeactivated"
+"""The tag of what was deactivated because nobody used it; it does not count among the tags allowed."""
 
 
 def load_definitions(settings: Settings, problems: Problems) -> list[Definition]:
@@ -83,6 +86,19 @@ def read_definition(node: Node, origin: str, problems: Problems) -> Definition |
 def read_tags(fields: Fields, problems: Problems) -> tuple[str, ...]:
     """Return a definition's tags, each once; too many are reported."""
     tags = problems.texts(fields.get("tags"), "tags")
-    if len(tags) > MAX_TAGS:
+    if len(set(tags) - {AUTO_DEACTIVATED}) > MAX_TAGS:
         problems.add(fields.key_place("tags"), "SEG207", f"{len(tags)} tags, at most {MAX_TAGS} are allowed.")
     return tuple(dict.fromkeys(tags))
+
+
+def read_state(fields: Fields, problems: Problems) -> State:
+    """Return whether a definition takes part in refreshes."""
+    states: tuple[State, ...] = ("active", "inactive")
+    chosen = problems.choice(fields.get("state"), "state", states)
+    return next((known for known in states if known == chosen), "active")
+
+
+def read_exemption(fields: Fields, problems: Problems) -> bool:
+    """Return whether a definition stays active however long nobody uses it."""
+    name = "exempt_from_deactivation"
+    return problems.boolean(fields.get(name), name) or False

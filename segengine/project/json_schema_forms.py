@@ -31,12 +31,15 @@ def one_key(properties: Object) -> Object:
 def common_properties(kind: str, settings: Settings | None) -> Object:
     """Return the fields that definitions of every kind have."""
     audience: Object = {"enum": list(settings.audiences)} if settings else dict(TEXT)
-    tags: list[Json] = [TEXT, {"type": "array", "items": TEXT, "maxItems": MAX_TAGS}]
+    most = MAX_TAGS + 1  # with the tag of what was deactivated for want of use
+    tags: list[Json] = [TEXT, {"type": "array", "items": TEXT, "maxItems": most}]
     return {
         "kind": {"const": kind},
         "name": {**TEXT, "minLength": 1},
         "id": {"type": ["string", "integer"], "pattern": "^[a-z0-9][a-z0-9_]*$"},
         "description": TEXT,
         "tags": {"anyOf": tags},
+        "state": {"enum": ["active", "inactive"], "description": "Inactive ones are not refreshed"},
+        "exempt_from_deactivation": {"type": "boolean", "description": "Stays active however long nobody uses it"},
         "audience": audience,
     }

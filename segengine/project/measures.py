@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from segengine.project.context import Context
-from segengine.project.definitions import read_tags
+from segengine.project.definitions import COMMON_FIELDS, read_exemption, read_state, read_tags
 from segengine.project.dimensions import BUSINESS, Grain, read_dimensions, read_per
 from segengine.project.expressions import AS_OF
 from segengine.project.measure_rows import Rows, read_rows
@@ -27,12 +27,7 @@ from segengine.project.templates import TEMPLATE_FIELDS, Expanded, expand_templa
 from segengine.project.walk import expression_leaves
 
 MEASURE_FIELDS = (
-    "kind",
-    "name",
-    "id",
-    "description",
-    "tags",
-    "audience",
+    *COMMON_FIELDS,
     "per",
     "over",
     "via",
@@ -72,6 +67,7 @@ class _MeasureReader:
             return None
         self._fields = fields = written.fields
         tags = read_tags(fields, problems)
+        state, exempt = read_state(fields, problems), read_exemption(fields, problems)
         grain = self._grain()
         if grain is None:
             return None
@@ -104,6 +100,8 @@ class _MeasureReader:
             over=rows.base.id if rows and isinstance(rows.base, Measure) else "",
             where=where,
             values=tuple(replace(value, is_helper=value.name in written.helpers) for value in values),
+            state=state,
+            exempt_from_deactivation=exempt,
             place=fields.place,
         )
 

@@ -474,11 +474,15 @@ class Attachment:
 
 
 SegmentType = Literal["dynamic", "static"]
+State = Literal["active", "inactive"]
 
 
 @dataclass(frozen=True)
 class Segment:
-    """A segment whose names are resolved and whose values are typed."""
+    """A segment whose names are resolved and whose values are typed.
+
+    `state`: inactive ones are not refreshed. `exempt_from_deactivation`: stays active however long nobody uses it.
+    """
 
     id: str
     name: str
@@ -490,6 +494,8 @@ class Segment:
     steps: tuple[Step, ...]
     attach: tuple[Attachment, ...]
     attach_limit: int
+    state: State = "active"
+    exempt_from_deactivation: bool = False
     place: Place = field(default=Place(), compare=False)
 
 
@@ -533,7 +539,7 @@ class Measure:
     `audience`: whose profiles it has values for, or (a business measure: not `per_profile`) whose conditions its rows
     may be filtered by. `dimensions`: by what else its values are told apart. Its rows are those of `path` (of a
     business measure: all rows of its table), or the groups of another measure of the profile, `over`; without either
-    all values are expressions.
+    all values are expressions. `state`, `exempt_from_deactivation`: as of segments.
     """
 
     id: str
@@ -547,6 +553,8 @@ class Measure:
     over: str
     where: Expression | None
     values: tuple[MeasureValue, ...]
+    state: State = "active"
+    exempt_from_deactivation: bool = False
     place: Place = field(default=Place(), compare=False)
 
     @property

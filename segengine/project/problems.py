@@ -61,7 +61,7 @@ CODES = {
 # Words of the language that later versions know; each leaves this list when its meaning arrives.
 LATER = frozenset(
     {
-        *("refresh", "publish_if", "exempt_from_deactivation"),
+        *("refresh", "publish_if"),
         *("expansion", "suggestion", "insight", "export"),
     }
 )

@@ -10,7 +10,7 @@ from segengine.project.attachments import read_attach_limit, read_attachments
 from segengine.project.audiences import find_rows_path
 from segengine.project.conditions import ExpressionReader
 from segengine.project.context import Context, definition_audience, read_condition
-from segengine.project.definitions import read_tags
+from segengine.project.definitions import COMMON_FIELDS, read_exemption, read_state, read_tags
 from segengine.project.model import (
     AggregateFunction,
     All,
@@ -35,12 +35,7 @@ from segengine.project.profile_parts import check_profile_parts
 from segengine.project.via import read_path
 
 SEGMENT_FIELDS = (
-    "kind",
-    "name",
-    "id",
-    "description",
-    "tags",
-    "audience",
+    *COMMON_FIELDS,
     "type",
     "output_table",
     "where",
@@ -74,6 +69,7 @@ def resolve_segment(definition: Definition, context: Context, problems: Problems
         problems.add(fields.key_place("audience"), "SEG405", message, did_you_mean(audience, known))
         return None
     tags = read_tags(fields, problems)
+    state, exempt = read_state(fields, problems), read_exemption(fields, problems)
     types: tuple[SegmentType, ...] = ("dynamic", "static")
     chosen = problems.choice(fields.get("type"), "type", types)
     steps = _SegmentReader(context, audience, definition, problems).read(fields)
@@ -94,6 +90,8 @@ def resolve_segment(definition: Definition, context: Context, problems: Problems
         steps=steps,
         attach=attach,
         attach_limit=attach_limit,
+        state=state,
+        exempt_from_deactivation=exempt,
         place=fields.place,
     )
 

@@ -61,6 +61,10 @@ class Registry:
         """The newest name of every definition by id, those removed included."""
         return {identity: record.name for identity, record in self.newest.items()}
 
+    def versions_of(self, identity: str) -> list[DefinitionRecord]:
+        """Return the versions of one definition, oldest first, those that removed it included."""
+        return [record for record in self.versions if record.id == identity]
+
     def live(self) -> dict[str, DefinitionRecord]:
         """Return the newest versions that are not removed."""
         return {identity: record for identity, record in self.newest.items() if not record.removed}

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from segengine.errors import ConfigError
-from segengine.operations.apply import DefinitionPlan, Side, apply_definitions, plan_definitions
+from segengine.operations.apply import Side, apply_definitions, plan_definitions
 from segengine.operations.context import OpenProject, open_project, open_settings
+from segengine.operations.definition_plan import DefinitionPlan
 from segengine.operations.describe_tables import TableView, describe_tables, read_samples
 from segengine.operations.evaluation import Progress
 from segengine.operations.explain import explain_refresh

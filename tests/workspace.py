@@ -16,8 +16,9 @@ import pyarrow as pa
 from deltalake import DeltaTable, write_deltalake
 
 from segengine.engine.session import EngineSession, activate
-from segengine.operations.apply import DefinitionPlan, Side, apply_definitions, plan_definitions
+from segengine.operations.apply import Side, apply_definitions, plan_definitions
 from segengine.operations.context import OpenProject, open_settings
+from segengine.operations.definition_plan import DefinitionPlan
 from segengine.operations.measures import read_measure_values
 from segengine.operations.refresh import RefreshReport, refresh_segments
 from segengine.operations.schema import SchemaPull, pull_schema

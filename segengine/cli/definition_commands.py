@@ -22,7 +22,7 @@ from segengine.cli.output import (
 )
 
 if TYPE_CHECKING:
-    from segengine.operations.apply import DefinitionPlan
+    from segengine.operations.definition_plan import DefinitionPlan
     from segengine.operations.preview import PreviewedSegment
     from segengine.plan.explain import AudienceExplanation
 

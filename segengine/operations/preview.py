@@ -14,8 +14,8 @@ import numpy as np
 
 from segengine.engine.failures import engine_errors
 from segengine.kernel.bitmaps import bitmap_keys
-from segengine.operations.apply import DefinitionPlan
 from segengine.operations.context import OpenProject, read_state
+from segengine.operations.definition_plan import DefinitionPlan
 from segengine.operations.evaluation import Evaluation, Progress
 from segengine.operations.outcomes import stored_parent_problem
 from segengine.operations.refresh import create_tables

@@ -7,8 +7,9 @@ from datetime import datetime
 from pathlib import Path
 
 from segengine.errors import ConfigError, DefinitionError, Issue
-from segengine.operations.apply import DefinitionPlan, plan_new_definition, record_new_definition
+from segengine.operations.apply import plan_new_definition, record_new_definition
 from segengine.operations.context import OpenProject, load_registered
+from segengine.operations.definition_plan import DefinitionPlan
 from segengine.operations.patterns import find_pattern_issues
 from segengine.operations.preview import PreviewedSegment, preview_plan
 from segengine.project.catalogue import Catalogue, check_definitions, raise_on_errors

@@ -17,7 +17,7 @@ from segengine import Project
 from segengine.cli.main import main
 from segengine.engine.session import EngineSession, activate
 from segengine.errors import ConfigError, DataContractError, DefinitionError
-from segengine.operations.apply import Action
+from segengine.operations.definition_plan import Action
 from segengine.operations.describe_tables import describe_tables, read_samples
 from segengine.operations.profile_attribute import AttributeProfile, profile_attribute
 from segengine.operations.quick_segment import count_draft, draft_segment, record_draft

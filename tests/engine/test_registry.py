@@ -13,7 +13,8 @@ from workspace import Workspace, read_rows
 
 from segengine.engine.session import EngineSession
 from segengine.errors import ConfigError, DefinitionError, LeaseHeldError
-from segengine.operations.apply import Action, DefinitionPlan, merge_fields
+from segengine.operations.apply import merge_fields
+from segengine.operations.definition_plan import Action, DefinitionPlan
 from segengine.operations.get import get_definitions
 from segengine.operations.segments import show_segment
 from segengine.project.nodes import Plain, dump_documents

@@ -1,0 +1,152 @@
+"""What a change of the registry would write, checked against everything else, and its recording under the lease."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from enum import StrEnum
+
+from segengine.errors import ConfigError, Issue
+from segengine.operations.context import OpenProject
+from segengine.operations.patterns import find_pattern_issues
+from segengine.project.catalogue import Catalogue, raise_on_errors
+from segengine.project.definitions import KINDS
+from segengine.project.model import Definition
+from segengine.project.nodes import to_plain
+from segengine.project.problems import Problems
+from segengine.project.references import group_names
+from segengine.store.registry import (
+    DefinitionRecord,
+    Registry,
+    append_definitions,
+    create_registry,
+    make_change_id,
+    read_registry,
+    registry_control,
+)
+
+
+class Action(StrEnum):
+    """What `apply` would do with a definition."""
+
+    CREATE = "created"
+    CHANGE = "changed"
+    RENAME = "renamed"
+    KEEP = "unchanged"
+    REMOVE = "removed"
+    GONE = "gone from the files"
+    CONFLICT = "conflict"
+
+
+@dataclass(frozen=True)
+class PlannedChange:
+    """One definition, what happens to it, the fields concerned and the record to write."""
+
+    action: Action
+    kind: str
+    id: str
+    name: str
+    fields: tuple[str, ...]
+    note: str
+    record: DefinitionRecord | None
+
+
+@dataclass(frozen=True)
+class DefinitionPlan:
+    """What `apply` would change, the issues that are no errors, and all definitions as they would be.
+
+    `changes_of_members`: ids of the definitions whose members may become others.
+    """
+
+    changes: tuple[PlannedChange, ...]
+    issues: tuple[Issue, ...]
+    catalogue: Catalogue
+    changes_of_members: tuple[str, ...]
+    applied: bool = False
+
+    def of(self, action: Action) -> list[PlannedChange]:
+        """Return the changes of one action."""
+        return [change for change in self.changes if change.action is action]
+
+    @property
+    def has_changes(self) -> bool:
+        """Whether `apply` would write anything."""
+        return any(change.record is not None for change in self.changes)
+
+
+def record_plan(project: OpenProject, make_plan: Callable[[Registry], DefinitionPlan]) -> DefinitionPlan:
+    """Write what a plan on the registry as it is now changes, under the registry's lease."""
+    create_registry(project.warehouse)
+    control = registry_control(project.warehouse)
+    with control.lease(make_change_id(datetime.now(UTC)), []) as lease:
+        registry = read_registry(project.warehouse, lease.before.published_id)
+        plan = make_plan(registry)
+        if conflicts := plan.of(Action.CONFLICT):
+            listed = "; ".join(f"{change.id} ({', '.join(change.fields)})" for change in conflicts)
+            raise ConfigError(
+                f"File and registry both changed: {listed}.", "Say who wins with --take file or --take registry."
+            )
+        records = [change.record for change in plan.changes if change.record is not None]
+        if records:
+            append_definitions(project.warehouse, lease, records)
+            control.publish(lease)
+    return replace(plan, applied=True)
+
+
+def check_plan(
+    changes: Sequence[PlannedChange], registry: Registry, catalogue: Catalogue, problems: Problems
+) -> DefinitionPlan:
+    """Return the plan of changes whose definitions have been checked.
+
+    Raises:
+        DefinitionError: Something found is an error.
+    """
+    found = [catalogue.find(identity) for identity in catalogue.order]
+    problems.issues += [issue for definition in found for issue in find_pattern_issues(definition)]
+    raise_on_errors(problems)
+    hashed = _with_hashes(changes, catalogue)
+    before = {identity: record.data_hash for identity, record in registry.live().items()}
+    other_members = tuple(c.id for c in hashed if c.record and c.record.data_hash != before.get(c.id))
+    return DefinitionPlan(_note_renames(hashed, registry), tuple(problems.issues), catalogue, other_members)
+
+
+def ids_by_name(loaded: Sequence[Definition], registry: Registry) -> dict[str, dict[str, str]]:
+    """Return, by kind, the ids of all definitions by their names, those of the files last.
+
+    A measure called like a column of some measure's groups is left out: a reference to it is kept as its name.
+    """
+    ids: dict[str, dict[str, str]] = {kind: {} for kind in KINDS}
+    taken: set[str] = set()
+    for record in registry.live().values():
+        ids[record.kind][record.name] = record.id
+        taken |= group_names(dict(record.fields))
+    for definition in loaded:
+        ids[definition.kind][definition.name] = definition.id
+        taken |= group_names(to_plain(definition.fields))
+    ids["measure"] = {name: identity for name, identity in ids["measure"].items() if name not in taken}
+    return ids
+
+
+def _with_hashes(changes: Sequence[PlannedChange], catalogue: Catalogue) -> list[PlannedChange]:
+    hashed = []
+    for change in changes:
+        if change.record is not None and change.id in catalogue.hashes:
+            own = catalogue.hashes[change.id]
+            record = replace(change.record, data_hash=own.data, metadata_hash=own.metadata)
+            change = replace(change, record=record)
+        hashed.append(change)
+    return hashed
+
+
+def _note_renames(changes: Sequence[PlannedChange], registry: Registry) -> tuple[PlannedChange, ...]:
+    """Return the changes with a note where one gone and one created definition mean the same."""
+    gone = {registry.newest[c.id].data_hash: c for c in changes if c.action in (Action.GONE, Action.REMOVE)}
+    noted = []
+    for change in changes:
+        same = gone.get(change.record.data_hash) if change.action is Action.CREATE and change.record else None
+        if same:
+            note = f'looks like "{same.name}" renamed; write `id: {same.id}` to keep its history'
+            change = replace(change, note=note)
+        noted.append(change)
+    return tuple(noted)

@@ -226,12 +226,16 @@ def _gone(
 def _merged_definitions(
     loaded: Sequence[Definition], changes: Sequence[PlannedChange], registry: Registry
 ) -> list[Definition]:
-    """Return all definitions as they would be: files with their places, the rest from the registry."""
-    by_id = {change.id: change for change in changes}
+    """Return all definitions as they would be: files with their places, the rest from the registry.
+
+    Files may go on calling a definition what they named it, though a command renamed it: then references are by id.
+    """
+    after = {change.id: change.record or registry.newest[change.id] for change in changes}
+    renamed = any(after[definition.id].name != definition.name for definition in loaded)
     merged = []
     for definition in loaded:
-        record = by_id[definition.id].record
-        if record is not None and record.fields != record.file_fields:
+        record = after[definition.id]
+        if renamed or record.fields != record.file_fields:
             node = from_plain(dict(record.fields), definition.place)
             definition = replace(definition, name=record.name, fields=node)  # type: ignore[arg-type] # a dict gives Fields
         merged.append(definition)

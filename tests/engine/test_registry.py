@@ -73,13 +73,15 @@ def actions(plan: DefinitionPlan) -> dict[str, str]:
     return {change.id: str(change.action) for change in plan.changes}
 
 
-def change_by_command(workspace: Workspace, identity: str, fields: Mapping[str, Plain]) -> None:
+def change_by_command(workspace: Workspace, identity: str, fields: Mapping[str, Plain], **other: str) -> None:
     """Write a new version as commands do: the fields change, what the file last applied stays known."""
     with workspace.opened() as project:
         control = registry_control(project.warehouse)
         with control.lease(make_change_id(datetime.now(UTC)), []) as lease:
             known = read_registry(project.warehouse).newest[identity]
-            record = replace(known, version=known.version + 1, fields={**known.fields, **fields}, origin="command")
+            record = replace(
+                known, version=known.version + 1, fields={**known.fields, **fields}, origin="command", **other
+            )
             append_definitions(project.warehouse, lease, [record])
             control.publish(lease)
 
@@ -280,6 +282,23 @@ def test_both_change_one_field(workspace: Workspace) -> None:
     workspace.define(f"{WEST}---{YOUNG.replace('Below thirty', 'By file again')}")
     workspace.apply(take="file")
     assert description() == "By file again"
+
+
+@pytest.mark.before_the_engine
+def test_files_go_on_with_the_name_they_gave(workspace: Workspace) -> None:
+    workspace.define(f"{WEST}---{YOUNG}---{BOTH}")
+    workspace.apply()
+    change_by_command(workspace, "west_coast", {"name": "Pacific coast"}, name="Pacific coast")
+
+    assert set(actions(workspace.apply()).values()) == {"unchanged"}
+    workspace.define(f"{WEST.replace('Oregon', 'Nevada')}---{YOUNG}---{BOTH}")
+    assert actions(workspace.apply())["west_coast"] == "changed"
+    with workspace.opened() as project:
+        assert show_segment(project, "Pacific coast").used_by == ("Young in the west",)
+
+    workspace.define("kind: segment\nname: Pacific coast\nid: other\nwhere: everyone\n", "other.yml")
+    with pytest.raises(DefinitionError, match='two segments are named "Pacific coast"'):
+        workspace.apply()
 
 
 @pytest.mark.parametrize(

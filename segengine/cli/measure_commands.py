@@ -19,6 +19,7 @@ from segengine.cli.output import (
     show_count,
     show_grain,
     show_time_in,
+    show_users,
     show_value,
 )
 
@@ -108,7 +109,7 @@ def show_command(name: str, conf: Path, environment: str, engine: str, output: s
         row["totals"] = dict(values)
     if output != "table":
         content = {**_summary_row(details.summary), "definition": details.fields, "snapshots": snapshots}
-        emit_document(output, {"measure": {**content, "used_by": list(details.used_by)}})
+        emit_document(output, {"measure": {**content, "used_by": [vars(user) for user in details.used_by]}})
         return
     _show_details(details, snapshots, totals, zone)
 
@@ -126,7 +127,7 @@ def _show_details(
     if row["as_of"]:
         click.echo(f"{row['row_count']:,} rows, as of {show_time(row['as_of'])} (snapshot {row['snapshot_version']})")
     click.echo(f"version {row['definition_version']} by {row['author']}, {show_time(row['recorded_at'])}")
-    click.echo(f"used by: {', '.join(details.used_by) or 'no other definition'}")
+    click.echo(f"used by: {show_users(details.used_by) or 'nobody known'}")
     click.echo("\n" + dump_documents([details.fields]).rstrip())
     moments = [run.as_of for run in details.snapshots]
     trends: dict[str, list[float | None]] = {}

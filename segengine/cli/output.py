@@ -22,6 +22,7 @@ import click
 if TYPE_CHECKING:
     from segengine.operations.segments import OutlineLine
     from segengine.project.model import Measure
+    from segengine.project.usage import User
 
 SCHEMA_VERSION = 1
 _PIPE_WIDTH = 200
@@ -150,6 +151,11 @@ def show_grain(measure: Measure) -> str:
     """Return what a measure has values for: the profiles' audience and its dimensions, or the business."""
     names = [*([measure.audience] if measure.per_profile else []), *(each.name for each in measure.dimensions)]
     return ", ".join(names) or "business"
+
+
+def show_users(users: Sequence[User]) -> str:
+    """Return who uses a definition, with their kinds and where outside ones are found."""
+    return ", ".join(f"{user.name} ({user.kind}{f', {user.link}' if user.link else ''})" for user in users)
 
 
 def show_share(value: Any) -> str:

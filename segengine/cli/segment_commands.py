@@ -20,6 +20,7 @@ from segengine.cli.output import (
     show_count,
     show_share,
     show_time_in,
+    show_users,
 )
 
 if TYPE_CHECKING:
@@ -108,7 +109,7 @@ def show_command(name: str, counts: bool, conf: Path, environment: str, engine: 
         **_summary_row(details.summary),
         "definition": details.fields,
         "snapshots": [_snapshot_row(run) for run in details.snapshots],
-        "used_by": list(details.used_by),
+        "used_by": [vars(user) for user in details.used_by],
     }
     emit_document(output, {"segment": content})
 
@@ -142,7 +143,7 @@ def _show_details(details: SegmentDetails, zone: str) -> None:
         f"version {row['definition_version']} by {row['author']}, {show_time(row['recorded_at'])}; "
         f"audience {row['audience']}, output table {row['output_table']}"
     )
-    click.echo(f"used by: {', '.join(details.used_by) or 'no other definition'}")
+    click.echo(f"used by: {show_users(details.used_by) or 'nobody known'}")
     click.echo("\n" + dump_documents([details.fields]).rstrip())
     if len(details.snapshots) > 1:
         click.echo("\n" + draw_trend("Members", details.snapshots, zone).rstrip())

@@ -107,7 +107,7 @@ def check_plan(
     raise_on_errors(problems)
     hashed = _with_hashes(changes, catalogue)
     before = {identity: record.data_hash for identity, record in registry.live().items()}
-    other_members = tuple(c.id for c in hashed if c.record and c.record.data_hash != before.get(c.id))
+    other_members = tuple(c.id for c in hashed if c.record and c.record.data_hash not in ("", before.get(c.id)))
     return DefinitionPlan(_note_renames(hashed, registry), tuple(problems.issues), catalogue, other_members)
 
 

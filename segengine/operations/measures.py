@@ -16,13 +16,14 @@ from segengine.errors import ConfigError
 from segengine.kernel.measures import with_names
 from segengine.kernel.scan import KEY
 from segengine.operations.context import OpenProject, load_registered, read_state
-from segengine.operations.segments import PREVIEW_MEMBERS, find_snapshot, find_users, find_version, show_status
+from segengine.operations.segments import PREVIEW_MEMBERS, find_snapshot, find_version, show_status
 from segengine.project.find import find_measure
 from segengine.project.model import Measure
 from segengine.project.names import is_table_name, make_measure_table, make_output_table
 from segengine.project.nodes import Plain
 from segengine.project.references import show_references
 from segengine.project.types import AttributeType
+from segengine.project.usage import User, make_usage_graph
 from segengine.store.control import ControlRow
 from segengine.store.profile_keys import read_profile_keys
 from segengine.store.registry import DefinitionRecord
@@ -52,7 +53,7 @@ class MeasureDetails:
     summary: MeasureSummary
     fields: Plain
     snapshots: tuple[MeasureRun, ...]
-    used_by: tuple[str, ...]
+    used_by: tuple[User, ...]
 
 
 @dataclass(frozen=True)
@@ -100,7 +101,7 @@ def show_measure(project: OpenProject, name: str) -> MeasureDetails:
         summary=_summary(measure, record, control, history),
         fields=show_references(dict(record.fields), registry.names),
         snapshots=tuple(history.measures.snapshots(measure.id)),
-        used_by=find_users(catalogue, measure.id),
+        used_by=make_usage_graph(catalogue).direct(measure.id),
     )
 
 

@@ -24,6 +24,7 @@ from segengine.project.model import Audience, Measure, Segment, Settings
 from segengine.project.nodes import Plain
 from segengine.project.outline import outline_segment
 from segengine.project.references import show_references
+from segengine.project.usage import User, make_usage_graph
 from segengine.store.control import ControlRow
 from segengine.store.profile_keys import read_profile_keys
 from segengine.store.registry import DefinitionRecord, Registry
@@ -62,7 +63,7 @@ class SegmentDetails:
     summary: SegmentSummary
     fields: Plain
     snapshots: tuple[SegmentRun, ...]
-    used_by: tuple[str, ...]
+    used_by: tuple[User, ...]
 
 
 def list_segments(project: OpenProject) -> list[SegmentSummary]:
@@ -89,12 +90,6 @@ def show_status(identity: str, last: SegmentRun | MeasureRun | None, control: Co
     return (last.status, last.error) if last else (Status.NOT_STARTED, "")
 
 
-def find_users(catalogue: Catalogue, identity: str) -> tuple[str, ...]:
-    """Return the names of the definitions that refer to one, sorted."""
-    using = (other.name for other in catalogue.evaluated.values() if identity in catalogue.parents(other.id))
-    return tuple(sorted(using))
-
-
 def show_segment(project: OpenProject, name: str) -> SegmentDetails:
     """Return everything about one segment.
 
@@ -109,7 +104,7 @@ def show_segment(project: OpenProject, name: str) -> SegmentDetails:
         summary=_summary(segment, record, control, history),
         fields=show_references(dict(record.fields), registry.names),
         snapshots=tuple(history.segments.snapshots(segment.id)),
-        used_by=find_users(catalogue, segment.id),
+        used_by=make_usage_graph(catalogue).direct(segment.id),
     )
 
 

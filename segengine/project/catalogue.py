@@ -10,11 +10,12 @@ from graphlib import CycleError, TopologicalSorter
 from segengine.errors import DefinitionError, Issue
 from segengine.project.canonical import Hashes, hash_definitions
 from segengine.project.checks import find_logic_issues, find_measure_logic_issues
+from segengine.project.consumers import resolve_consumer
 from segengine.project.context import Context, definition_audience
 from segengine.project.definitions import load_definitions
 from segengine.project.measure_names import MeasureNames
 from segengine.project.measures import resolve_measure
-from segengine.project.model import Definition, Measure, Schema, Segment, Settings
+from segengine.project.model import Consumer, Definition, Measure, Schema, Segment, Settings
 from segengine.project.names import SEGMENT_MEMBERS, make_measure_table, make_output_table
 from segengine.project.path_issues import find_measure_path_issues, find_path_issues
 from segengine.project.problems import Problems
@@ -27,7 +28,7 @@ from segengine.project.walk import definition_parents
 class Catalogue:
     """The good segments and measures by id, parents before children, beside the definitions they came from.
 
-    `order` is one order of both kinds, parents first.
+    `order` is one order of both kinds, parents first; nothing depends on consumers.
     """
 
     settings: Settings
@@ -37,6 +38,7 @@ class Catalogue:
     issues: tuple[Issue, ...] = ()
     measures: Mapping[str, Measure] = field(default_factory=dict)
     order: tuple[str, ...] = ()
+    consumers: Mapping[str, Consumer] = field(default_factory=dict)
 
     @cached_property
     def evaluated(self) -> dict[str, Segment | Measure]:
@@ -92,8 +94,14 @@ def check_definitions(
     context = _make_context(unique, settings, schema, problems)
     segments: dict[str, Segment] = {}
     measures: dict[str, Measure] = {}
+    consumers: dict[str, Consumer] = {}
+    evaluated = [definition for definition in unique if definition.kind != "consumer"]
+    called = {name: definition.id for definition in evaluated for name in (definition.name, definition.id)}
     for definition in unique:
-        if definition.kind == "measure":
+        if definition.kind == "consumer":
+            if consumer := resolve_consumer(definition, called, problems):
+                consumers[definition.id] = consumer
+        elif definition.kind == "measure":
             if measure := context.measures.resolve(definition):
                 measures[definition.id] = measure
         elif segment := resolve_segment(definition, context, problems):
@@ -116,6 +124,7 @@ def check_definitions(
         tuple(problems.issues),
         {identity: measures[identity] for identity in order if identity in measures},
         order,
+        consumers,
     )
 
 

@@ -12,7 +12,7 @@ from segengine.project.nodes import Fields, Node, read_documents
 from segengine.project.problems import LATER, Problems, did_you_mean
 
 MAX_TAGS = 20
-KINDS = ("segment", "measure")
+KINDS = ("segment", "measure", "consumer")
 COMMON_FIELDS = ("kind", "name", "id", "description", "tags", "state", "exempt_from_deactivation", "audience")
 AUTO_DEACTIVATED = "AutoDeactivated"
 """The tag of what was deactivated because nobody used it; it does not count among the tags allowed."""

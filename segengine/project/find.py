@@ -1,16 +1,38 @@
-"""Finding a definition by what a user calls it."""
+"""Finding definitions by what a user calls them, or by their tags and text."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TypeVar
 
 from segengine.errors import ConfigError
 from segengine.project.catalogue import Catalogue
+from segengine.project.changes import tags_of
 from segengine.project.model import Measure, Segment
+from segengine.project.nodes import Plain
 from segengine.project.problems import did_you_mean
 
 _Found = TypeVar("_Found", Segment, Measure, Segment | Measure)
+
+
+@dataclass(frozen=True)
+class Filter:
+    """Lets definitions through that have all the tags, and the text in name, id or description; case is ignored."""
+
+    tags: tuple[str, ...] = ()
+    search: str = ""
+
+    def __bool__(self) -> bool:
+        """Return whether it keeps anything back."""
+        return bool(self.tags or self.search)
+
+    def accepts(self, identity: str, fields: Mapping[str, Plain]) -> bool:
+        """Return whether a definition passes, given its id and its fields."""
+        own = {tag.casefold() for tag in tags_of(fields)}
+        texts = (identity, str(fields.get("name")), str(fields.get("description") or ""))
+        wanted = self.search.casefold()
+        return own >= {tag.casefold() for tag in self.tags} and any(wanted in text.casefold() for text in texts)
 
 
 def find_segment(catalogue: Catalogue, name: str) -> Segment:

@@ -15,7 +15,15 @@ from segengine.project.attachments import DEFAULT_ATTACH_LIMIT, MAX_ATTACH_LIMIT
 from segengine.project.canonical import Json
 from segengine.project.date_parts import PARTS
 from segengine.project.definitions import KINDS
-from segengine.project.json_schema_forms import TABLE_NAME, TEXT, Object, common_properties, one_key, reference
+from segengine.project.json_schema_forms import (
+    TABLE_NAME,
+    TEXT,
+    Object,
+    common_properties,
+    consumer_definition,
+    one_key,
+    reference,
+)
 from segengine.project.json_schema_measures import measure_definitions
 from segengine.project.model import AggregateFunction, Attribute, Measure, Schema, Settings
 from segengine.project.operators import (
@@ -92,6 +100,7 @@ def make_json_schema(settings: Settings | None, schema: Schema | None, measures:
     }
     definitions["segment"] = _segment(settings)
     definitions |= measure_definitions(settings, list(rows))
+    definitions["consumer"] = consumer_definition()
     return {
         "$schema": DIALECT,
         "title": f"Definitions of {settings.project}" if settings else "Definitions of segengine",

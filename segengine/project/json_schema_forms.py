@@ -43,3 +43,22 @@ def common_properties(kind: str, settings: Settings | None) -> Object:
         "exempt_from_deactivation": {"type": "boolean", "description": "Stays active however long nobody uses it"},
         "audience": audience,
     }
+
+
+def consumer_definition() -> Object:
+    """Return the schema of an outside consumer."""
+    own = ("kind", "name", "id", "description", "tags")
+    common = common_properties("consumer", None)
+    return {
+        "type": "object",
+        "properties": {
+            **{name: common[name] for name in own},
+            "uses": {
+                "anyOf": [TEXT, {"type": "array", "items": TEXT, "minItems": 1}],
+                "description": "The segments and measures used, by name or id",
+            },
+            "link": {**TEXT, "description": "Where the consumer, or who answers for it, is found"},
+        },
+        "required": ["kind", "name", "uses"],
+        "additionalProperties": False,
+    }

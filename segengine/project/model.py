@@ -575,3 +575,16 @@ class Measure:
     def column(self, value: MeasureValue) -> str:
         """Return what conditions call one of its values: the measure's name, of several `name.value`."""
         return self.name if len(self.shown_values) == 1 else f"{self.name}.{value.name}"
+
+
+@dataclass(frozen=True)
+class Consumer:
+    """Somebody outside who uses segments or measures (`uses`: their ids); `link`: where to find them, '' unknown."""
+
+    id: str
+    name: str
+    description: str
+    tags: tuple[str, ...]
+    uses: tuple[str, ...]
+    link: str
+    place: Place = field(default=Place(), compare=False)

@@ -67,7 +67,14 @@ class _Rewriter:
             return plain
         if plain.get("kind") == "measure":
             return self._measure(plain)
+        if plain.get("kind") == "consumer":
+            return self._consumer(plain)
         return self._rules(plain)
+
+    def _consumer(self, plain: Entries) -> Plain:
+        uses, known = plain.get("uses"), {**self.measures, **self.segments}
+        found: list[Plain] = [known.get(str(name), name) for name in (uses if isinstance(uses, list) else [uses])]
+        return {**plain, "uses": found} if "uses" in plain else plain
 
     def _rules(self, plain: Plain) -> Plain:
         """Return a segment, a rule or a list of rules."""

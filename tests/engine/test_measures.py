@@ -224,7 +224,12 @@ def test_list_and_details(shop: Workspace) -> None:
         listed = {summary.measure.id: summary for summary in list_measures(project)}
         details = show_measure(project, "Spend")
     assert {summary.status for summary in listed.values()} == {Status.SUCCESSFUL}
-    assert details.used_by == ("Buying", "Spenders", "Spenders who were in a store", "Thrifty")
+    assert tuple(user.name for user in details.used_by) == (
+        "Buying",
+        "Spenders",
+        "Spenders who were in a store",
+        "Thrifty",
+    )
     current = listed["buying"].current
     assert current is not None
     assert (current.row_count, '"Buying.average": 3' in current.value_counts) == (4, True)

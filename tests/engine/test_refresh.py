@@ -385,7 +385,7 @@ def test_list_show_and_status(shop: Workspace) -> None:
     with shop.opened() as project:
         shown = show_segment(project, "Buyers")
         status = read_status(project)
-    assert shown.used_by == ("Founders who bought",)
+    assert tuple(user.name for user in shown.used_by) == ("Founders who bought",)
     assert [run.snapshot_version for run in shown.snapshots] == [1]
     assert (status.owner, status.work_id, status.until, status.refreshing) == ("", "", None, ())
     (run,) = status.runs

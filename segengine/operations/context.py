@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo
 
 from segengine.engine.session import EngineSession, open_session
 from segengine.errors import ConfigError
+from segengine.project.broken import keep_broken
 from segengine.project.catalogue import Catalogue, check_definitions, raise_on_errors
 from segengine.project.model import Settings
 from segengine.project.problems import Problems
@@ -50,19 +51,21 @@ def open_project(settings: Settings, spark: object | None = None) -> Iterator[Op
 def load_registered(project: OpenProject) -> tuple[Catalogue, Registry]:
     """Return the applied definitions, resolved and checked, and the registry they come from.
 
+    Those that no longer fit the project are there as broken ones: a refresh fails them, and them alone.
+
     Raises:
         ConfigError: Nothing has been applied yet.
-        DefinitionError: An applied definition no longer fits the project.
+        DefinitionError: The project's schema is not known.
     """
     registry = read_registry(project.warehouse)
     if not registry.live():
         raise ConfigError("No definitions are applied yet.", "Run `segengine apply`.")
     problems = Problems()
     schema = load_schema(project.settings, problems)
+    raise_on_errors(problems)
     definitions = [record.as_definition() for record in registry.live().values()]
     catalogue = check_definitions(definitions, project.settings, schema, problems)
-    raise_on_errors(problems)
-    return catalogue, registry
+    return keep_broken(catalogue, problems.issues), registry
 
 
 def read_state(project: OpenProject) -> tuple[ControlRow | None, History]:

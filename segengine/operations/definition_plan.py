@@ -10,12 +10,14 @@ from enum import StrEnum
 from segengine.errors import ConfigError, Issue
 from segengine.operations.context import OpenProject
 from segengine.operations.patterns import find_pattern_issues
-from segengine.project.catalogue import Catalogue, raise_on_errors
+from segengine.project.broken import keep_broken
+from segengine.project.catalogue import Catalogue, check_definitions, raise_on_errors
 from segengine.project.definitions import KINDS
 from segengine.project.model import Definition
 from segengine.project.nodes import to_plain
 from segengine.project.problems import Problems
 from segengine.project.references import group_names
+from segengine.project.usage import User
 from segengine.store.registry import (
     DefinitionRecord,
     Registry,
@@ -41,7 +43,7 @@ class Action(StrEnum):
 
 @dataclass(frozen=True)
 class PlannedChange:
-    """One definition, what happens to it, the fields concerned and the record to write."""
+    """One definition, what happens to it, the fields concerned, the record to write; who uses it, where looked up."""
 
     action: Action
     kind: str
@@ -50,6 +52,7 @@ class PlannedChange:
     fields: tuple[str, ...]
     note: str
     record: DefinitionRecord | None
+    users: tuple[User, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -95,16 +98,35 @@ def record_plan(project: OpenProject, make_plan: Callable[[Registry], Definition
 
 
 def check_plan(
-    changes: Sequence[PlannedChange], registry: Registry, catalogue: Catalogue, problems: Problems
+    changes: Sequence[PlannedChange],
+    registry: Registry,
+    catalogue: Catalogue,
+    problems: Problems,
+    *,
+    may_break: bool = False,
 ) -> DefinitionPlan:
     """Return the plan of changes whose definitions have been checked.
 
+    What is applied and was broken before stays so, and is nobody's error.
+
+    Args:
+        changes: The changes.
+        registry: The registry they change.
+        catalogue: All definitions as they would be.
+        problems: What was found wrong with them.
+        may_break: Applied definitions that do not change may break.
+
     Raises:
-        DefinitionError: Something found is an error.
+        DefinitionError: Something else found is an error.
     """
     found = [catalogue.find(identity) for identity in catalogue.order]
     problems.issues += [issue for definition in found for issue in find_pattern_issues(definition)]
-    raise_on_errors(problems)
+    if problems.error_count:
+        known = set(_applied_issues(registry, catalogue))
+        tolerated = [i for i in problems.issues if i in known or (may_break and i.place.file.startswith("registry:"))]
+        problems.issues = [issue for issue in problems.issues if issue not in tolerated]
+        raise_on_errors(problems)
+        catalogue = keep_broken(catalogue, tolerated)
     hashed = _with_hashes(changes, catalogue)
     before = {identity: record.data_hash for identity, record in registry.live().items()}
     other_members = tuple(c.id for c in hashed if c.record and c.record.data_hash not in ("", before.get(c.id)))
@@ -126,6 +148,14 @@ def ids_by_name(loaded: Sequence[Definition], registry: Registry) -> dict[str, d
         taken |= group_names(to_plain(definition.fields))
     ids["measure"] = {name: identity for name, identity in ids["measure"].items() if name not in taken}
     return ids
+
+
+def _applied_issues(registry: Registry, catalogue: Catalogue) -> list[Issue]:
+    """Return what is wrong with the definitions as they are applied."""
+    problems = Problems()
+    applied = [record.as_definition() for record in registry.live().values()]
+    check_definitions(applied, catalogue.settings, catalogue.schema, problems)
+    return problems.issues
 
 
 def _with_hashes(changes: Sequence[PlannedChange], catalogue: Catalogue) -> list[PlannedChange]:

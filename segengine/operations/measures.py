@@ -17,6 +17,7 @@ from segengine.kernel.measures import with_names
 from segengine.kernel.scan import KEY
 from segengine.operations.context import OpenProject, load_registered, read_state
 from segengine.operations.segments import PREVIEW_MEMBERS, find_snapshot, find_version, show_status
+from segengine.project.catalogue import Catalogue
 from segengine.project.find import find_measure
 from segengine.project.model import Measure
 from segengine.project.names import is_table_name, make_measure_table, make_output_table
@@ -75,16 +76,17 @@ def list_measures(project: OpenProject) -> list[MeasureSummary]:
     catalogue, registry = load_registered(project)
     control, history = read_state(project)
     found = [
-        _summary(measure, registry.newest[measure.id], control, history) for measure in catalogue.measures.values()
+        _summary(catalogue, measure, registry.newest[measure.id], control, history)
+        for measure in catalogue.measures.values()
     ]
     return sorted(found, key=lambda summary: summary.measure.name.casefold())
 
 
 def _summary(
-    measure: Measure, record: DefinitionRecord, control: ControlRow | None, history: History
+    catalogue: Catalogue, measure: Measure, record: DefinitionRecord, control: ControlRow | None, history: History
 ) -> MeasureSummary:
     last, current = history.measures.last(measure.id), history.measures.current(measure.id)
-    return MeasureSummary(measure, record, *show_status(measure.id, last, control), last, current)
+    return MeasureSummary(measure, record, *show_status(catalogue, measure.id, last, control), last, current)
 
 
 def show_measure(project: OpenProject, name: str) -> MeasureDetails:
@@ -98,7 +100,7 @@ def show_measure(project: OpenProject, name: str) -> MeasureDetails:
     control, history = read_state(project)
     record = registry.newest[measure.id]
     return MeasureDetails(
-        summary=_summary(measure, record, control, history),
+        summary=_summary(catalogue, measure, record, control, history),
         fields=show_references(dict(record.fields), registry.names),
         snapshots=tuple(history.measures.snapshots(measure.id)),
         used_by=make_usage_graph(catalogue).direct(measure.id),

@@ -51,11 +51,14 @@ class Outcomes:
     started_at: datetime
 
     def skip_causes(self, chosen: Definitions) -> dict[str, str]:
-        """Return why a definition is not evaluated: it is inactive, or a parent must not feed it."""
+        """Return why a definition is not evaluated: it is inactive or broken, or a parent must not feed it."""
         causes: dict[str, str] = {}
         for identity, definition in chosen.items():
             if definition.state == "inactive":
                 causes[identity] = "it is inactive"
+                continue
+            if identity in self.catalogue.broken:
+                causes[identity] = self.catalogue.broken[identity]
                 continue
             for parent in self.catalogue.parents(identity):
                 cause = (
@@ -65,7 +68,8 @@ class Outcomes:
                 )
                 if cause:
                     shown = show_parent(self.catalogue, parent)
-                    causes[identity] = f"{shown} was skipped: {cause}" if parent in chosen else cause
+                    ended_as = "failed" if parent in self.catalogue.broken else "was skipped"
+                    causes[identity] = f"{shown} {ended_as}: {cause}" if parent in chosen else cause
                     break
         return causes
 
@@ -83,7 +87,7 @@ class Outcomes:
         for identity in chosen:
             parent = next((p for p in self.catalogue.parents(identity) if p in failed), None)
             if identity in causes:
-                runs.append(self._without_snapshot(identity, Status.SKIPPED, causes[identity]))
+                runs.append(self._left_out(identity, causes[identity]))
             elif identity in failed:
                 runs.append(self._without_snapshot(identity, Status.FAILED, failed[identity]))
             elif parent is not None:
@@ -97,7 +101,7 @@ class Outcomes:
         """Return the row of everything asked for when the whole run failed or was canceled."""
         return ended(
             [
-                self._without_snapshot(identity, Status.SKIPPED, causes[identity])
+                self._left_out(identity, causes[identity])
                 if identity in causes
                 else self._without_snapshot(identity, status, error)
                 for identity in chosen
@@ -116,6 +120,11 @@ class Outcomes:
         if identity in self.catalogue.measures:
             return f"a value has more than 38 digits {count} time(s)"
         return f"an aggregate has more than 38 digits for {count} profile(s)"
+
+    def _left_out(self, identity: str, cause: str) -> SegmentRun | MeasureRun:
+        """Return the row of a definition that was not evaluated: what is broken failed."""
+        is_broken = identity in self.catalogue.broken and self.catalogue.evaluated[identity].state == "active"
+        return self._without_snapshot(identity, Status.FAILED if is_broken else Status.SKIPPED, cause)
 
     def _without_snapshot(self, identity: str, status: Status, error: str) -> SegmentRun | MeasureRun:
         """Return a row for a definition without a new snapshot."""
@@ -178,6 +187,8 @@ def stored_parent_problem(catalogue: Catalogue, history: History, parent: str) -
     """Return why a parent's current snapshot must not feed a child, or ''."""
     shown = show_parent(catalogue, parent)
     current, last = history.current(parent), history.last(parent)
+    if parent in catalogue.broken:
+        return f"{shown} cannot be evaluated: {catalogue.broken[parent]}"
     if current is None or last is None:
         return f"{shown} has never been refreshed"
     passed_over = last.status is Status.SKIPPED and catalogue.evaluated[parent].state == "inactive"

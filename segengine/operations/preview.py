@@ -113,13 +113,14 @@ def preview_plan(
 
 
 def _affected(plan: DefinitionPlan) -> list[str]:
-    """Return the segments whose members a plan may change, parents before children."""
+    """Return the segments whose members a plan may change, parents before children; nothing is known of broken ones."""
     catalogue = plan.catalogue
-    changed = set(plan.changes_of_members)
+    changed, broken = set(plan.changes_of_members), set(catalogue.broken)
     for identity in catalogue.evaluated:
-        if changed & set(catalogue.parents(identity)):
-            changed.add(identity)
-    return [segment_id for segment_id in catalogue.segments if segment_id in changed]
+        parents = set(catalogue.parents(identity))
+        changed |= {identity} if changed & parents else set()
+        broken |= {identity} if broken & parents else set()
+    return [segment_id for segment_id in catalogue.segments if segment_id in changed - broken]
 
 
 def _with_stale_parents(catalogue: Catalogue, history: History, wanted: Sequence[str]) -> dict[str, Segment | Measure]:

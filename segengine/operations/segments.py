@@ -71,22 +71,27 @@ def list_segments(project: OpenProject) -> list[SegmentSummary]:
     catalogue, registry = load_registered(project)
     control, history = read_state(project)
     summaries = [
-        _summary(segment, registry.newest[segment.id], control, history) for segment in catalogue.segments.values()
+        _summary(catalogue, segment, registry.newest[segment.id], control, history)
+        for segment in catalogue.segments.values()
     ]
     return sorted(summaries, key=lambda summary: summary.segment.name.casefold())
 
 
 def _summary(
-    segment: Segment, record: DefinitionRecord, control: ControlRow | None, history: History
+    catalogue: Catalogue, segment: Segment, record: DefinitionRecord, control: ControlRow | None, history: History
 ) -> SegmentSummary:
     last, current = history.segments.last(segment.id), history.segments.current(segment.id)
-    return SegmentSummary(segment, record, *show_status(segment.id, last, control), last, current)
+    return SegmentSummary(segment, record, *show_status(catalogue, segment.id, last, control), last, current)
 
 
-def show_status(identity: str, last: SegmentRun | MeasureRun | None, control: ControlRow | None) -> tuple[Status, str]:
-    """Return how a definition stands, and why: refreshing now, or as its last run ended."""
+def show_status(
+    catalogue: Catalogue, identity: str, last: SegmentRun | MeasureRun | None, control: ControlRow | None
+) -> tuple[Status, str]:
+    """Return how a definition stands, and why: refreshing now, broken, or as its last run ended."""
     if control is not None and identity in control.ids and control.is_held(datetime.now(UTC)):
         return Status.REFRESHING, ""
+    if identity in catalogue.broken:
+        return Status.FAILED, catalogue.broken[identity]
     return (last.status, last.error) if last else (Status.NOT_STARTED, "")
 
 
@@ -101,7 +106,7 @@ def show_segment(project: OpenProject, name: str) -> SegmentDetails:
     control, history = read_state(project)
     record = registry.newest[segment.id]
     return SegmentDetails(
-        summary=_summary(segment, record, control, history),
+        summary=_summary(catalogue, segment, record, control, history),
         fields=show_references(dict(record.fields), registry.names),
         snapshots=tuple(history.segments.snapshots(segment.id)),
         used_by=make_usage_graph(catalogue).direct(segment.id),
@@ -159,7 +164,7 @@ def find_version(catalogue: Catalogue, registry: Registry, run: SegmentRun | Mea
     Raises:
         DefinitionError: It no longer fits the project.
     """
-    if registry.newest[run.id].version == run.definition_version:
+    if registry.newest[run.id].version == run.definition_version and run.id not in catalogue.broken:
         return catalogue.find(run.id)
     wanted = (run.id, run.definition_version)
     record = next(known for known in registry.versions if (known.id, known.version) == wanted)

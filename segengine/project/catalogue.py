@@ -28,6 +28,7 @@ from segengine.project.walk import definition_parents
 class Catalogue:
     """The good segments and measures by id, parents before children, beside the definitions they came from.
 
+    `broken`: of applied definitions those that cannot be evaluated any more, and why.
     `order` is one order of both kinds, parents first; nothing depends on consumers.
     """
 
@@ -39,6 +40,7 @@ class Catalogue:
     measures: Mapping[str, Measure] = field(default_factory=dict)
     order: tuple[str, ...] = ()
     consumers: Mapping[str, Consumer] = field(default_factory=dict)
+    broken: Mapping[str, str] = field(default_factory=dict)
 
     @cached_property
     def evaluated(self) -> dict[str, Segment | Measure]:

@@ -1,0 +1,96 @@
+"""Applied definitions that no longer fit the project: a parent, table or column is gone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from segengine.errors import DefinitionError, Issue, Level
+from segengine.project.catalogue import Catalogue
+from segengine.project.changes import tags_of
+from segengine.project.context import definition_audience
+from segengine.project.definitions import read_exemption, read_state
+from segengine.project.model import Definition, Measure, Segment, Settings
+from segengine.project.names import make_output_table
+from segengine.project.nodes import to_plain
+from segengine.project.problems import Problems
+
+
+def keep_broken(catalogue: Catalogue, issues: Sequence[Issue]) -> Catalogue:
+    """Return the catalogue with its broken definitions among the others: without rules or values, never evaluated.
+
+    Args:
+        catalogue: What was checked: only the good ones are resolved.
+        issues: What was found. Those of a definition tell why it is broken.
+
+    Raises:
+        DefinitionError: An error is of no single definition.
+    """
+    errors = [issue for issue in issues if issue.level is Level.ERROR]
+    by_file = {definition.place.file: definition.id for definition in catalogue.definitions.values()}
+    if any(error.place.file not in by_file for error in errors):
+        raise DefinitionError(errors)
+    resolved = {*catalogue.order, *catalogue.consumers}
+    causes = {
+        identity: "what it refers to has errors" for identity in catalogue.definitions if identity not in resolved
+    }
+    for error in reversed(errors):  # the first of each counts
+        causes[by_file[error.place.file]] = error.message.partition(": ")[2] or error.message
+    missing = [catalogue.definitions[identity] for identity in causes if identity not in resolved]
+    segments = {d.id: _segment(d, catalogue.settings) for d in missing if d.kind == "segment"}
+    measures = {d.id: _measure(d, catalogue.settings) for d in missing if d.kind == "measure"}
+    return replace(
+        catalogue,
+        segments={**segments, **catalogue.segments},
+        measures={**measures, **catalogue.measures},
+        order=(*measures, *segments, *catalogue.order),
+        broken={
+            identity: cause for identity, cause in causes.items() if catalogue.definitions[identity].kind != "consumer"
+        },
+    )
+
+
+def _segment(definition: Definition, settings: Settings) -> Segment:
+    fields = to_plain(definition.fields)
+    written = fields if isinstance(fields, dict) else {}
+    return Segment(
+        id=definition.id,
+        name=definition.name,
+        description=str(written.get("description") or ""),
+        tags=tags_of(written),
+        audience=_audience(definition, settings),
+        type="static" if written.get("type") == "static" else "dynamic",
+        output_table=str(written.get("output_table") or make_output_table(definition.name)),
+        steps=(),
+        attach=(),
+        attach_limit=0,
+        state=read_state(definition.fields, Problems()),
+        exempt_from_deactivation=read_exemption(definition.fields, Problems()),
+        place=definition.place,
+    )
+
+
+def _measure(definition: Definition, settings: Settings) -> Measure:
+    fields = to_plain(definition.fields)
+    written = fields if isinstance(fields, dict) else {}
+    return Measure(
+        id=definition.id,
+        name=definition.name,
+        description=str(written.get("description") or ""),
+        tags=tags_of(written),
+        audience=_audience(definition, settings),
+        per_profile=False,
+        dimensions=(),
+        path=None,
+        over="",
+        where=None,
+        values=(),
+        state=read_state(definition.fields, Problems()),
+        exempt_from_deactivation=read_exemption(definition.fields, Problems()),
+        place=definition.place,
+    )
+
+
+def _audience(definition: Definition, settings: Settings) -> str:
+    named = definition_audience(definition, settings)
+    return named if named in settings.audiences else next(iter(settings.audiences))

@@ -19,6 +19,16 @@ from segengine.operations.describe_tables import TableView, describe_tables, rea
 from segengine.operations.evaluation import Progress
 from segengine.operations.explain import explain_refresh
 from segengine.operations.get import get_definitions
+from segengine.operations.history import DefinitionVersion, read_versions
+from segengine.operations.manage import (
+    Selection,
+    plan_change,
+    plan_copy,
+    plan_removal,
+    record_change,
+    record_copy,
+    record_removal,
+)
 from segengine.operations.measures import (
     MeasureDetails,
     MeasureSummary,
@@ -46,10 +56,13 @@ from segengine.operations.segments import (
     show_segment,
 )
 from segengine.operations.status import ProjectStatus, read_status
+from segengine.operations.usage import Usage, list_consumers, read_usage, register_consumer
 from segengine.operations.validate import Validation, validate_project
 from segengine.operations.why import Why, explain_membership
 from segengine.plan.explain import AudienceExplanation
-from segengine.project.model import Measure, Segment
+from segengine.project.changes import Change
+from segengine.project.find import Filter
+from segengine.project.model import Consumer, Measure, Segment
 from segengine.project.nodes import Plain
 from segengine.project.quick import QuickSegment, Source
 
@@ -235,6 +248,77 @@ class Project:
             if not dry_run:
                 record_draft(project, draft)
         return counted
+
+    def change(
+        self,
+        names: Sequence[str],
+        change: Change,
+        *,
+        kind: str = "segment",
+        tags: Sequence[str] = (),
+        search: str = "",
+        dry_run: bool = False,
+    ) -> DefinitionPlan:
+        """Change applied definitions, several at once, and return what was (`dry_run`: would be) written.
+
+            from segengine.project.changes import activate, add_tags, rename
+            project.change(["Young", "West coast"], add_tags("spring"))
+            project.change([], activate(), tags=["spring"])
+
+        Args:
+            names: Names or ids; none: all that have the tags and the text.
+            change: One of those that `segengine.project.changes` makes.
+            kind: "segment", "measure" or "consumer".
+            tags: Only those with all these tags.
+            search: Only those with this text in their name, id or description.
+            dry_run: Write nothing.
+
+        Raises:
+            ConfigError: A name is unknown.
+            DefinitionError: The definitions after it have errors.
+        """
+        selection = Selection(kind, tuple(names), Filter(tuple(tags), search))
+        with self._session() as project:
+            return (plan_change if dry_run else record_change)(project, selection, change)
+
+    def duplicate(self, name: str, new_name: str, *, kind: str = "segment", dry_run: bool = False) -> DefinitionPlan:
+        """Record a copy of a definition under another name, with an id and an output table of its own."""
+        with self._session() as project:
+            return (plan_copy if dry_run else record_copy)(project, kind, name, new_name)
+
+    def delete(
+        self, names: Sequence[str], *, kind: str = "segment", force: bool = False, dry_run: bool = False
+    ) -> DefinitionPlan:
+        """Delete definitions; `force`: also those that others use, which fail from then on.
+
+        Raises:
+            ConfigError: A name is unknown, or others use one of them.
+        """
+        selection = Selection(kind, tuple(names))
+        with self._session() as project:
+            return plan_removal(project, selection) if dry_run else record_removal(project, selection, force=force)
+
+    def history(self, name: str) -> list[DefinitionVersion]:
+        """Return the versions of a definition, oldest first, and what each changed."""
+        with self._session() as project:
+            return read_versions(project, name)
+
+    def usage(self, names: Sequence[str] = ()) -> list[Usage]:
+        """Return who uses the named segments and measures, or all: definitions and registered outside consumers."""
+        with self._session() as project:
+            return read_usage(project, names)
+
+    def consumers(self) -> list[tuple[Consumer, tuple[str, ...]]]:
+        """Return the registered outside consumers, each with the names of what it uses."""
+        with self._session() as project:
+            return list_consumers(project)
+
+    def register_consumer(
+        self, name: str, uses: Sequence[str], *, link: str = "", description: str = ""
+    ) -> DefinitionPlan:
+        """Register who uses segments or measures outside of segengine; `delete(..., kind="consumer")` ends it."""
+        with self._session() as project:
+            return register_consumer(project, name, uses, link=link, description=description)
 
     def refresh(
         self, names: Sequence[str] = (), *, as_of: datetime | None = None, progress: Progress | None = None

@@ -87,14 +87,14 @@ def plan(
 
     project = Project(conf, environment=environment, engine=engine)
     if not counts:
-        _show_plan(project.plan(files, prune=prune, take=take), output)
+        show_plan(project.plan(files, prune=prune, take=take), output)
         return
     moment = parse_as_of(as_of, project.settings.time_zone) if as_of else None
     result, previews = project.preview(files, prune=prune, take=take, as_of=moment)
     if output != "table":
         emit_rows(output, "counts", [_preview_row(preview) for preview in previews], [])
         return
-    _show_plan(result, output)
+    show_plan(result, output)
     for preview in previews:
         _show_preview(preview, project.settings.time_zone)
 
@@ -150,10 +150,11 @@ def apply(
 
     project = Project(conf, environment=environment, engine=engine)
     act = project.plan if dry_run else project.apply
-    _show_plan(act(files, prune=prune, take=take), output)
+    show_plan(act(files, prune=prune, take=take), output)
 
 
-def _show_plan(result: DefinitionPlan, output: str) -> None:
+def show_plan(result: DefinitionPlan, output: str) -> None:
+    """Print what a plan changes, or changed: one line each, or rows for programs."""
     rows: list[dict[str, Any]] = [
         {
             "action": str(change.action),

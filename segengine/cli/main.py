@@ -15,6 +15,7 @@ from segengine.cli import (
     measure_commands,
     project_commands,
     quick_commands,
+    registry_commands,
     run_commands,
     segment_commands,
 )
@@ -54,10 +55,13 @@ for command in (
     definition_commands.apply,
     definition_commands.get,
     definition_commands.explain,
+    registry_commands.history,
+    registry_commands.usage,
     run_commands.refresh,
     segment_commands.segments,
     measure_commands.measures,
     quick_commands.quick,
+    registry_commands.consumers,
     run_commands.status,
 ):
     cli.add_command(command)

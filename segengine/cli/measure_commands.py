@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from segengine.cli.listing import Listing, filter_options, listing_options
+from segengine.cli.manage_commands import add_manage_commands
 from segengine.cli.options import output_option, project_options, snapshot_options
 from segengine.cli.output import (
     Column,
     emit_document,
-    emit_rows,
     print_table,
     show_count,
     show_grain,
@@ -36,18 +37,26 @@ def measures() -> None:
 
 
 @measures.command("list")
+@filter_options
+@listing_options
 @project_options
 @output_option("table", "json", "yaml", "csv")
-def list_command(conf: Path, environment: str, engine: str, output: str) -> None:
-    """List all applied measures."""
+def list_command(
+    tags: tuple[str, ...], search: str, listing: Listing, conf: Path, environment: str, engine: str, output: str
+) -> None:
+    """List applied measures by name, all or some of them."""
     from segengine.api import Project
+    from segengine.project.find import Filter
 
     project = Project(conf, environment=environment, engine=engine)
-    rows = [_summary_row(summary) for summary in project.measures()]
+    wanted = Filter(tags, search)
+    found = [each for each in project.measures() if wanted.accepts(each.record.id, each.record.fields)]
+    rows = [_summary_row(summary) for summary in found]
     columns = [
         Column("name", "measure"),
         Column("per", "per"),
         Column("tags", "tags", lambda tags: ", ".join(tags)),
+        *([Column("state", "state")] if any(row["state"] != "active" for row in rows) else []),
         Column("status", "status"),
         Column("row_count", "rows", show_count, right=True),
         Column("values", "profiles with a value", _show_value_counts),
@@ -55,7 +64,7 @@ def list_command(conf: Path, environment: str, engine: str, output: str) -> None
     ]
     if any(row["error"] for row in rows):
         columns.append(Column("error", "why"))
-    emit_rows(output, "measures", rows, columns)
+    listing.emit(output, "measures", rows, columns)
 
 
 def _show_value_counts(counts: Mapping[str, int]) -> str:
@@ -71,7 +80,9 @@ def _summary_row(summary: MeasureSummary) -> dict[str, Any]:
     return {
         "id": measure.id,
         "name": measure.name,
+        "description": measure.description,
         "per": show_grain(measure),
+        "state": measure.state,
         "tags": list(measure.tags),
         "status": str(summary.status),
         "error": summary.error,
@@ -121,7 +132,7 @@ def _show_details(
     from segengine.report.charts import draw_lines
 
     row, show_time = _summary_row(details.summary), show_time_in(zone)
-    click.echo(f"{row['name']} ({row['id']}), per {row['per']}, {row['status']}")
+    click.echo(f"{row['name']} ({row['id']}), per {row['per']}, {row['state']}, {row['status']}")
     if row["error"]:
         click.echo(f"why: {row['error']}")
     if row["as_of"]:
@@ -223,3 +234,6 @@ def _show_bars(rows: list[dict[str, Any]], names: Sequence[str], numbers: set[st
         return
     labels = [" ".join(show_value(row[name]) or "missing" for name in names if name not in numbers) for row in rows]
     click.echo("\n" + draw_bars(value, labels, [float(row[value] or 0) for row in rows]).rstrip())
+
+
+add_manage_commands(measures, "measure")

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from segengine.cli.listing import Listing, filter_options, listing_options
+from segengine.cli.manage_commands import add_manage_commands
 from segengine.cli.options import output_option, project_options, snapshot_options
 from segengine.cli.output import (
     Column,
     emit_document,
-    emit_rows,
     print_outline,
     print_table,
     show_count,
@@ -35,19 +36,27 @@ def segments() -> None:
 
 
 @segments.command("list")
+@filter_options
+@listing_options
 @project_options
 @output_option("table", "json", "yaml", "csv")
-def list_command(conf: Path, environment: str, engine: str, output: str) -> None:
-    """List all applied segments."""
+def list_command(
+    tags: tuple[str, ...], search: str, listing: Listing, conf: Path, environment: str, engine: str, output: str
+) -> None:
+    """List applied segments by name, all or some of them."""
     from segengine.api import Project
+    from segengine.project.find import Filter
 
     project = Project(conf, environment=environment, engine=engine)
-    rows = [_summary_row(summary) for summary in project.segments()]
+    wanted = Filter(tags, search)
+    found = [each for each in project.segments() if wanted.accepts(each.record.id, each.record.fields)]
+    rows = [_summary_row(summary) for summary in found]
     columns = [
         Column("name", "segment"),
         *([Column("audience", "audience")] if len(project.settings.audiences) > 1 else []),
         Column("tags", "tags", lambda tags: ", ".join(tags)),
         Column("type", "type"),
+        *([Column("state", "state")] if any(row["state"] != "active" for row in rows) else []),
         Column("status", "status"),
         Column("member_count", "members", show_count, right=True),
         Column("member_share", "of all", show_share, right=True),
@@ -57,7 +66,7 @@ def list_command(conf: Path, environment: str, engine: str, output: str) -> None
     ]
     if any(row["error"] for row in rows):
         columns.append(Column("error", "why"))
-    emit_rows(output, "segments", rows, columns)
+    listing.emit(output, "segments", rows, columns)
 
 
 def _summary_row(summary: SegmentSummary) -> dict[str, Any]:
@@ -66,7 +75,9 @@ def _summary_row(summary: SegmentSummary) -> dict[str, Any]:
         "id": summary.segment.id,
         "name": summary.segment.name,
         "audience": summary.segment.audience,
+        "description": summary.segment.description,
         "type": summary.segment.type,
+        "state": summary.segment.state,
         "tags": list(summary.segment.tags),
         "output_table": summary.segment.output_table,
         "status": str(summary.status),
@@ -130,7 +141,7 @@ def _show_details(details: SegmentDetails, zone: str) -> None:
     from segengine.report.charts import draw_trend
 
     row, show_time = _summary_row(details.summary), show_time_in(zone)
-    click.echo(f"{row['name']} ({row['id']}), {row['type']}, {row['status']}")
+    click.echo(f"{row['name']} ({row['id']}), {row['type']}, {row['state']}, {row['status']}")
     if row["error"]:
         click.echo(f"why: {row['error']}")
     if row["member_count"] is not None:
@@ -257,3 +268,6 @@ def members_command(
     shown_of = f'{len(rows):,} of {run.member_count or 0:,} members of "{members.segment.name}"'
     rest = "; all with -o csv" if len(rows) < (run.member_count or 0) else ""
     click.echo(f"{shown_of}, snapshot {run.snapshot_version} as of {when}{rest}")
+
+
+add_manage_commands(segments, "segment")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from pathlib import Path
 
 from segengine.errors import ConfigError
 from segengine.operations.apply import plan_new_definition, record_new_definition
@@ -19,6 +20,7 @@ from segengine.operations.definition_plan import (
 )
 from segengine.project.catalogue import check_definitions, raise_on_errors
 from segengine.project.changes import Change, copy_as
+from segengine.project.definitions import load_files
 from segengine.project.find import Filter
 from segengine.project.model import Definition, Settings
 from segengine.project.names import make_slug
@@ -134,6 +136,21 @@ def refuse_used(plan: DefinitionPlan) -> None:
         raise ConfigError(f"{'; '.join(used)}.", hint)
 
 
+def read_edited(path: Path, settings: Settings) -> Definition:
+    """Return the one definition of a file.
+
+    Raises:
+        ConfigError: It has none, or several.
+        DefinitionError: It cannot be read.
+    """
+    problems = Problems()
+    found = load_files([path], settings, problems)
+    raise_on_errors(problems)
+    if len(found) != 1:
+        raise ConfigError(f"{path} has {len(found)} definitions.", "Leave the one that is edited.")
+    return found[0]
+
+
 def plan_edit(project: OpenProject, version: DefinitionRecord, edited: Definition) -> DefinitionPlan:
     """Return what a definition edited from one of its versions would write.
 
@@ -237,13 +254,13 @@ def _plan(settings: Settings, registry: Registry, revise: Callable[[Registry], R
 
 
 def _with_users(plan: DefinitionPlan, settings: Settings, registry: Registry) -> DefinitionPlan:
-    """Return a plan that says of each change who uses the definition, of those that stay."""
+    """Return a plan that says who uses what is changed in more than its tags, of those that stay."""
     applied = [record.as_definition() for record in registry.live().values()]
     before = check_definitions(applied, settings, plan.catalogue.schema, Problems())
     graph = make_usage_graph(before).without([change.id for change in plan.of(Action.REMOVE)])
     changes = []
     for change in plan.changes:
-        users = graph.direct(change.id)
+        users = graph.direct(change.id) if change.action is Action.REMOVE or {*change.fields} - {"tags"} else ()
         notes = [change.note, f"used by {', '.join(map(str, users))}" if users else ""]
         changes.append(replace(change, users=users, note="; ".join(filter(None, notes))))
     return replace(plan, changes=tuple(changes))

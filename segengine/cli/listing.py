@@ -1,0 +1,103 @@
+"""Options of listings: which rows, in which order, which columns, which page."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import wraps
+from typing import Any, TypeVar
+
+import click
+
+from segengine.cli.output import Column, emit_rows
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+Row = Mapping[str, Any]
+
+
+def filter_options(command: Command) -> Command:
+    """Add `--tag` and `--search`: which definitions are meant."""
+    tags = click.option(
+        "--tag", "tags", multiple=True, metavar="TAG", help="Only those with this tag; repeat it: with all."
+    )
+    search = click.option(
+        "--search", default="", metavar="TEXT", help="Only those with TEXT in name, id or description."
+    )
+    return tags(search(command))
+
+
+@dataclass(frozen=True)
+class Listing:
+    """How rows are listed; '' and 0: as they come, all of them."""
+
+    sort: str = ""
+    columns: str = ""
+    limit: int = 0
+    offset: int = 0
+
+    def emit(self, output: str, name: str, rows: Sequence[Row], columns: Sequence[Column]) -> None:
+        """Print the page of rows in the chosen order and columns; on stderr how many there are beside it.
+
+        Raises:
+            click.UsageError: There is no such column.
+        """
+        known = list(rows[0]) if rows else []
+        if rows and self.sort:
+            rows = sort_rows(rows, _check(self.sort.lstrip("-"), known), descending=self.sort.startswith("-"))
+        page = rows[self.offset : self.offset + self.limit if self.limit else None]
+        if self.columns:
+            chosen = [_check(key.strip(), known) for key in self.columns.split(",")] if rows else []
+            by_key = {column.key: column for column in columns}
+            columns = [by_key.get(key) or Column(key, key.replace("_", " "), _show) for key in chosen]
+            page = [{key: row[key] for key in chosen} for row in page]
+        emit_rows(output, name, page, columns)
+        if len(page) < len(rows):
+            following = self.offset + len(page)
+            more = f"; more with --offset {following}" if page and following < len(rows) else ""
+            click.echo(f"{len(page)} of {len(rows)} {name}{more}", err=True)
+
+
+def listing_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add `--sort`, `--columns`, `--limit` and `--offset`; the command takes them as one `listing`."""
+
+    @wraps(command)
+    def with_listing(*, sort: str, columns: str, limit: int, offset: int, **rest: Any) -> Any:
+        return command(listing=Listing(sort, columns, limit, offset), **rest)
+
+    options = (
+        click.option(
+            "--sort", default="", metavar="COLUMN", help="By this column of -o json; -COLUMN: the largest first."
+        ),
+        click.option("--columns", default="", metavar="A,B,...", help="Only these columns of -o json."),
+        click.option("--limit", type=click.IntRange(0), default=0, help="At most so many rows (0: all)."),
+        click.option("--offset", type=click.IntRange(0), default=0, help="Leave so many rows out first."),
+    )
+    decorated: Callable[..., Any] = with_listing
+    for option in reversed(options):
+        decorated = option(decorated)
+    return decorated
+
+
+def sort_rows(rows: Sequence[Row], key: str, *, descending: bool = False) -> list[Row]:
+    """Return rows by one of their values: text without regard to case, nothing always last."""
+    there = [row for row in rows if row[key] not in (None, "", [], {})]
+    missing = [row for row in rows if row[key] in (None, "", [], {})]
+    return [*sorted(there, key=lambda row: _sortable(row[key]), reverse=descending), *missing]
+
+
+def _sortable(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.casefold()
+    return str(value).casefold() if isinstance(value, list | dict) else value
+
+
+def _check(key: str, known: Sequence[str]) -> str:
+    if key not in known:
+        raise click.UsageError(f'There is no column "{key}". Known: {", ".join(known)}.')
+    return key
+
+
+def _show(value: Any) -> str:
+    if value is None:
+        return ""
+    return ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)

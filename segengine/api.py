@@ -39,6 +39,8 @@ from segengine.operations.measures import (
     write_measure_tables,
 )
 from segengine.operations.member_rows import write_member_rows
+from segengine.operations.members import PREVIEW_MEMBERS, read_segment_members
+from segengine.operations.membership_changes import read_membership_changes
 from segengine.operations.output_tables import write_output_tables
 from segengine.operations.preview import PreviewedSegment, preview_plan
 from segengine.operations.profile_attribute import AttributeProfile, profile_attribute
@@ -46,13 +48,11 @@ from segengine.operations.quick_segment import CountedDraft, count_draft, draft_
 from segengine.operations.refresh import RefreshReport, choose_due, refresh_segments
 from segengine.operations.schema import SchemaPull, pull_schema
 from segengine.operations.segments import (
-    PREVIEW_MEMBERS,
     CountedOutline,
     SegmentDetails,
     SegmentSummary,
     count_outline,
     list_segments,
-    read_segment_members,
     show_segment,
 )
 from segengine.operations.status import ProjectStatus, read_status
@@ -392,6 +392,26 @@ class Project:
                 message = f'Segment "{members.segment.name}" is of audience "{members.segment.audience}"'
                 raise ConfigError(f"{message}, which has no account.", "Use `members` for the ids alone.")
             return [(row["profile_id"], row["account_id"]) for rows in members.rows for row in rows.to_pylist()]
+
+    def changes(
+        self,
+        name: str,
+        *,
+        start: str = "",
+        end: str = "",
+        limit: int | None = PREVIEW_MEMBERS,
+        attributes: Sequence[str] | None = None,
+    ) -> pa.Table:
+        """Return who entered and left a segment between two snapshots, given by number or time.
+
+        By default between the current one and the one before, with what the segment's rules ask of profiles. Columns:
+        `change`, the ids, the attributes.
+        """
+        with self._session() as project:
+            found = read_membership_changes(project, name, start=start, end=end, limit=limit, attributes=attributes)
+            empty = pa.table({column: pa.array([], pa.string()) for column in found.columns})
+            batches = list(found.rows)
+            return pa.Table.from_batches(batches).replace_schema_metadata() if batches else empty
 
     def write_output_tables(self, names: Sequence[str]) -> list[str]:
         """Write the output tables of segments and return the tables' names."""

@@ -20,9 +20,10 @@ from segengine.operations.apply import Side, apply_definitions, plan_definitions
 from segengine.operations.context import OpenProject, open_settings
 from segengine.operations.definition_plan import DefinitionPlan
 from segengine.operations.measures import read_measure_values
+from segengine.operations.members import read_segment_members
 from segengine.operations.refresh import RefreshReport, refresh_segments
 from segengine.operations.schema import SchemaPull, pull_schema
-from segengine.operations.segments import SegmentSummary, list_segments, read_segment_members
+from segengine.operations.segments import SegmentSummary, list_segments
 from segengine.store.warehouse import open_warehouse
 
 BUCKET_BITS = 32_768

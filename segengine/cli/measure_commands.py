@@ -16,6 +16,7 @@ from segengine.cli.options import output_option, project_options, snapshot_optio
 from segengine.cli.output import (
     Column,
     emit_document,
+    plain_value,
     print_table,
     show_count,
     show_grain,
@@ -188,7 +189,7 @@ def values_command(
     """Print the values of a measure: the first 100 rows, or all with `-o csv`."""
     from segengine.operations.context import open_project, open_settings, parse_as_of
     from segengine.operations.measures import read_measure_values
-    from segengine.operations.segments import PREVIEW_MEMBERS
+    from segengine.operations.members import PREVIEW_MEMBERS
 
     settings = open_settings(conf, environment, engine)
     moment = parse_as_of(at, settings.time_zone) if at else None
@@ -205,7 +206,7 @@ def values_command(
             return
         rows = [dict(zip(names, row.values(), strict=True)) for batch in found.rows for row in batch.to_pylist()]
     if output == "json":
-        shown = [{key: _plain(value) for key, value in row.items()} for row in rows]
+        shown = [{key: plain_value(value) for key, value in row.items()} for row in rows]
         emit_document(output, {"values": {**_snapshot_row(found.snapshot), "name": found.measure.name, "rows": shown}})
         return
     right = {key for key, type_ in found.types.items() if type_.family == "number"}
@@ -219,10 +220,6 @@ def values_command(
     )
     if chart:
         _show_bars(rows, names, right)
-
-
-def _plain(value: Any) -> Any:
-    return value if value is None or isinstance(value, bool | int | float | str) else show_value(value)
 
 
 def _show_bars(rows: list[dict[str, Any]], names: Sequence[str], numbers: set[str]) -> None:

@@ -8,6 +8,8 @@ from typing import Any, TypeVar
 
 import click
 
+from segengine.cli.periods import PERIODS
+
 Command = TypeVar("Command", bound=Callable[..., Any])
 FORMATS = ("table", "json", "yaml", "csv")
 
@@ -59,6 +61,13 @@ as_of_option = click.option(
     envvar="SEGENGINE_AS_OF",
     metavar="T",
     help="An RFC 3339 instant, or a date: the end of that local day (default: now).",
+)
+period_option = click.option(
+    "--period",
+    type=click.Choice(list(PERIODS)),
+    default="all",
+    show_default=True,
+    help="How far back the trend goes, from the newest snapshot.",
 )
 verbose_option = click.option("-v", "--verbose", is_flag=True, help="Say more of what is done (on stderr).")
 

@@ -147,6 +147,11 @@ def show_value(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
+def plain_value(value: Any) -> Any:
+    """Return a stored value for JSON: what JSON has not as the text that CSV has."""
+    return value if value is None or isinstance(value, bool | int | float | str) else show_value(value)
+
+
 def show_grain(measure: Measure) -> str:
     """Return what a measure has values for: the profiles' audience and its dimensions, or the business."""
     names = [*([measure.audience] if measure.per_profile else []), *(each.name for each in measure.dimensions)]

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import csv
-import sys
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +11,8 @@ import click
 
 from segengine.cli.listing import Listing, filter_options, listing_options
 from segengine.cli.manage_commands import add_manage_commands
-from segengine.cli.options import output_option, project_options, snapshot_options
+from segengine.cli.member_commands import add_member_commands, snapshot_row
+from segengine.cli.options import output_option, period_option, project_options, snapshot_options
 from segengine.cli.output import (
     Column,
     emit_document,
@@ -23,11 +23,14 @@ from segengine.cli.output import (
     show_time_in,
     show_users,
 )
+from segengine.cli.periods import Period, within_period
 
 if TYPE_CHECKING:
     from segengine.operations.segments import CountedOutline, SegmentDetails, SegmentSummary
     from segengine.operations.why import Why
     from segengine.store.runs import SegmentRun
+
+_SHOWN_SNAPSHOTS = 10
 
 
 @click.group()
@@ -94,18 +97,16 @@ def _summary_row(summary: SegmentSummary) -> dict[str, Any]:
     }
 
 
-def _snapshot_row(run: SegmentRun) -> dict[str, Any]:
-    names = ("snapshot_version", "as_of", "member_count", "entered_count", "left_count", "run_id", "definition_version")
-    return {name: getattr(run, name) for name in names}
-
-
 @segments.command("show")
 @click.argument("name")
 @click.option("--counts", is_flag=True, help="The rules as a tree, each with the profiles that satisfy it.")
+@period_option
 @project_options
 @output_option("table", "json", "yaml")
-def show_command(name: str, counts: bool, conf: Path, environment: str, engine: str, output: str) -> None:
-    """Show one segment: definition, status, trend, where it is used."""
+def show_command(
+    name: str, counts: bool, period: Period, conf: Path, environment: str, engine: str, output: str
+) -> None:
+    """Show one segment: definition, status, trend of members with who entered and left, where it is used."""
     from segengine.api import Project
 
     project = Project(conf, environment=environment, engine=engine)
@@ -113,13 +114,14 @@ def show_command(name: str, counts: bool, conf: Path, environment: str, engine: 
         _show_counts(project.counts(name), project.settings.time_zone, output)
         return
     details = project.segment(name)
+    snapshots = within_period(details.snapshots, period)
     if output == "table":
-        _show_details(details, project.settings.time_zone)
+        _show_details(details, snapshots, project.settings.time_zone)
         return
     content = {
         **_summary_row(details.summary),
         "definition": details.fields,
-        "snapshots": [_snapshot_row(run) for run in details.snapshots],
+        "snapshots": [snapshot_row(run) for run in snapshots],
         "used_by": [vars(user) for user in details.used_by],
     }
     emit_document(output, {"segment": content})
@@ -129,14 +131,14 @@ def _show_counts(outline: CountedOutline, zone: str, output: str) -> None:
     run = outline.snapshot
     if output != "table":
         lines = [asdict(line) for line in outline.lines]
-        emit_document(output, {"segment": {"name": outline.segment.name, **_snapshot_row(run), "rules": lines}})
+        emit_document(output, {"segment": {"name": outline.segment.name, **snapshot_row(run), "rules": lines}})
         return
     print_outline(outline.lines)
     when = show_time_in(zone)(run.as_of)
     click.echo(f"{run.member_count:,} of {run.profile_count:,} profiles, snapshot {run.snapshot_version} as of {when}")
 
 
-def _show_details(details: SegmentDetails, zone: str) -> None:
+def _show_details(details: SegmentDetails, snapshots: Sequence[SegmentRun], zone: str) -> None:
     from segengine.project.nodes import dump_documents
     from segengine.report.charts import draw_trend
 
@@ -156,9 +158,9 @@ def _show_details(details: SegmentDetails, zone: str) -> None:
     )
     click.echo(f"used by: {show_users(details.used_by) or 'nobody known'}")
     click.echo("\n" + dump_documents([details.fields]).rstrip())
-    if len(details.snapshots) > 1:
-        click.echo("\n" + draw_trend("Members", details.snapshots, zone).rstrip())
-    if details.snapshots:
+    if len(snapshots) > 1:
+        click.echo("\n" + draw_trend("Members", snapshots, zone).rstrip())
+    if snapshots:
         columns = [
             Column("snapshot_version", "snapshot", right=True),
             Column("as_of", "as of", show_time),
@@ -167,7 +169,7 @@ def _show_details(details: SegmentDetails, zone: str) -> None:
             Column("left_count", "left", show_count, right=True),
         ]
         click.echo()
-        print_table([_snapshot_row(run) for run in details.snapshots[-10:]], columns)
+        print_table([snapshot_row(run) for run in snapshots[-_SHOWN_SNAPSHOTS:]], columns)
 
 
 @segments.command("why")
@@ -196,7 +198,7 @@ def why_command(
     if output != "table":
         lines = [asdict(line) for line in why.lines]
         shown = {"segment": why.segment.name, "profile_id": profile_id, "is_member": why.is_member, "rules": lines}
-        emit_document(output, {"why": {**shown, **(_snapshot_row(why.snapshot) if why.snapshot else {})}})
+        emit_document(output, {"why": {**shown, **(snapshot_row(why.snapshot) if why.snapshot else {})}})
         return
     _show_why(why, zone)
 
@@ -226,48 +228,5 @@ def _show_why(why: Why, zone: str) -> None:
             print_table(line.rows, [Column(name, name) for name in line.rows[0]])
 
 
-@segments.command("members")
-@click.argument("name")
-@snapshot_options
-@project_options
-@output_option("table", "json", "csv")
-def members_command(
-    name: str, snapshot: int | None, at: str | None, conf: Path, environment: str, engine: str, output: str
-) -> None:
-    """Print the ids of a segment's members: the first 100, or all with `-o csv`.
-
-    Beside the ids of profiles that belong to accounts (of contacts) stand those of their accounts.
-    """
-    from segengine.operations.context import open_project, open_settings, parse_as_of
-    from segengine.operations.segments import PREVIEW_MEMBERS, read_segment_members
-
-    settings = open_settings(conf, environment, engine)
-    moment = parse_as_of(at, settings.time_zone) if at else None
-    limit = None if output == "csv" else PREVIEW_MEMBERS
-    with open_project(settings) as project:
-        members = read_segment_members(project, name, limit=limit, snapshot=snapshot, at=moment)
-        if output == "csv":
-            writer = csv.writer(sys.stdout, lineterminator="\n")
-            writer.writerow([name for name in (members.id_name, members.account_name) if name])
-            for batch in members.rows:
-                writer.writerows(zip(*(column.to_pylist() for column in batch.columns), strict=True))
-            return
-        rows = [row for batch in members.rows for row in batch.to_pylist()]
-    run = members.snapshot
-    if output == "json":
-        shown = {**_snapshot_row(run), "name": members.segment.name, "members": [row["profile_id"] for row in rows]}
-        if members.account_name:
-            shown["accounts"] = [row["account_id"] for row in rows]
-        emit_document(output, {"members": shown})
-        return
-    columns = [Column("profile_id", members.id_name)]
-    if members.account_name:
-        columns.append(Column("account_id", members.account_name))
-    print_table(rows, columns)
-    when = show_time_in(settings.time_zone)(run.as_of)
-    shown_of = f'{len(rows):,} of {run.member_count or 0:,} members of "{members.segment.name}"'
-    rest = "; all with -o csv" if len(rows) < (run.member_count or 0) else ""
-    click.echo(f"{shown_of}, snapshot {run.snapshot_version} as of {when}{rest}")
-
-
+add_member_commands(segments)
 add_manage_commands(segments, "segment")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -54,3 +55,14 @@ def bitmap_keys(bitmap: bytes, bucket: int) -> npt.NDArray[np.int64]:
     """Return the profile keys of a bucket's bitmap, ascending: bucket 1 holds keys 1 to 32,768."""
     bits = np.unpackbits(np.frombuffer(bitmap, dtype=np.uint8), bitorder="little")
     return np.flatnonzero(bits).astype(np.int64) + (bucket - 1) * BUCKET_SIZE + 1
+
+
+def subtract_bitmaps(inside: Mapping[int, bytes], outside: Mapping[int, bytes]) -> dict[int, bytes]:
+    """Return, by bucket, the bits in one set of bitmaps and not in another; buckets without any are left out."""
+    found = {}
+    for bucket, bits in inside.items():
+        other = np.frombuffer(outside.get(bucket, bytes(len(bits))), dtype=np.uint8)
+        rest = np.frombuffer(bits, dtype=np.uint8) & ~other
+        if rest.any():
+            found[bucket] = rest.tobytes()
+    return found

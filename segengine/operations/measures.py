@@ -16,7 +16,8 @@ from segengine.errors import ConfigError
 from segengine.kernel.measures import with_names
 from segengine.kernel.scan import KEY
 from segengine.operations.context import OpenProject, load_registered, read_state
-from segengine.operations.segments import PREVIEW_MEMBERS, find_snapshot, find_version, show_status
+from segengine.operations.members import PREVIEW_MEMBERS
+from segengine.operations.segments import find_snapshot, find_version, show_status
 from segengine.project.catalogue import Catalogue
 from segengine.project.find import find_measure
 from segengine.project.model import Measure

@@ -20,7 +20,8 @@ from segengine.engine.uniqueness import check_unique_keys
 from segengine.errors import RunError
 from segengine.kernel.scan import KEY
 from segengine.operations.context import OpenProject, load_registered, read_state
-from segengine.operations.segments import find_snapshot, member_columns, read_member_keys, select_members
+from segengine.operations.members import member_columns, read_member_keys, select_members
+from segengine.operations.segments import find_snapshot
 from segengine.project.catalogue import Catalogue
 from segengine.project.find import find_segment
 from segengine.project.model import Segment

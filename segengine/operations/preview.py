@@ -10,10 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-import numpy as np
-
 from segengine.engine.failures import engine_errors
-from segengine.kernel.bitmaps import bitmap_keys
+from segengine.kernel.bitmaps import bitmap_keys, subtract_bitmaps
 from segengine.operations.context import OpenProject, read_state
 from segengine.operations.definition_plan import DefinitionPlan
 from segengine.operations.evaluation import Evaluation, Progress
@@ -152,10 +150,8 @@ def _some_ids(
     from pyspark.sql import functions as F
 
     keys: list[int] = []
-    for bucket, bits in sorted(inside.items()):
-        other = np.frombuffer(outside.get(bucket, bytes(len(bits))), dtype=np.uint8)
-        found = bitmap_keys((np.frombuffer(bits, dtype=np.uint8) & ~other).tobytes(), bucket)
-        keys += found[: SHOWN_IDS - len(keys)].tolist()
+    for bucket, bits in sorted(subtract_bitmaps(inside, outside).items()):
+        keys += bitmap_keys(bits, bucket)[: SHOWN_IDS - len(keys)].tolist()
         if len(keys) == SHOWN_IDS:
             break
     if not keys:

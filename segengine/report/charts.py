@@ -29,9 +29,19 @@ def draw_bar(share: float, width: int) -> str:
 
 
 def draw_trend(title: str, snapshots: Sequence[SegmentRun], zone: str, *, width: int = 72, height: int = 12) -> str:
-    """Return a line chart of a segment's member count over its snapshots, as text without colours; days in `zone`."""
+    """Return a line chart of a segment's member count over its snapshots, as text without colours; days in `zone`.
+
+    Below it, one character a snapshot: how many entered and left, on one scale from 0.
+    """
     counts = [run.member_count or 0 for run in snapshots]
-    return draw_lines(title, [run.as_of for run in snapshots], counts, zone, width=width, height=height)
+    chart = draw_lines(title, [run.as_of for run in snapshots], counts, zone, width=width, height=height)
+    entered, left = ([getattr(run, name) or 0 for run in snapshots] for name in ("entered_count", "left_count"))
+    both = draw_sparkline([0, *entered, *left])[1:]
+    lines = [
+        f"{name:<8}{both[place : place + len(snapshots)]}  {sum(numbers):,}"
+        for name, numbers, place in (("entered", entered, 0), ("left", left, len(snapshots)))
+    ]
+    return "\n".join([chart.rstrip(), *lines]) + "\n"
 
 
 def draw_lines(

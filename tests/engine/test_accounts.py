@@ -16,8 +16,8 @@ from segengine.api import Project
 from segengine.cli.main import main
 from segengine.engine.session import EngineSession, activate
 from segengine.errors import ConfigError, DataContractError
+from segengine.operations.members import read_segment_members
 from segengine.operations.output_tables import write_output_tables
-from segengine.operations.segments import read_segment_members
 from segengine.operations.why import explain_membership
 
 PROJECT = """

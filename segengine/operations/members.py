@@ -1,0 +1,228 @@
+"""The members of a snapshot: their ids, and attributes of their profiles where wanted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+
+from segengine.engine.accounts import read_account_ids
+from segengine.engine.failures import engine_errors
+from segengine.engine.joins import ScanRows, columns_by_table
+from segengine.kernel.bitmaps import BITMAP_BYTES, bitmap_keys
+from segengine.kernel.scan import KEY
+from segengine.operations.context import OpenProject, load_registered, read_state
+from segengine.operations.past_sources import sources_of_run
+from segengine.operations.segments import find_snapshot
+from segengine.plan.scans import BUCKET_SIZE, Scan
+from segengine.project.catalogue import Catalogue
+from segengine.project.find import find_segment
+from segengine.project.model import Attribute, Audience, Condition, ProfileRule, Segment, Settings
+from segengine.project.profile_attributes import find_profile_attribute
+from segengine.project.walk import expression_leaves, segment_rules
+from segengine.store.profile_keys import read_profile_keys
+from segengine.store.runs import History, SegmentRun
+from segengine.store.snapshots import read_bitmaps
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
+
+PREVIEW_MEMBERS = 100
+
+
+@dataclass(frozen=True)
+class Members:
+    """The members of one snapshot.
+
+    `rows` yields `profile_id` and, where the audience has an account, `account_id` (NULL where the source has none or
+    the profile is gone from it), in the order of the profile keys where limited. Their names for people: `id_name`,
+    `account_name` ('' without an account). Then come `attributes`, as stored and as the snapshot's run read them where
+    that is still to be had (NULL where the profile is gone).
+    """
+
+    segment: Segment
+    snapshot: SegmentRun
+    id_name: str
+    account_name: str
+    attributes: tuple[str, ...]
+    rows: Iterator[pa.RecordBatch]
+
+    @property
+    def columns(self) -> dict[str, str]:
+        """What the columns of the rows are called for people."""
+        ids = {"profile_id": self.id_name} | ({"account_id": self.account_name} if self.account_name else {})
+        return ids | {name: name for name in self.attributes}
+
+    @property
+    def batches(self) -> Iterator[pa.Array]:
+        """The ids alone, once: `rows` is used up by it."""
+        return (rows.column("profile_id") for rows in self.rows)
+
+
+def read_segment_members(
+    project: OpenProject,
+    name: str,
+    *,
+    limit: int | None = PREVIEW_MEMBERS,
+    snapshot: int | None = None,
+    at: datetime | None = None,
+    attributes: Sequence[str] | None = (),
+) -> Members:
+    """Return the ids of a segment's members, with those of their accounts where they belong to any.
+
+    Args:
+        project: The project.
+        name: Name or id of the segment.
+        limit: At most so many; None: all.
+        snapshot: Number of a snapshot; None: the current one.
+        at: The snapshot that was the newest as of that time.
+        attributes: What else is wanted, as rules on the profile write it; None: what the segment's rules ask.
+
+    Raises:
+        ConfigError: There is no such segment, snapshot or attribute.
+    """
+    catalogue, _ = load_registered(project)
+    segment = find_segment(catalogue, name)
+    _, history = read_state(project)
+    run = find_snapshot(history.segments, segment, snapshot, at)
+    profiles = find_profiles(project, catalogue, history, run, attributes)
+    bitmaps = read_bitmaps(project.warehouse, run.snapshot_run_id, run.segment_id)
+    id_name, *account_names = member_columns(project.settings, segment.audience).values()
+    names = tuple(profiles.attributes)
+    return Members(segment, run, id_name, "".join(account_names), names, profiles.read(bitmaps, limit))
+
+
+@dataclass(frozen=True)
+class Profiles:
+    """The profiles of a segment's audience as one of its runs read them: ids, and some attributes by name."""
+
+    project: OpenProject
+    catalogue: Catalogue
+    history: History
+    run: SegmentRun
+    attributes: Mapping[str, Attribute]
+
+    @property
+    def _audience(self) -> Audience:
+        return self.project.settings.audiences[self.catalogue.segments[self.run.segment_id].audience]
+
+    def read(self, bitmaps: Mapping[int, bytes], limit: int | None) -> Iterator[pa.RecordBatch]:
+        """Yield the rows of those in bitmaps: all, or the first by profile key."""
+        keys = read_member_keys(self.project, self.history, self.run, self._audience)
+        chosen = select_members(keys, bitmaps) if limit is None else _first_keys(keys, bitmaps, limit)
+        if not bitmaps:
+            return
+        names = [*member_columns(self.project.settings, self._audience.name), *self.attributes]
+        with engine_errors("reading the ids of members"):
+            found = self._with_attributes(chosen).toArrow()
+        if limit is not None:
+            found = found.sort_by(KEY)
+        yield from found.drop_columns(KEY).rename_columns(names).to_batches()
+
+    def _with_attributes(self, keys: DataFrame) -> DataFrame:
+        if not self.attributes:
+            return keys
+        settings, schema = self.project.settings, self.catalogue.schema
+        columns = tuple(dict.fromkeys(self.attributes.values()))
+        scan = Scan(self._audience.name, self._audience.table, None, columns, ())
+        rows = ScanRows(scan, settings, schema)
+        sources = sources_of_run(self.project, self.history, self.run.run_id, columns_by_table([rows]))
+        found = rows.rows_of(sources, keys.select("profile_id", KEY))
+        ids = member_columns(settings, self._audience.name)
+        wanted = [scan.column_name(attribute) for attribute in self.attributes.values()]
+        return keys.join(found, KEY, "left").select(KEY, *ids, *wanted)
+
+
+def find_profiles(
+    project: OpenProject,
+    catalogue: Catalogue,
+    history: History,
+    run: SegmentRun,
+    attributes: Sequence[str] | None,
+) -> Profiles:
+    """Return the profiles of a segment's run with attributes; None: those that the segment's rules ask of profiles.
+
+    Raises:
+        ConfigError: There is no such attribute.
+    """
+    segment, settings = catalogue.segments[run.segment_id], project.settings
+    if attributes is None:
+        found = rule_attributes(segment)
+    else:
+        audience = segment.audience
+        found = {name: find_profile_attribute(settings, catalogue.schema, name, audience)[1] for name in attributes}
+    return Profiles(project, catalogue, history, run, found)
+
+
+def rule_attributes(segment: Segment) -> dict[str, Attribute]:
+    """Return the columns that a segment's rules ask of the profiles themselves, by name; measures are left out."""
+    leaves = (
+        leaf
+        for rule in segment_rules(segment.steps)
+        if isinstance(rule, ProfileRule)
+        for leaf in expression_leaves(rule.where)
+    )
+    asked = (leaf.attribute.whole for leaf in leaves if isinstance(leaf, Condition) and not leaf.attribute.measure)
+    return {attribute.name: attribute for attribute in asked}
+
+
+def read_member_keys(project: OpenProject, history: History, run: SegmentRun, audience: Audience) -> DataFrame:
+    """Return `profile_key`, `profile_id` of all profiles, and `account_id` where they belong to accounts."""
+    keys = read_profile_keys(project.warehouse, audience.name, history.run_ids)
+    if audience.account:
+        sources = sources_of_run(project, history, run.run_id, [audience.table])
+        keys = keys.join(read_account_ids(sources, audience), "profile_id", "left")
+    return keys.select("profile_key", *member_columns(project.settings, audience.name))
+
+
+def member_columns(settings: Settings, audience_name: str) -> dict[str, str]:
+    """Return what the ids of a member, and of its account where it has one, are called for people."""
+    audience = settings.audiences[audience_name]
+    id_name = settings.tables[audience.table].key[0]
+    if audience.account is None:
+        return {"profile_id": id_name}
+    column = audience.account.relationship.from_columns[0]
+    account_name = column if column != id_name else f"{audience.account.audience}_id"
+    return {"profile_id": id_name, "account_id": account_name}
+
+
+def _first_keys(keys: DataFrame, bitmaps: Mapping[int, bytes], limit: int) -> DataFrame:
+    from pyspark.sql import functions as F
+
+    wanted: list[int] = []
+    for bucket in sorted(bitmaps):
+        wanted += bitmap_keys(bitmaps[bucket], bucket)[: limit - len(wanted)].tolist()
+        if len(wanted) >= limit:
+            break
+    return keys.where(F.col(KEY).isin(wanted))
+
+
+def select_members(keys: DataFrame, bitmaps: Mapping[int, bytes]) -> DataFrame:
+    """Return the rows of `keys` that are a snapshot's members; the bit test runs in the engine's tasks.
+
+    Only keys go through Python: over Connect the text it gives has a type that other readers of Delta refuse.
+
+    Args:
+        keys: `profile_key` and ids as text of all profiles.
+        bitmaps: The snapshot's bitmaps by bucket.
+    """
+    highest = max(bitmaps, default=1)
+    bits = np.zeros(highest * BITMAP_BYTES, dtype=np.uint8)
+    for bucket, bitmap in bitmaps.items():
+        bits[(bucket - 1) * BITMAP_BYTES : bucket * BITMAP_BYTES] = np.frombuffer(bitmap, dtype=np.uint8)
+    schema = pa.schema([("profile_key", pa.int64())])
+
+    def filter_members(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for batch in batches:
+            places = batch.column(0).to_numpy(zero_copy_only=False) - 1
+            inside = places < highest * BUCKET_SIZE
+            clipped = np.where(inside, places, 0)
+            member = inside & ((bits[clipped >> 3] >> (clipped & 7).astype(np.uint8)) & 1).astype(bool)
+            yield batch.filter(pa.array(member)).cast(schema)
+
+    members = keys.select("profile_key").mapInArrow(filter_members, "profile_key bigint")
+    return keys.join(members, "profile_key")

@@ -56,6 +56,7 @@ from segengine.operations.segments import (
     show_segment,
 )
 from segengine.operations.status import ProjectStatus, read_status
+from segengine.operations.unused import LastUse, read_deactivations
 from segengine.operations.usage import Usage, list_consumers, read_usage, register_consumer
 from segengine.operations.validate import Validation, validate_project
 from segengine.operations.why import Why, explain_membership
@@ -307,6 +308,11 @@ class Project:
         """Return who uses the named segments and measures, or all: definitions and registered outside consumers."""
         with self._session() as project:
             return read_usage(project, names)
+
+    def unused(self) -> list[LastUse]:
+        """Return the active definitions that nobody uses, and when they are deactivated for it, soonest first."""
+        with self._session() as project:
+            return read_deactivations(project)
 
     def consumers(self) -> list[tuple[Consumer, tuple[str, ...]]]:
         """Return the registered outside consumers, each with the names of what it uses."""

@@ -14,6 +14,7 @@ from segengine.cli.options import output_option, project_options
 from segengine.cli.output import Column, emit_document, show_time_in, show_users
 
 if TYPE_CHECKING:
+    from segengine.api import Project
     from segengine.operations.history import DefinitionVersion
 
 
@@ -55,14 +56,26 @@ def _version_row(version: DefinitionVersion) -> dict[str, Any]:
 
 @click.command()
 @click.argument("names", nargs=-1, metavar="[NAME ...]")
+@click.option("--unused", is_flag=True, help="Only active ones that nobody uses, and when they are deactivated for it.")
 @listing_options
 @project_options
 @output_option("table", "json", "yaml", "csv")
-def usage(names: tuple[str, ...], listing: Listing, conf: Path, environment: str, engine: str, output: str) -> None:
-    """Show who uses segments and measures: other definitions and registered consumers, directly or through others."""
+def usage(
+    names: tuple[str, ...], unused: bool, listing: Listing, conf: Path, environment: str, engine: str, output: str
+) -> None:
+    """Show who uses segments and measures: other definitions and registered consumers, directly or through others.
+
+    What nobody uses for more than 45 days is deactivated before a refresh of everything, and tagged AutoDeactivated,
+    unless it is `exempt_from_deactivation`. Uses are: a new version, an active definition or a registered consumer that
+    names it, and taking all its members, changes or values.
+    """
     from segengine.api import Project
 
-    found = Project(conf, environment=environment, engine=engine).usage(names)
+    project = Project(conf, environment=environment, engine=engine)
+    if unused:
+        _list_unused(project, names, listing, output)
+        return
+    found = project.usage(names)
     rows = [
         {
             "name": each.name,
@@ -80,6 +93,21 @@ def usage(names: tuple[str, ...], listing: Listing, conf: Path, environment: str
         Column("output_table", "output table"),
         Column("used_by", "used by", _show_users),
         Column("indirectly_used_by", "and through them", _show_users),
+    ]
+    listing.emit(output, "definitions", rows, columns)
+
+
+def _list_unused(project: Project, names: tuple[str, ...], listing: Listing, output: str) -> None:
+    found = [each for each in project.unused() if not names or {each.id, each.name} & {*names}]
+    rows = [
+        {"name": use.name, "id": use.id, "used_at": use.used_at, "deactivated_at": use.deactivated_at()}
+        for use in found
+    ]
+    show_time = show_time_in(project.settings.time_zone)
+    columns = [
+        Column("name", "definition"),
+        Column("used_at", "last used", show_time),
+        Column("deactivated_at", "is deactivated", show_time),
     ]
     listing.emit(output, "definitions", rows, columns)
 

@@ -51,6 +51,11 @@ def count_bits(bitmap: AnyArray) -> int:
     return int(np.bitwise_count(bitmap.view(np.uint64)).sum())
 
 
+def count_members(bitmap: bytes) -> int:
+    """Return how many profiles are in a bucket's bitmap."""
+    return count_bits(np.frombuffer(bitmap, dtype=np.uint8))
+
+
 def bitmap_keys(bitmap: bytes, bucket: int) -> npt.NDArray[np.int64]:
     """Return the profile keys of a bucket's bitmap, ascending: bucket 1 holds keys 1 to 32,768."""
     bits = np.unpackbits(np.frombuffer(bitmap, dtype=np.uint8), bitorder="little")

@@ -13,6 +13,7 @@ from segengine.operations.patterns import find_pattern_issues
 from segengine.project.broken import keep_broken
 from segengine.project.catalogue import Catalogue, check_definitions, raise_on_errors
 from segengine.project.definitions import KINDS
+from segengine.project.limits import find_limit_issues
 from segengine.project.model import Definition
 from segengine.project.nodes import to_plain
 from segengine.project.problems import Problems
@@ -127,6 +128,7 @@ def check_plan(
         problems.issues = [issue for issue in problems.issues if issue not in tolerated]
         raise_on_errors(problems)
         catalogue = keep_broken(catalogue, tolerated)
+    problems.issues += find_limit_issues(catalogue)
     hashed = _with_hashes(changes, catalogue)
     before = {identity: record.data_hash for identity, record in registry.live().items()}
     other_members = tuple(c.id for c in hashed if c.record and c.record.data_hash not in ("", before.get(c.id)))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -79,7 +79,7 @@ def plan_change(project: OpenProject, selection: Selection, change: Change) -> D
         ConfigError: A name is unknown.
         DefinitionError: The definitions after it have errors.
     """
-    return _plan(project.settings, read_registry(project.warehouse), _changing(selection, change))
+    return plan_revision(project.settings, read_registry(project.warehouse), _changing(selection, change))
 
 
 def record_change(project: OpenProject, selection: Selection, change: Change) -> DefinitionPlan:
@@ -90,7 +90,8 @@ def record_change(project: OpenProject, selection: Selection, change: Change) ->
         DefinitionError: The definitions after it have errors.
         LeaseHeldError: Somebody else is changing definitions.
     """
-    return record_plan(project, lambda registry: _plan(project.settings, registry, _changing(selection, change)))
+    revise = _changing(selection, change)
+    return record_plan(project, lambda registry: plan_revision(project.settings, registry, revise))
 
 
 def plan_removal(project: OpenProject, selection: Selection) -> DefinitionPlan:
@@ -99,7 +100,7 @@ def plan_removal(project: OpenProject, selection: Selection) -> DefinitionPlan:
     Raises:
         ConfigError: A name is unknown.
     """
-    return _plan(project.settings, read_registry(project.warehouse), _removing(selection))
+    return plan_revision(project.settings, read_registry(project.warehouse), _removing(selection))
 
 
 def record_removal(project: OpenProject, selection: Selection, *, force: bool = False) -> DefinitionPlan:
@@ -116,7 +117,7 @@ def record_removal(project: OpenProject, selection: Selection, *, force: bool = 
     """
 
     def plan(registry: Registry) -> DefinitionPlan:
-        planned = _plan(project.settings, registry, _removing(selection))
+        planned = plan_revision(project.settings, registry, _removing(selection))
         if not force:
             refuse_used(planned)
         return planned
@@ -158,7 +159,7 @@ def plan_edit(project: OpenProject, version: DefinitionRecord, edited: Definitio
         ConfigError: It has been changed meanwhile, or was given another kind or id.
         DefinitionError: It has errors.
     """
-    return _plan(project.settings, read_registry(project.warehouse), _editing(version, edited))
+    return plan_revision(project.settings, read_registry(project.warehouse), _editing(version, edited))
 
 
 def record_edit(project: OpenProject, version: DefinitionRecord, edited: Definition) -> DefinitionPlan:
@@ -169,7 +170,8 @@ def record_edit(project: OpenProject, version: DefinitionRecord, edited: Definit
         DefinitionError: It has errors.
         LeaseHeldError: Somebody else is changing definitions.
     """
-    return record_plan(project, lambda registry: _plan(project.settings, registry, _editing(version, edited)))
+    revise = _editing(version, edited)
+    return record_plan(project, lambda registry: plan_revision(project.settings, registry, revise))
 
 
 def plan_copy(project: OpenProject, kind: str, name: str, new_name: str) -> DefinitionPlan:
@@ -203,9 +205,14 @@ def _copy(project: OpenProject, kind: str, name: str, new_name: str) -> Definiti
 
 def _changing(selection: Selection, change: Change) -> Callable[[Registry], Revised]:
     def revise(registry: Registry) -> Revised:
-        return {record.id: _definition(record, change(record.fields)) for record in selection.choose(registry)}
+        return revise_fields(selection.choose(registry), change)
 
     return revise
+
+
+def revise_fields(records: Sequence[DefinitionRecord], change: Change) -> Revised:
+    """Return definitions as a change of their fields makes them."""
+    return {record.id: _definition(record, change(record.fields)) for record in records}
 
 
 def _removing(selection: Selection) -> Callable[[Registry], Revised]:
@@ -232,7 +239,12 @@ def _definition(record: DefinitionRecord, fields: PlainFields) -> Definition:
     return Definition(record.kind, record.id, str(fields["name"]), node, ORIGIN)  # type: ignore[arg-type] # a dict gives Fields
 
 
-def _plan(settings: Settings, registry: Registry, revise: Callable[[Registry], Revised]) -> DefinitionPlan:
+def plan_revision(settings: Settings, registry: Registry, revise: Callable[[Registry], Revised]) -> DefinitionPlan:
+    """Return what other versions of definitions would write, checked with everything that is applied.
+
+    Raises:
+        DefinitionError: The definitions after it have errors.
+    """
     problems = Problems()
     schema = load_schema(settings, problems)
     raise_on_errors(problems)

@@ -18,6 +18,7 @@ from segengine.kernel.scan import KEY
 from segengine.operations.context import OpenProject, load_registered, read_state
 from segengine.operations.members import PREVIEW_MEMBERS
 from segengine.operations.segments import find_snapshot, find_version, show_status
+from segengine.operations.unused import note_use
 from segengine.project.catalogue import Catalogue
 from segengine.project.find import find_measure
 from segengine.project.model import Measure
@@ -143,6 +144,8 @@ def read_measure_values(
     _, history = read_state(project)
     run = find_snapshot(history.measures, measure, snapshot, at)
     measure = find_version(catalogue, registry, run)
+    if limit is None:
+        note_use(project, measure.id, "values")
     rows, types = _measure_rows(project, history, measure, run)
     id_name = _id_name(project, measure.audience) if measure.per_profile else ""
     return MeasureValues(measure, run, id_name, types, _collect(rows, list(types), measure, limit))

@@ -18,6 +18,7 @@ from segengine.kernel.scan import KEY
 from segengine.operations.context import OpenProject, load_registered, read_state
 from segengine.operations.past_sources import sources_of_run
 from segengine.operations.segments import find_snapshot
+from segengine.operations.unused import note_use
 from segengine.plan.scans import BUCKET_SIZE, Scan
 from segengine.project.catalogue import Catalogue
 from segengine.project.find import find_segment
@@ -90,6 +91,8 @@ def read_segment_members(
     _, history = read_state(project)
     run = find_snapshot(history.segments, segment, snapshot, at)
     profiles = find_profiles(project, catalogue, history, run, attributes)
+    if limit is None:
+        note_use(project, segment.id, "members")
     bitmaps = read_bitmaps(project.warehouse, run.snapshot_run_id, run.segment_id)
     id_name, *account_names = member_columns(project.settings, segment.audience).values()
     names = tuple(profiles.attributes)

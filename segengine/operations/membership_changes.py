@@ -8,10 +8,11 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from segengine.errors import ConfigError
-from segengine.kernel.bitmaps import bitmap_keys, subtract_bitmaps
+from segengine.kernel.bitmaps import count_members, subtract_bitmaps
 from segengine.operations.context import OpenProject, load_registered, parse_as_of, read_state
 from segengine.operations.members import PREVIEW_MEMBERS, find_profiles, member_columns
 from segengine.operations.segments import find_snapshot
+from segengine.operations.unused import note_use
 from segengine.project.find import find_segment
 from segengine.project.model import Segment, Settings
 from segengine.store.runs import History, SegmentRun
@@ -72,6 +73,8 @@ def read_membership_changes(
     changed = {"entered": subtract_bitmaps(new, old), "left": subtract_bitmaps(old, new)}
     profiles = find_profiles(project, catalogue, history, after, attributes)
     ids = member_columns(project.settings, segment.audience)
+    if limit is None:
+        note_use(project, segment.id, "changes")
 
     def rows() -> Iterator[pa.RecordBatch]:
         for change, bitmaps in changed.items():
@@ -79,9 +82,7 @@ def read_membership_changes(
                 names = ["change", *batch.schema.names]
                 yield pa.RecordBatch.from_arrays([pa.repeat(change, batch.num_rows), *batch.columns], names)
 
-    entered, left = (
-        sum(len(bitmap_keys(bits, bucket)) for bucket, bits in bitmaps.items()) for bitmaps in changed.values()
-    )
+    entered, left = (sum(count_members(bits) for bits in bitmaps.values()) for bitmaps in changed.values())
     columns = {"change": "change", **ids, **{name: name for name in profiles.attributes}}
     return MembershipChanges(segment, before, after, entered, left, columns, rows())
 

@@ -14,6 +14,7 @@ from segengine.errors import RunError, SegEngineError
 from segengine.operations.context import OpenProject, find_author, load_registered, read_state
 from segengine.operations.evaluation import Evaluation, Progress, ScanFacts
 from segengine.operations.outcomes import Definitions, Ended, Outcomes
+from segengine.operations.unused import deactivate_unused
 from segengine.project.catalogue import Catalogue
 from segengine.project.find import find_definition
 from segengine.project.model import Measure, Segment
@@ -67,6 +68,8 @@ def refresh_segments(
 ) -> RefreshReport:
     """Evaluate segments and measures on their sources as of one instant and publish the result.
 
+    Without names, what nobody used for 45 days is deactivated first.
+
     Args:
         project: The project.
         names: Names or ids; none: all active measures and dynamic segments, and active static segments once after each
@@ -82,6 +85,8 @@ def refresh_segments(
         RunError: The engine failed, or the run lost its lease.
     """
     catalogue, registry = load_registered(project)
+    if not names and deactivate_unused(project, catalogue, progress=progress):
+        catalogue, registry = load_registered(project)
     control = create_tables(project)
     started_at = datetime.now(UTC)
     history = read_history(project.warehouse, control.read())

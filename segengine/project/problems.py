@@ -55,6 +55,7 @@ CODES = {
     "SEG404": "cycle",
     "SEG405": "audience",
     "SEG406": "no-slug",
+    "SEG407": "many-definitions",
 }
 
 

@@ -47,6 +47,7 @@ SCHEMAS = {
         "definition_version int, data_hash string, parents_hash string, parents string, error string, "
         "started_at timestamp, finished_at timestamp"
     ),
+    "usage": "id string, used_at timestamp, used_for string, author string",
     "profile_keys": "audience string, profile_id string, profile_key bigint, run_id string",
     "snapshots": (
         "run_id string, kind string, id string, bucket int, content binary, row_count int, entered_count int, "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from workspace import Workspace, read_rows
 
 from segengine.engine.session import EngineSession
 from segengine.errors import ConfigError, DefinitionError
+from segengine.operations.context import load_registered
 from segengine.operations.definition_plan import DefinitionPlan
 from segengine.operations.get import get_definitions
 from segengine.operations.manage import (
@@ -23,14 +25,16 @@ from segengine.operations.manage import (
     record_edit,
     record_removal,
 )
+from segengine.operations.unused import deactivate_unused, read_deactivations
 from segengine.project.changes import Change, activate, add_tags, deactivate, remove_tags, rename, set_type
 from segengine.project.definitions import read_definition
 from segengine.project.find import Filter
 from segengine.project.model import Definition
 from segengine.project.nodes import Plain, parse_documents
 from segengine.project.problems import Problems
-from segengine.store.registry import read_registry
+from segengine.store.registry import read_registry, registry_control
 from segengine.store.runs import Status
+from segengine.store.usage import append_uses
 
 TOOL = "kind: consumer\nname: Campaign tool\nuses: [Young in the west]\nlink: https://campaigns.example.org\n"
 SPEND = "kind: measure\nname: Spend\nper: customer\nover: purchases\nvalue: {sum: amount}\n"
@@ -200,6 +204,55 @@ def test_edits_are_checked_and_never_overwrite_others(workspace: Workspace) -> N
         assert plan.changes_of_members == ("young",)
         with pytest.raises(ConfigError, match=r"changed by .* meanwhile \(version 2\)"):
             record_edit(project, version, good)
+
+
+@pytest.mark.before_the_engine
+def test_what_nobody_uses_is_deactivated_after_45_days(workspace: Workspace) -> None:
+    change(workspace, lambda fields: {**fields, "exempt_from_deactivation": "true"}, "Young")
+    with workspace.opened() as project:
+        record_removal(project, Selection("consumer", ("Campaign tool",)))
+        applied = datetime.now(UTC)
+        assert {use.name for use in read_deactivations(project)} == {"Spend", "Young in the west"}
+        said: list[str] = []
+
+        def after(days: int) -> dict[str, str]:
+            catalogue, _ = load_registered(project)
+            plan = deactivate_unused(project, catalogue, now=applied + timedelta(days=days), progress=said.append)
+            return actions(plan) if plan else {}
+
+        assert after(37) == {}
+        assert said == []
+        assert after(44) == {}
+        assert sorted(line.partition('" is deactivated on ')[0] for line in said) == ['"Spend', '"Young in the west']
+        append_uses(project.warehouse, ["spend"], "values", "ann", applied + timedelta(days=40))
+        append_uses(project.warehouse, ["spend"], "values", "ann", applied + timedelta(days=30))
+        assert after(46) == {"young_in_the_west": "changed"}
+        assert after(46) == {"west_coast": "changed"}, "its user is inactive since today, whatever `now` says"
+        assert after(84) == {}, "Young is exempt"
+        assert after(86) == {"spend": "changed"}
+        assert read_deactivations(project) == []
+        with registry_control(project.warehouse).lease("change_of_somebody", []):
+            assert after(200) == {}, "there is nothing left to do"
+    assert fields_of(workspace, "Young in the west")["tags"] == ["AutoDeactivated"]
+    assert fields_of(workspace, "Young in the west")["state"] == "inactive"
+    assert workspace.listed()["young"].segment.state == "active"
+    change(workspace, activate(), "Young in the west")
+    assert fields_of(workspace, "Young in the west")["state"] == "active"
+
+
+@pytest.mark.before_the_engine
+def test_taking_all_members_is_a_use(workspace: Workspace) -> None:
+    workspace.write_table("customers", {"customer_id": ["a"], "state": ["Oregon"], "age": [20]})
+    workspace.write_table("purchases", {"purchase_id": [1], "customer_id": ["a"], "amount": [1]})
+    workspace.pull()
+    workspace.refresh()
+    workspace.members("Young")
+    assert not (workspace.warehouse / "usage").exists() or not read_rows(workspace.warehouse / "usage")
+    workspace.members("Young", limit=None)
+    workspace.members("Young", limit=None)
+    workspace.values("Spend", limit=None)
+    uses = [(row["id"], row["used_for"]) for row in read_rows(workspace.warehouse / "usage")]
+    assert sorted(uses) == [("spend", "values"), ("young", "members")], "at most once a day"
 
 
 def test_states_and_types_decide_what_a_refresh_takes(workspace: Workspace) -> None:

@@ -133,7 +133,8 @@ def _show_details(
     from segengine.report.charts import draw_lines
 
     row, show_time = _summary_row(details.summary), show_time_in(zone)
-    click.echo(f"{row['name']} ({row['id']}), per {row['per']}, {row['state']}, {row['status']}")
+    inactive = "inactive, " if row["state"] == "inactive" else ""
+    click.echo(f"{row['name']} ({row['id']}), per {row['per']}, {inactive}{row['status']}")
     if row["error"]:
         click.echo(f"why: {row['error']}")
     if row["as_of"]:

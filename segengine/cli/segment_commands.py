@@ -143,7 +143,8 @@ def _show_details(details: SegmentDetails, snapshots: Sequence[SegmentRun], zone
     from segengine.report.charts import draw_trend
 
     row, show_time = _summary_row(details.summary), show_time_in(zone)
-    click.echo(f"{row['name']} ({row['id']}), {row['type']}, {row['state']}, {row['status']}")
+    inactive = "inactive, " if row["state"] == "inactive" else ""
+    click.echo(f"{row['name']} ({row['id']}), {row['type']}, {inactive}{row['status']}")
     if row["error"]:
         click.echo(f"why: {row['error']}")
     if row["member_count"] is not None:

@@ -63,6 +63,7 @@ def fields_of(workspace: Workspace, name: str) -> dict[str, Plain]:
     return fields
 
 
+@pytest.mark.before_the_engine
 def test_tags_of_several_are_one_change_with_author_and_time(
     workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -143,6 +144,7 @@ def test_a_copy_has_its_own_name_id_and_table(workspace: Workspace) -> None:
     }
 
 
+@pytest.mark.before_the_engine
 def test_deleting_names_who_uses_it(workspace: Workspace) -> None:
     with workspace.opened() as project:
         plan = plan_removal(project, Selection("segment", ("Young",)))
@@ -255,6 +257,7 @@ def test_taking_all_members_is_a_use(workspace: Workspace) -> None:
     assert sorted(uses) == [("spend", "values"), ("young", "members")], "at most once a day"
 
 
+@pytest.mark.before_the_engine
 def test_states_and_types_decide_what_a_refresh_takes(workspace: Workspace) -> None:
     workspace.write_table("customers", {"customer_id": ["a"], "state": ["Oregon"], "age": [20]})
     workspace.write_table("purchases", {"purchase_id": [1], "customer_id": ["a"], "amount": [1]})

@@ -215,22 +215,26 @@ def _edit_command(kind: str) -> click.Command:
             def act(dry_run: bool) -> DefinitionPlan:
                 return (plan_edit if dry_run else record_edit)(project, version, read_edited(file, settings))
 
-            while True:
-                click.edit(filename=opened.name)
-                if file.read_text(encoding="utf-8") == text:
-                    click.echo("nothing changed")
-                    break
-                try:
-                    doing.carry_out(act, ask=can_ask())
-                    break
-                except (SegEngineError, click.Abort) as error:
-                    if isinstance(error, click.Abort) or not can_ask():
-                        click.echo(f"kept in {file}", err=True)
-                        raise
-                    click.echo(str(error), err=True)
-                    if not click.confirm("Edit again?", default=True, err=True):
-                        click.echo(f"kept in {file}", err=True)
-                        raise
+            _edit_until_good(file, text, lambda: doing.carry_out(act, ask=can_ask()))
             file.unlink()
 
     return edit_command
+
+
+def _edit_until_good(file: Path, text: str, record: Callable[[], None]) -> None:
+    """Edit a file and record it; where it is wrong once more if somebody wants to, else it is kept."""
+    while True:
+        click.edit(filename=str(file))
+        if file.read_text(encoding="utf-8") == text:
+            click.echo("nothing changed")
+            return
+        try:
+            record()
+            return
+        except (SegEngineError, click.ClickException, click.Abort) as error:
+            if can_ask() and isinstance(error, SegEngineError):
+                click.echo(str(error), err=True)
+                if click.confirm("Edit again?", default=True, err=True):
+                    continue
+            click.echo(f"kept in {file}", err=True)
+            raise

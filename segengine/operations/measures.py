@@ -203,7 +203,8 @@ def write_measure_tables(project: OpenProject) -> list[str]:
     """
     catalogue, _ = load_registered(project)
     _, history = read_state(project)
-    by_name = sorted(catalogue.measures, key=lambda identity: catalogue.measures[identity].name.casefold())
+    good = [identity for identity in catalogue.measures if identity not in catalogue.broken]
+    by_name = sorted(good, key=lambda identity: catalogue.measures[identity].name.casefold())
     current = {identity: run for identity in by_name if (run := history.measures.current(identity))}
     written: list[str] = []
     for audience in project.settings.audiences:

@@ -152,6 +152,10 @@ class ProfileReader:
         """Return the value of a measure of the profile, or of its account, that the run used."""
         nothing = pa.scalar(None, stored_type(attribute.whole.type))
         measure = self.catalogue.measures.get(attribute.measure)
+        if cause := self.catalogue.broken.get(attribute.measure):
+            raise ConfigError(
+                f'Measure "{attribute.column}" cannot be evaluated: {cause}', "Change it, or the segment."
+            )
         used = self._used(self.history.measures.snapshots(attribute.measure), attribute.measure)
         key = self._profile_key(measure.audience) if measure else None
         if used is None or key is None:

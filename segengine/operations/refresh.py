@@ -134,7 +134,7 @@ def create_tables(project: OpenProject) -> Control:
                 "Restore it; a new one would begin a new history and give profile keys a second time.",
             )
     for table in SCHEMAS:
-        if table not in ("control", "registry_control", "definitions"):
+        if table not in ("control", "registry_control", "definitions", "usage"):
             project.warehouse.create(table)
     control.create()
     return control

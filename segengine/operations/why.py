@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from segengine.errors import ConfigError
 from segengine.kernel.aggregates import ValueReader, add_rows, make_accumulator, readings
 from segengine.kernel.columns import OrderedIndex, make_index
 from segengine.kernel.ordinals import Ordinals
@@ -111,6 +112,9 @@ def explain_membership(
     if history.segments.snapshots(segment.id) or snapshot is not None or at is not None:
         run = find_snapshot(history.segments, segment, snapshot, at)
         segment = find_version(catalogue, registry, run)
+    elif segment.id in catalogue.broken:
+        message = f'Segment "{segment.name}" cannot be evaluated: {catalogue.broken[segment.id]}'
+        raise ConfigError(message, f"Change it: `segengine segments edit {segment.id}`.")
     reader = ProfileReader(project, catalogue, history, segment, run, profile_id)
     judge = _Judge(reader)
     lines_of = _Lines(reader, judge, project.settings.time_zone)

@@ -79,7 +79,7 @@ def _measure(definition: Definition, settings: Settings) -> Measure:
         description=str(written.get("description") or ""),
         tags=tags_of(written),
         audience=_audience(definition, settings),
-        per_profile=False,
+        per_profile=True,
         dimensions=(),
         path=None,
         over="",

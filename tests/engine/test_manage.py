@@ -25,7 +25,9 @@ from segengine.operations.manage import (
     record_edit,
     record_removal,
 )
+from segengine.operations.measures import show_measure, write_measure_tables
 from segengine.operations.unused import deactivate_unused, read_deactivations
+from segengine.operations.why import explain_membership
 from segengine.project.changes import Change, activate, add_tags, deactivate, remove_tags, rename, set_type
 from segengine.project.definitions import read_definition
 from segengine.project.find import Filter
@@ -184,6 +186,29 @@ def test_deleting_by_force_breaks_those_who_use_it(workspace: Workspace) -> None
         text = "kind: segment\nname: Young in the west\nwhere: {in_segment: West coast}\n"
         record_edit(project, version, read(text))
     assert workspace.refresh().is_complete
+
+
+@pytest.mark.before_the_engine
+def test_broken_measures_are_shown_and_written_nowhere(workspace: Workspace) -> None:
+    double = "kind: measure\nname: Double\nper: customer\nvalue: {expression: Spend * 2}\n"
+    many = "kind: segment\nname: Many\nwhere: {Double: {at_least: 1}}\n"
+    workspace.define(f"{double}---\n{many}", "more.yml")
+    workspace.apply()
+    workspace.write_table("customers", {"customer_id": ["a"], "state": ["Oregon"], "age": [20]})
+    workspace.write_table("purchases", {"purchase_id": [1], "customer_id": ["a"], "amount": [1]})
+    workspace.pull()
+    assert workspace.refresh().is_complete
+    with workspace.opened() as project:
+        record_removal(project, Selection("measure", ("Spend",)), force=True)
+        details = show_measure(project, "Double")
+        assert (details.summary.status, not details.summary.measure.is_total) == (Status.FAILED, True)
+        assert "Spend" in details.summary.error or "spend" in details.summary.error
+        assert write_measure_tables(project) == []
+        with pytest.raises(ConfigError, match='Measure "Double" cannot be evaluated'):
+            explain_membership(project, "Many", "a")
+    report = workspace.refresh()
+    assert {run.measure_id: str(run.status) for run in report.measures} == {"double": "Failed"}
+    assert {run.segment_id: str(run.status) for run in report.segments}["many"] in ("Failed", "Skipped")
 
 
 def read(text: str) -> Definition:

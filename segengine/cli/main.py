@@ -39,6 +39,7 @@ def cli() -> None:
                  segengine plan, apply     compare them with what runs, record them
                  segengine refresh         evaluate and publish
                  segengine segments list   look at the result; also measures list
+    Keep order:  segengine history, usage  what changed, who would notice; segments tag, edit, delete
 
     Exit codes: 0 done, 1 run failed, 2 wrong usage, 3 definitions invalid, 4 finished but something failed or was
     skipped, 5 another run holds the lease, 130 canceled.

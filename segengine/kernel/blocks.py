@@ -34,14 +34,14 @@ _ONES = _BITS.astype(np.uint8)
 class Ranked:
     """Rows of some profiles: the first of each, longest profile first, then the second of each that has one, ...
 
-    `order`: the rows, shape (n,); `sizes`: how many first, second, ... rows there are; `places`: of the profiles,
-    several times where there `is_split`.
+    `order`: the rows, shape (n,); `sizes`: how many first, second, ... rows there are; `places`: of the profiles, each
+    once. Where it `is_rest`, rows beyond a profile's first `LONGEST` come for themselves and places several times.
     """
 
     order: AnyArray
     sizes: list[int]
     places: AnyArray
-    is_split: bool
+    is_rest: bool
 
     def steps(self) -> Iterator[slice]:
         """Yield where the first, second, ... rows are."""
@@ -52,21 +52,32 @@ class Ranked:
 
 
 def rank_rows(starts: AnyArray, count: int, places: AnyArray) -> Iterator[Ranked]:
-    """Yield rows some profiles at a time; `starts`: the first row of each of the `places`, of `count` rows."""
+    """Yield rows some profiles at a time, and last the rows of long profiles beyond their first ones.
+
+    Args:
+        starts: The first row of each profile.
+        count: How many rows there are.
+        places: Of the profiles.
+    """
     lengths = np.diff(np.append(starts, count))
-    parts = (lengths + (LONGEST - 1)) // LONGEST
-    is_split = len(parts) > 0 and int(parts.max()) > 1
-    if is_split:
-        within = np.arange(int(parts.sum())) - np.repeat(np.cumsum(parts) - parts, parts)
-        starts, places = np.repeat(starts, parts) + LONGEST * within, np.repeat(places, parts)
-        lengths = np.diff(np.append(starts, count))
+    yield from _ranked(starts, np.minimum(lengths, LONGEST), places, is_rest=False)
+    rests = (lengths - 1) // LONGEST  # how often `LONGEST` rows follow the first ones
+    if rests.any():
+        within = LONGEST * (1 + np.arange(int(rests.sum())) - np.repeat(np.cumsum(rests) - rests, rests))
+        left = np.repeat(lengths, rests) - within
+        yield from _ranked(
+            np.repeat(starts, rests) + within, np.minimum(left, LONGEST), np.repeat(places, rests), is_rest=True
+        )
+
+
+def _ranked(starts: AnyArray, lengths: AnyArray, places: AnyArray, *, is_rest: bool) -> Iterator[Ranked]:
     for first in range(0, len(starts), _GROUPS):
         own = slice(first, first + _GROUPS)
         by_length = np.argsort(-lengths[own], kind="stable")
         begins = starts[own][by_length]
         sizes = (len(begins) - np.cumsum(np.bincount(lengths[own])))[:-1].tolist()
         order = np.concatenate([begins[:size] + rank for rank, size in enumerate(sizes)])
-        yield Ranked(order, sizes, places[own][by_length], is_split)
+        yield Ranked(order, sizes, places[own][by_length], is_rest)
 
 
 class Block(ABC):
@@ -127,7 +138,7 @@ class Block(ABC):
             ranked: Their profiles.
         """
         sums = self._summed(bits[:, self._bytes], rows, ranked)
-        if ranked.is_split:
+        if ranked.is_rest:  # few: `add.at` takes as long for a place as a hundred additions
             np.add.at(self._states, ranked.places, sums)
             return
         states = self._buffer("states", self._states.dtype)[: len(sums)]

@@ -25,7 +25,7 @@ from segengine.kernel.blocks import Block, CountBlock, SumBlock, ordered_bits, r
 from segengine.kernel.ordinals import Ordinals
 from segengine.kernel.values import Values, make_groups
 from segengine.plan.rows import RowSet
-from segengine.project.model import Aggregate
+from segengine.project.model import Aggregate, Arithmetic, Attribute
 
 Wanted = tuple[RowSet, Aggregate]
 
@@ -64,36 +64,40 @@ class Aggregation:
 
     def _make_blocks(self, lane_of: Mapping[RowSet, int]) -> set[Wanted]:
         """Put sums and counts of columns with many row sets into blocks; return what is in them."""
-        by_column: dict[tuple[bool, ValueKey | None], list[Wanted]] = {}
+        by_column: dict[Attribute | Arithmetic | None, list[Wanted]] = {}
         for wanted, member in self._members.items():
             if wanted[0] in lane_of and isinstance(member.accumulator, Counts | Sums | Averages):
-                key = member.readings[0].key if member.readings else None
-                by_column.setdefault((isinstance(member.accumulator, Counts), key), []).append(wanted)
+                by_column.setdefault(wanted[1].of, []).append(wanted)
         blocked: set[Wanted] = set()
-        for (_, key), own in by_column.items():
-            if len({row_set for row_set, _ in own}) < _FEWEST:
-                continue
-            blocked.update(own)
-            sums: dict[RowSet, Sums] = {}
-            counts: dict[RowSet, list[Counts]] = {}
-            for row_set, aggregate in own:
-                accumulator = self._members[row_set, aggregate].accumulator
-                if isinstance(accumulator, Averages):
-                    accumulator.sums = sums.setdefault(row_set, accumulator.sums)
-                    counts.setdefault(row_set, []).append(accumulator.counts)
-                elif isinstance(accumulator, Sums):
-                    shared = sums.setdefault(row_set, accumulator)
-                    self._members[row_set, aggregate] = replace(self._members[row_set, aggregate], accumulator=shared)
-                elif isinstance(accumulator, Counts):
-                    counts.setdefault(row_set, []).append(accumulator)
-            if counts:
-                self._blocks.append(CountBlock(key, {lane_of[row_set]: found for row_set, found in counts.items()}))
-            if sums and key is not None:
-                block = SumBlock(key, {lane_of[row_set]: found for row_set, found in sums.items()})
-                self._blocks.append(block)
-                reading = (Reading(key[0], Form.EXACT),)
-                self._spare.append((block, {row_set: _Member(found, reading) for row_set, found in sums.items()}))
+        for own in by_column.values():
+            if len({row_set for row_set, _ in own}) >= _FEWEST:
+                blocked.update(own)
+                self._add_blocks(own, lane_of)
         return blocked
+
+    def _add_blocks(self, wanted: Sequence[Wanted], lane_of: Mapping[RowSet, int]) -> None:
+        """Put sums and counts of one column into a block each; an average has a part in both."""
+        sums: dict[RowSet, Sums] = {}
+        counts: dict[RowSet, list[Counts]] = {}
+        for row_set, aggregate in wanted:
+            member = self._members[row_set, aggregate]
+            if isinstance(member.accumulator, Averages):
+                member.accumulator.sums = sums.setdefault(row_set, member.accumulator.sums)
+                counts.setdefault(row_set, []).append(member.accumulator.counts)
+            elif isinstance(member.accumulator, Sums):
+                shared = sums.setdefault(row_set, member.accumulator)
+                self._members[row_set, aggregate] = replace(member, accumulator=shared)
+            elif isinstance(member.accumulator, Counts):
+                counts.setdefault(row_set, []).append(member.accumulator)
+        column = wanted[0][1].of
+        key = None if column is None else (column, Form.EXACT if sums else Form.THERE)  # either says where values are
+        if counts:
+            self._blocks.append(CountBlock(key, {lane_of[row_set]: found for row_set, found in counts.items()}))
+        if sums and key is not None:
+            block = SumBlock(key, {lane_of[row_set]: found for row_set, found in sums.items()})
+            self._blocks.append(block)
+            reading = (Reading(key[0], Form.EXACT),)
+            self._spare.append((block, {row_set: _Member(found, reading) for row_set, found in sums.items()}))
 
     def grow(self, room: int) -> None:
         """Make room for so many places."""

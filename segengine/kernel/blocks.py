@@ -83,19 +83,22 @@ def _ranked(starts: AnyArray, lengths: AnyArray, places: AnyArray, *, is_rest: b
 class Block(ABC):
     """The sums, or the counts, of one column over some row sets; their states are columns of one matrix."""
 
-    def __init__(self, key: ValueKey | None, members: Mapping[int, Sequence[Sums | Counts]]) -> None:
+    def __init__(
+        self, key: ValueKey | None, members: Mapping[int, Sequence[Sums | Counts]], type_: npt.DTypeLike
+    ) -> None:
         """Take over states.
 
         Args:
             key: The column; None: the rows themselves.
             members: By number of the row set what is summed or counted of it: states that nothing was added to.
+            type_: Of the states, as long as it holds them.
         """
         self.key = key
         self.is_ready = False
         self._bytes = slice(min(members) // 8, max(members) // 8 + 1)
         self._members = [(lane - 8 * self._bytes.start, member) for lane, found in members.items() for member in found]
         self._width = 8 * (self._bytes.stop - self._bytes.start)
-        self._states: AnyArray = np.zeros((0, self._width), dtype=np.int32)
+        self._states: AnyArray = np.zeros((0, self._width), dtype=type_)
         self._bound = 0  # no state lies further from 0
         self._buffers: dict[tuple[str, np.dtype[np.generic]], AnyArray] = {}
 
@@ -120,10 +123,10 @@ class Block(ABC):
             member.share(states[:, column])
 
     def _expect(self, bound: int) -> None:
-        """Take 64 bits for states from where 32 might not hold another batch that adds at most so much."""
+        """Take more bits for states from where theirs might not hold another batch that adds at most so much."""
         self._bound += bound
-        if self._bound > _INT32.max and self._states.dtype == np.int32:
-            self._keep(self._states.astype(np.int64))
+        if self._bound > np.iinfo(self._states.dtype).max and self._states.dtype != np.int64:
+            self._keep(self._states.astype(np.int32 if self._bound <= _INT32.max else np.int64))
 
     @abstractmethod
     def begin(self, values: Mapping[ValueKey, Values], longest: int) -> None:
@@ -162,7 +165,7 @@ class SumBlock(Block):
     """Exact sums."""
 
     def __init__(self, key: ValueKey, members: Mapping[int, Sums]) -> None:
-        super().__init__(key, {lane: [sums] for lane, sums in members.items()})
+        super().__init__(key, {lane: [sums] for lane, sums in members.items()}, np.int32)
         self._sums = list(members.values())
         self._own_key = key
         self._data: AnyArray = np.zeros(0, dtype=np.int64)
@@ -199,6 +202,9 @@ class SumBlock(Block):
 
 class CountBlock(Block):
     """Numbers of rows, of those that have a value."""
+
+    def __init__(self, key: ValueKey | None, members: Mapping[int, Sequence[Counts]]) -> None:
+        super().__init__(key, members, np.int16)
 
     def begin(self, values: Mapping[ValueKey, Values], longest: int) -> None:  # noqa: D102 - as in the base
         there = None if self.key is None else values[self.key].there

@@ -6,6 +6,7 @@ embedded engine tasks are threads of one process.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import reduce
@@ -18,7 +19,7 @@ from segengine.kernel.columns import ColumnIndex, OrderedIndex, make_index
 from segengine.kernel.ordinals import Ordinals
 from segengine.plan.rows import Clause, Clauses, RowSet
 from segengine.plan.scans import RowCount, Scan, SomeRow, SomeRowOf, ValueTest, aggregated
-from segengine.project.model import Aggregate, Attribute, Operand
+from segengine.project.model import Aggregate, AggregateFunction, Attribute, Operand
 
 Positions = list[Clause | None]
 
@@ -111,15 +112,21 @@ def make_layout(scan: Scan) -> Layout:
 
 
 def _aggregated_row_sets(scan: Scan) -> tuple[RowSet, ...]:
-    """Return the row sets that are aggregated: those of many clauses first, then by column, so that these lie close."""
+    """Return the row sets that are aggregated, so that those lie close whose rows are summed, and that are counted.
+
+    Those of many clauses come first, then by column: what is only summed, what is averaged, what is only counted.
+    """
     numbers: dict[Operand | None, int] = {}
     columns: dict[RowSet, set[int]] = {}
+    counted: Counter[RowSet] = Counter()
     for rows, aggregate in scan.aggregates:
         columns.setdefault(rows, set()).add(numbers.setdefault(aggregate.of, len(numbers)))
+        counted[rows] += aggregate.function is AggregateFunction.COUNT
+        counted[rows] -= aggregate.function is AggregateFunction.SUM
     for groups in scan.groups:
         for rows in (groups.rows, *(own for own, _ in groups.values)):
             columns.setdefault(rows, set())
-    return tuple(sorted(columns, key=lambda rows: (-_depth(rows), sorted(columns[rows]))))
+    return tuple(sorted(columns, key=lambda rows: (-_depth(rows), sorted(columns[rows]), counted[rows])))
 
 
 def _add_block(positions: Positions, clauses: Positions) -> slice:

@@ -274,6 +274,24 @@ def test_many_sums_of_one_column_are_exact_whatever_their_size(most: int, monkey
     )
 
 
+def test_more_rows_are_counted_than_states_hold_at_first() -> None:
+    builder = ScanBuilder("customer", "rows", PATH)
+    for limit in range(20):
+        many = make_row_set(condition(QUANTITY, "at_least", str(limit)))
+        builder.value(Value(many, Aggregate(F.COUNT, QUANTITY)))
+        builder.value(Value(many, Aggregate(F.COUNT, None)))
+        builder.value(Value(many, Aggregate(F.AVERAGE, QUANTITY)))
+    scan = builder.build()
+    rows: list[tuple[int | None, Row]] = [(1 if row % 10 else 2, {QUANTITY: row % 20}) for row in range(40_000)]
+    kernel = ScanKernel(scan)
+    kernel.add(batches(rows, scan.columns, 30_000))
+    found = found_values(kernel)
+    for limit in range(20):
+        for key in (1, 2):
+            own = sum(other == key and row[QUANTITY] >= limit for other, row in rows)
+            assert [value_of(found, key, 3 * limit + number) for number in (0, 1)] == [own, own]
+
+
 def test_values_have_their_stored_types() -> None:
     builder = ScanBuilder("customer", "rows", PATH)
     pairs = [(F.SUM, SCORE), (F.AVERAGE, QUANTITY), (F.MIN, DAY), (F.MAX, CHANNEL), (F.COUNT_UNIQUE, CHANNEL)]

@@ -24,6 +24,7 @@ from segengine.engine.parts import (
     pack_rows,
     read_overflow,
     scan_source,
+    unpack_narrowed,
     unpack_rows,
 )
 from segengine.engine.results import RESULTS, MeasureResults, SegmentResults, facts_row
@@ -197,7 +198,7 @@ def _bucket_parts(
             parts.bits[int(numbers[0])] = content
             parts.overflow[int(numbers[0])] = read_overflow(facts)
         elif kind == "values":
-            parts.values[int(numbers[0])] = unpack_rows(content)
+            parts.values[int(numbers[0])] = unpack_narrowed(content)
         elif kind == "groups":
             parts.groups[int(numbers[0]), int(numbers[1])] = unpack_rows(content)
     parts.stored |= {

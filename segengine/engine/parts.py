@@ -13,6 +13,8 @@ from typing import Literal
 
 import pyarrow as pa
 
+from segengine.kernel.narrow import narrow, widen
+
 BatchFunction = Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]
 
 PARTS = "bucket int, source string, content binary, facts string"
@@ -58,9 +60,10 @@ def read_overflow(facts: str | None) -> dict[int, list[int]]:
 
 
 def pack_rows(rows: pa.RecordBatch, *, small: bool = False) -> bytes:
-    """Return rows as bytes; `small`: compressed, to be kept."""
+    """Return rows as bytes, their numbers narrowed; `small`: compressed too, to be kept."""
+    rows = narrow(rows)
     sink = pa.BufferOutputStream()
-    options = pa.ipc.IpcWriteOptions(compression="zstd" if small else None)
+    options = pa.ipc.IpcWriteOptions(compression="zstd" if small else None, use_threads=False)
     with pa.ipc.new_stream(sink, rows.schema, options=options) as writer:
         writer.write_batch(rows)
     packed: bytes = sink.getvalue().to_pybytes()
@@ -69,5 +72,10 @@ def pack_rows(rows: pa.RecordBatch, *, small: bool = False) -> bytes:
 
 def unpack_rows(content: bytes | pa.Buffer) -> pa.RecordBatch:
     """Return rows that were packed."""
+    return widen(unpack_narrowed(content))
+
+
+def unpack_narrowed(content: bytes | pa.Buffer) -> pa.RecordBatch:
+    """Return rows that were packed, their numbers still narrowed; of a buffer nothing is copied."""
     with pa.ipc.open_stream(content) as reader:
         return reader.read_next_batch()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -92,8 +92,8 @@ class MeasureResults:
         """Yield the rows of one bucket."""
         for measure_id, found in self._plan.results.items():
             if found.values:
-                arrays = {name: values_of(results, node).array for name, node in found.values.items()}
-                yield _values_row(measure_id, bucket, arrays, bits_of(results, FormulaBuilder.EVERYONE))
+                columns = {name: values_of(results, node).column for name, node in found.values.items()}
+                yield _values_row(measure_id, bucket, columns, bits_of(results, FormulaBuilder.EVERYONE))
             elif found.groups is not None:
                 groups = results[found.groups]
                 if isinstance(groups, GroupRows) and groups.rows is not None:
@@ -143,15 +143,19 @@ class MeasureResults:
         return replace(self._plan.scans[states[0]].groups[states[1]], per_profile=False, orphans=False)
 
 
-def _values_row(measure_id: str, bucket: int, arrays: dict[str, pa.Array], present: Words) -> pa.RecordBatch:
+def _values_row(measure_id: str, bucket: int, columns: Mapping[str, pa.RecordBatch], present: Words) -> pa.RecordBatch:
     """Return the values of one bucket, who of its places are profiles, and how many of these have each."""
-    there = unpack(present).to_numpy(zero_copy_only=False)
+    there = unpack(present)
+    is_there = there.to_numpy(zero_copy_only=False)
+    arrays = {name: column.column(0) for name, column in columns.items()}
     counts = {
-        name: int(np.count_nonzero(there & array.is_valid().to_numpy(zero_copy_only=False)))
+        name: int(np.count_nonzero(is_there & array.is_valid().to_numpy(zero_copy_only=False)))
         for name, array in arrays.items()
     }
-    content = pack_rows(pa.record_batch({**arrays, PRESENT: pa.array(there)}), small=True)
-    return _measure_row(measure_id, bucket, content, int(np.count_nonzero(there)), {"values": counts})
+    fields = [column.schema.field(0).with_name(name) for name, column in columns.items()]
+    rows = pa.RecordBatch.from_arrays([*arrays.values(), there], schema=pa.schema([*fields, (PRESENT, pa.bool_())]))
+    content = pack_rows(rows, small=True)
+    return _measure_row(measure_id, bucket, content, int(np.count_nonzero(is_there)), {"values": counts})
 
 
 def _rows_row(measure_id: str, bucket: int, rows: pa.RecordBatch, overflow: int) -> pa.RecordBatch:

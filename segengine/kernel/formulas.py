@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -21,6 +21,7 @@ from segengine.kernel.bitmaps import BITMAP_BYTES, AnyArray, Bytes, Words, trans
 from segengine.kernel.columns import ColumnIndex, make_index
 from segengine.kernel.groups import finish_states, mask_states
 from segengine.kernel.measures import make_nothing, name_groups, overflow_places, with_literal
+from segengine.kernel.narrow import widen
 from segengine.kernel.ordinals import Ordinals, read_ordinals
 from segengine.kernel.program import ScanProgram, compile_scan
 from segengine.kernel.scan import KEY, ScanKernel
@@ -42,9 +43,10 @@ class BucketParts:
     """What is known of one bucket's profiles.
 
     `bits`: the outputs of each scan that has rows in the bucket, one bitmap after the other; `overflow`: by output, the
-    places whose aggregate has too many digits; `values`: the values of each scan; `groups`: the states of each scan's
-    groups; `stored`: the members of parents that are not evaluated in this run; `measures`: the values, or the groups,
-    of measures that are not. What is not there is the state of nothing: no row satisfies anything.
+    places whose aggregate has too many digits; `values`: the values of each scan, perhaps narrowed; `groups`: the
+    states of each scan's groups; `stored`: the members of parents that are not evaluated in this run; `measures`: the
+    values, or the groups, of measures that are not. What is not there is the state of nothing: no row satisfies
+    anything.
     """
 
     bits: dict[int, Buffer] = field(default_factory=dict)
@@ -57,10 +59,22 @@ class BucketParts:
 
 @dataclass(frozen=True)
 class ProfileValues:
-    """A value of each profile of a bucket, missing ones NULL; `overflow`: who has too many digits (and NULL)."""
+    """A value of each profile of a bucket, missing ones NULL; `overflow`: who has too many digits (and NULL).
 
-    array: pa.Array
+    `column`: the values as one column, perhaps narrowed: most are stored as they came from the scan.
+    """
+
+    column: pa.RecordBatch
     overflow: Words = field(default_factory=lambda: _NOBODY)
+
+    @cached_property
+    def array(self) -> pa.Array:
+        """The values in the type that is stored."""
+        return widen(self.column).column(0)
+
+
+def _values(array: pa.Array, overflow: Words = _NOBODY) -> ProfileValues:
+    return ProfileValues(pa.record_batch({"": array}), overflow)
 
 
 @dataclass(frozen=True)
@@ -193,22 +207,22 @@ class _Bucket:
         if node.kind == "value":
             return self._scanned(operands, *payload)
         if node.kind == "stored_value":
-            return ProfileValues(self._stored_column(payload))
+            return _values(self._stored_column(payload))
         if node.kind == "compute":
             return self._computed([values_of(self._results, operand) for operand in operands], payload)
         before = values_of(self._results, operands[0])
         if node.kind == "if_missing":
-            return ProfileValues(with_literal(before.array, payload[0], payload[1], self._plan.zone), before.overflow)
+            return _values(with_literal(before.array, payload[0], payload[1], self._plan.zone), before.overflow)
         allowed = bits_of(self._results, operands[1])
         nothing = make_nothing(before.array.type, payload)
-        return ProfileValues(pc.if_else(unpack(allowed), before.array, nothing), before.overflow & allowed)
+        return _values(pc.if_else(unpack(allowed), before.array, nothing), before.overflow & allowed)
 
     def _scanned(self, place: tuple[int, ...], type_: AttributeType, zero_of_nothing: bool) -> ProfileValues:
         scan, number = place
         if scan not in self._parts.values:
-            return ProfileValues(pa.repeat(make_nothing(stored_type(type_), zero_of_nothing), BUCKET_SIZE))
+            return _values(pa.repeat(make_nothing(stored_type(type_), zero_of_nothing), BUCKET_SIZE))
         batch = self._parts.values[scan]
-        return ProfileValues(batch.column(number), _bitmap(overflow_places(batch).get(number, ())))
+        return ProfileValues(batch.select([number]), _bitmap(overflow_places(batch).get(number, ())))
 
     def _stored_column(self, payload: StoredValue) -> pa.Array:
         batch = self._parts.measures.get(payload.measure_id)
@@ -221,7 +235,7 @@ class _Bucket:
         bits = _bitmap(drop_overflow(found))
         for leaf in leaves:
             bits = bits if leaf.overflow is _NOBODY else bits | leaf.overflow
-        return ProfileValues(to_arrow(found, computation.operand.type), bits)
+        return _values(to_arrow(found, computation.operand.type), bits)
 
     def _groups(self, node: FormulaNode) -> GroupRows | None:
         operands, payload = node.operands, node.payload

@@ -17,6 +17,7 @@ from segengine.engine.parts import (
     FACTS_BUCKET,
     PARTS,
     BatchFunction,
+    binary_values,
     facts_part,
     invalid_part,
     make_part,
@@ -153,17 +154,17 @@ def make_formula_function(plan: AudiencePlan, parents: dict[str, str], previous:
         carried: dict[int, list[pa.Buffer]] = {}
         values = MeasureResults(plan)
         for batch in batches:
-            numbers, sources, contents, facts = (batch.column(place) for place in range(4))
-            for row, (bucket, source) in enumerate(zip(numbers.to_pylist(), sources.to_pylist(), strict=True)):
+            names = zip(*(batch.column(place).to_pylist() for place in (0, 1, 3)), strict=True)
+            for (bucket, source, facts), content in zip(names, binary_values(batch.column(2)), strict=True):
                 if bucket == FACTS_BUCKET and not source:
-                    yield facts_row(facts[row].as_py())
+                    yield facts_row(facts)
                 elif bucket == FACTS_BUCKET:
                     _, scan, place = source.split()
-                    values.add_orphans((int(scan), int(place)), unpack_rows(contents[row].as_buffer()))
+                    values.add_orphans((int(scan), int(place)), unpack_rows(content))
                 elif source == CARRIED:
-                    carried.setdefault(bucket, []).append(contents[row].as_buffer())
+                    carried.setdefault(bucket, []).append(content)
                 else:
-                    buckets.setdefault(bucket, {})[source] = contents[row].as_buffer(), facts[row].as_py()
+                    buckets.setdefault(bucket, {})[source] = content, facts
         if not buckets:
             yield from values.states()
             return
@@ -240,8 +241,8 @@ def merge_business(states: DataFrame, plan: AudiencePlan, partitions: int) -> Da
 def _merge(plan: AudiencePlan, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     found: dict[str, list[pa.RecordBatch]] = {}
     for batch in batches:
-        for measure_id, content in zip(batch.column(0).to_pylist(), batch.column(1), strict=True):
-            found.setdefault(measure_id, []).append(unpack_rows(content.as_buffer()))
+        for measure_id, content in zip(batch.column(0).to_pylist(), binary_values(batch.column(1)), strict=True):
+            found.setdefault(measure_id, []).append(unpack_rows(content))
     values = MeasureResults(plan)
     for measure_id, states in found.items():
         yield from values.merged(measure_id, states)

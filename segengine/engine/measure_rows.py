@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from segengine.engine.joins import BUCKET
-from segengine.engine.parts import BatchFunction, unpack_rows
+from segengine.engine.parts import BatchFunction, binary_values, unpack_rows
 from segengine.kernel.arithmetic import stored_type
 from segengine.kernel.measures import PRESENT, with_names
 from segengine.kernel.scan import KEY
@@ -69,9 +69,11 @@ def profile_rows(
     def spread(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         buckets: dict[int, dict[str, pa.Array]] = {}
         for batch in batches:
-            for bucket, source, content in zip(batch[0].to_pylist(), batch[1].to_pylist(), batch[2], strict=True):
+            for bucket, source, content in zip(
+                batch[0].to_pylist(), batch[1].to_pylist(), binary_values(batch[2]), strict=True
+            ):
                 if source in of_source:
-                    rows = with_names(of_source[source], unpack_rows(content.as_buffer()))
+                    rows = with_names(of_source[source], unpack_rows(content))
                     there = rows.column(PRESENT)
                     found = buckets.setdefault(bucket, {PRESENT: there})
                     found[PRESENT] = pc.or_(found[PRESENT], there)
@@ -91,8 +93,8 @@ def group_rows(contents: DataFrame, measure: Measure, tasks: int) -> DataFrame:
 
     def spread(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for batch in batches:
-            for content in batch[2]:
-                rows = with_names(measure, unpack_rows(content.as_buffer()))
+            for content in binary_values(batch[2]):
+                rows = with_names(measure, unpack_rows(content))
                 keys = rows.column(KEY) if measure.per_profile else pa.nulls(rows.num_rows, pa.int64())
                 yield pa.record_batch([keys, *(rows.column(name) for name in types)], schema=schema)
 

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import pairwise
 from typing import Literal
 
+import numpy as np
 import pyarrow as pa
 
 from segengine.kernel.narrow import narrow, widen
@@ -29,9 +31,12 @@ def scan_source(part: ScanPart, *numbers: int) -> str:
     return " ".join((part, *map(str, numbers)))
 
 
-def make_part(bucket: int, source: str, content: bytes, facts: Mapping[str, object] | None = None) -> pa.RecordBatch:
+def make_part(
+    bucket: int, source: str, content: bytes | pa.Buffer, facts: Mapping[str, object] | None = None
+) -> pa.RecordBatch:
     """Return what one source says of one bucket."""
-    return pa.record_batch([[bucket], [source], [content], [json.dumps(facts) if facts else None]], schema=_ARROW)
+    columns = [[bucket], [source], one_binary(content), [json.dumps(facts) if facts else None]]
+    return pa.record_batch(columns, schema=_ARROW)
 
 
 def facts_part(scan: str, rows: int, orphans: int) -> pa.RecordBatch:
@@ -59,15 +64,29 @@ def read_overflow(facts: str | None) -> dict[int, list[int]]:
     return {int(output): places for output, places in json.loads(facts)["overflow"].items()} if facts else {}
 
 
-def pack_rows(rows: pa.RecordBatch, *, small: bool = False) -> bytes:
+def one_binary(content: bytes | pa.Buffer) -> pa.Array:
+    """Return a binary column of one value, which is not copied."""
+    offsets = pa.py_buffer(np.array([0, len(content)], dtype=np.int32))
+    return pa.Array.from_buffers(pa.binary(), 1, [None, offsets, pa.py_buffer(content)])
+
+
+def binary_values(column: pa.Array) -> list[pa.Buffer]:
+    """Return the values of a binary column, which are not copied as a scalar's would be; NULL is empty."""
+    if not pa.types.is_binary(column.type):
+        column = column.cast(pa.binary())
+    _, offsets, data = column.buffers()
+    ends = np.frombuffer(offsets, np.int32)[column.offset : column.offset + len(column) + 1].tolist()
+    return [(data or pa.py_buffer(b"")).slice(start, end - start) for start, end in pairwise(ends)]
+
+
+def pack_rows(rows: pa.RecordBatch, *, small: bool = False) -> pa.Buffer:
     """Return rows as bytes, their numbers narrowed; `small`: compressed too, to be kept."""
     rows = narrow(rows)
     sink = pa.BufferOutputStream()
     options = pa.ipc.IpcWriteOptions(compression="zstd" if small else None, use_threads=False)
     with pa.ipc.new_stream(sink, rows.schema, options=options) as writer:
         writer.write_batch(rows)
-    packed: bytes = sink.getvalue().to_pybytes()
-    return packed
+    return sink.getvalue()
 
 
 def unpack_rows(content: bytes | pa.Buffer) -> pa.RecordBatch:

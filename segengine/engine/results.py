@@ -8,8 +8,9 @@ from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from segengine.engine.parts import FACTS_BUCKET, pack_rows
+from segengine.engine.parts import FACTS_BUCKET, one_binary, pack_rows
 from segengine.kernel.bitmaps import BITMAP_BYTES, Words, count_bits
 from segengine.kernel.formulas import GroupRows, Result, bits_of, unpack, values_of
 from segengine.kernel.groups import finish_states, mask_states, merge_states
@@ -43,9 +44,10 @@ def facts_row(text: str) -> pa.RecordBatch:
     return pa.record_batch([[FACTS], [""], [FACTS_BUCKET], [None], [0], [0], [0], [text]], schema=_ARROW)
 
 
-def states_row(measure_id: str, states: bytes) -> pa.RecordBatch:
+def states_row(measure_id: str, states: pa.Buffer) -> pa.RecordBatch:
     """Return what one task knows of a business measure."""
-    return pa.record_batch([[STATES], [measure_id], [FACTS_BUCKET], [states], [0], [0], [0], [None]], schema=_ARROW)
+    columns = [[STATES], [measure_id], [FACTS_BUCKET], one_binary(states), [0], [0], [0], [None]]
+    return pa.record_batch(columns, schema=_ARROW)
 
 
 class SegmentResults:
@@ -146,22 +148,20 @@ class MeasureResults:
 def _values_row(measure_id: str, bucket: int, columns: Mapping[str, pa.RecordBatch], present: Words) -> pa.RecordBatch:
     """Return the values of one bucket, who of its places are profiles, and how many of these have each."""
     there = unpack(present)
-    is_there = there.to_numpy(zero_copy_only=False)
     arrays = {name: column.column(0) for name, column in columns.items()}
-    counts = {
-        name: int(np.count_nonzero(is_there & array.is_valid().to_numpy(zero_copy_only=False)))
-        for name, array in arrays.items()
-    }
+    counts = {name: pc.and_(there, array.is_valid()).true_count for name, array in arrays.items()}
     fields = [column.schema.field(0).with_name(name) for name, column in columns.items()]
     rows = pa.RecordBatch.from_arrays([*arrays.values(), there], schema=pa.schema([*fields, (PRESENT, pa.bool_())]))
     content = pack_rows(rows, small=True)
-    return _measure_row(measure_id, bucket, content, int(np.count_nonzero(is_there)), {"values": counts})
+    return _measure_row(measure_id, bucket, content, there.true_count, {"values": counts})
 
 
 def _rows_row(measure_id: str, bucket: int, rows: pa.RecordBatch, overflow: int) -> pa.RecordBatch:
     return _measure_row(measure_id, bucket, pack_rows(rows, small=True), rows.num_rows, {"overflow": overflow})
 
 
-def _measure_row(measure_id: str, bucket: int, content: bytes, count: int, facts: dict[str, object]) -> pa.RecordBatch:
-    columns = [[MEASURE], [measure_id], [bucket], [content], [count], [0], [0], [json.dumps(facts)]]
+def _measure_row(
+    measure_id: str, bucket: int, content: pa.Buffer, count: int, facts: dict[str, object]
+) -> pa.RecordBatch:
+    columns = [[MEASURE], [measure_id], [bucket], one_binary(content), [count], [0], [0], [json.dumps(facts)]]
     return pa.record_batch(columns, schema=_ARROW)

@@ -189,7 +189,7 @@ class SumBlock(Block):
     def _summed(self, bits: Bytes, rows: AnyArray, ranked: Ranked) -> AnyArray:
         type_ = self._data.dtype
         sums, products = self._buffer("sums", type_), self._buffer("products", type_)
-        values = self._data[rows][:, None]
+        values = self._data.take(rows, mode="clip")[:, None]
         for step in ranked.steps():
             size = step.stop - step.start
             target = products[:size] if step.start else sums[:size]
@@ -214,7 +214,7 @@ class CountBlock(Block):
 
     def _summed(self, bits: Bytes, rows: AnyArray, ranked: Ranked) -> AnyArray:
         if self._there is not None:
-            bits = bits * self._there[rows][:, None]
+            bits = bits * self._there.take(rows, mode="clip")[:, None]
         counts, ones = self._buffer("counts", np.uint8), self._buffer("ones", np.uint8)
         for step in ranked.steps():  # no profile has as many rows here as a byte can count
             size = step.stop - step.start
@@ -227,4 +227,4 @@ class CountBlock(Block):
 
 def ordered_bits(words: Words, ranked: Ranked) -> Bytes:
     """Return the bits of rows in the order of their ranks, shape (n, bytes)."""
-    return np.take(words, ranked.order, axis=0).view(np.uint8)
+    return np.take(words, ranked.order, axis=0, mode="clip").view(np.uint8)

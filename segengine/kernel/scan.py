@@ -145,12 +145,12 @@ class ScanKernel:
     def _accumulate(self, rows: _Coded) -> None:
         places = self._state.places(rows.keys)
         order = _sorted_order(places)
-        places = places[order]
+        places = places.take(order, mode="clip")
         starts = np.flatnonzero(np.concatenate([[True], places[1:] != places[:-1]]))
         if self._scan.path is None:
             self.duplicate_count += len(places) - len(starts) + self._state.mark_seen(places[starts])
         tables = [index.table for index in self._indexes]
-        codes = [column[order] for column in rows.codes]
+        codes = [column.take(order, mode="clip") for column in rows.codes]  # clip: several times faster than a check
         taken = [column.taken(order) for column in rows.values]
         values = dict(zip(self._readers, taken, strict=False))
         self._state.begin(values, starts, len(places), keeps_lanes=bool(self._tables))
@@ -235,7 +235,9 @@ def _sorted_order(places: AnyArray) -> AnyArray:
     """Return the order of places; NumPy sorts 16 bits by their digits, several times faster than it compares."""
     order = np.argsort(places.astype(np.uint16), kind="stable")
     high = places >> 16
-    return order[np.argsort(high[order].astype(np.uint16), kind="stable")] if high.any() else order
+    if not high.any():
+        return order
+    return order.take(np.argsort(high.take(order, mode="clip").astype(np.uint16), kind="stable"), mode="clip")
 
 
 def _pieces(starts: AnyArray, count: int) -> Iterator[slice]:

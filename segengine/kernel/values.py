@@ -111,8 +111,8 @@ class Values:
 
     def taken(self, order: AnyArray) -> Values:
         """Return the values in another order."""
-        data = self.data.taken(order) if isinstance(self.data, Texts) else self.data[order]
-        return Values(data, None if self.there is None else self.there[order])
+        data = self.data.taken(order) if isinstance(self.data, Texts) else self.data.take(order, mode="clip")
+        return Values(data, None if self.there is None else self.there.take(order, mode="clip"))
 
     def at(self, rows: AnyArray | slice) -> AnyArray:
         """Return the values of some rows as an array."""

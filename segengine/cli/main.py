@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import click
 
@@ -76,7 +79,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
     try:
-        result = cli.main(args=arguments, prog_name="segengine", standalone_mode=False)
+        with _canceled_by_sigterm():
+            result = cli.main(args=arguments, prog_name="segengine", standalone_mode=False)
     except SegEngineError as error:
         _report(error, arguments)
         return error.exit_code
@@ -95,6 +99,19 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # the reader went away: nothing more can be said there
         return 0
     return result if isinstance(result, int) else 0
+
+
+@contextmanager
+def _canceled_by_sigterm() -> Iterator[None]:
+    """Let SIGTERM, which schedulers send, cancel as Ctrl-C does; only a process' main thread may ask for signals."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _report(error: SegEngineError, arguments: Sequence[str]) -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import sys
 import tempfile
 import threading
@@ -174,7 +175,18 @@ def _start_embedded(stack: ExitStack) -> EngineSession:
     _, port = server.listening_address
     spark = _connect(stack, f"sc://127.0.0.1:{port}", retries=2)
     _set_optional(spark, {"spark.sql.session.timeZone": "UTC"})
+    _take_back_interrupts()
     return EngineSession(spark, "embedded", _describe_embedded(), count_cores())
+
+
+def _take_back_interrupts() -> None:
+    """Install this process' own handler of SIGINT again: the server's would shut it down at the first Ctrl-C.
+
+    Whoever is interrupted still has to say so in tables, and to give the lease back.
+    """
+    handler = signal.getsignal(signal.SIGINT)
+    if handler is not None and threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGINT, handler)
 
 
 def _set_embedded_environment() -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -69,6 +70,8 @@ from segengine.project.quick import QuickSegment, Source
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
+
+logger = logging.getLogger(__name__)
 
 
 class Project:
@@ -327,9 +330,20 @@ class Project:
             return register_consumer(project, name, uses, link=link, description=description)
 
     def refresh(
-        self, names: Sequence[str] = (), *, as_of: datetime | None = None, progress: Progress | None = None
+        self,
+        names: Sequence[str] = (),
+        *,
+        as_of: datetime | None = None,
+        wait: timedelta = timedelta(0),
+        progress: Progress = logger.info,
     ) -> RefreshReport:
         """Evaluate segments and measures (all active ones, or the named) and publish their snapshots.
+
+        Args:
+            names: Names or ids.
+            as_of: The instant that counts; None: now.
+            wait: How long to wait for another run to end.
+            progress: Called with a line for each phase.
 
         Raises:
             DataContractError: A source is not as the project says; nothing was published.
@@ -338,9 +352,7 @@ class Project:
         """
         _aware(as_of)
         with self._session() as project:
-            if progress is None:
-                return refresh_segments(project, names, as_of=as_of)
-            return refresh_segments(project, names, as_of=as_of, progress=progress)
+            return refresh_segments(project, names, as_of=as_of, wait=wait, progress=progress)
 
     def due(self, names: Sequence[str] = ()) -> list[Segment | Measure]:
         """Return what a refresh would evaluate, parents first; writes nothing."""

@@ -7,7 +7,6 @@ import shutil
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -94,11 +93,11 @@ class Workspace:
     def refresh(
         self,
         *names: str,
-        as_of: datetime | None = None,
         progress: Callable[[str], None] = lambda line: None,
+        **choice: Any,
     ) -> RefreshReport:
         with self.opened() as project:
-            return refresh_segments(project, names, as_of=as_of, progress=progress)
+            return refresh_segments(project, names, progress=progress, **choice)
 
     def members(self, name: str, **choice: Any) -> list[str]:
         """Return the ids `read_segment_members` gives, in its order."""

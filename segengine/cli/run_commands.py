@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +31,14 @@ EXIT_SOME_FAILED = 4
 @click.argument("names", nargs=-1, metavar="[NAME ...]")
 @as_of_option
 @click.option("--dry-run", is_flag=True, envvar="SEGENGINE_DRY_RUN", help="Only say what would be evaluated.")
+@click.option(
+    "--wait",
+    type=click.FloatRange(0),
+    default=0,
+    envvar="SEGENGINE_WAIT",
+    metavar="MINUTES",
+    help="Wait so long for another run to end (default: leave at once, exit code 5).",
+)
 @click.option("--output-tables", is_flag=True, help="Also write the output tables of segments and measures.")
 @click.option("--member-rows", is_flag=True, help="Also write all segments' members as rows of one table.")
 @project_options
@@ -41,6 +50,7 @@ def refresh(
     names: tuple[str, ...],
     as_of: str | None,
     dry_run: bool,
+    wait: float,
     output_tables: bool,
     member_rows: bool,
     conf: Path,
@@ -68,7 +78,7 @@ def refresh(
     progress = make_progress()
     progress(f"starting engine {instance.settings.engine}")
     with instance as project:
-        report = project.refresh(names, as_of=moment, progress=progress)
+        report = project.refresh(names, as_of=moment, wait=timedelta(minutes=wait), progress=progress)
         good = report.of(Status.SUCCESSFUL)
         if output_tables:
             progress(f"writing {len(good)} output table(s)")
@@ -192,10 +202,12 @@ def status(limit: int, conf: Path, environment: str, engine: str, output: str) -
     if output == "csv":
         emit_rows(output, "runs", rows, [])
     elif output != "table":
-        lease = {"owner": state.owner, "work_id": state.work_id, "until": state.until, "ids": list(state.refreshing)}
+        names = ("owner", "work_id", "until", "progress")
+        lease = {**{name: getattr(state, name) for name in names}, "ids": list(state.refreshing)}
         emit_document(output, {"lease": lease if state.owner else None, "runs": rows})
     else:
-        held = f"{state.work_id} is under way ({state.owner}), {len(state.refreshing)} segments"
+        held = f"{state.work_id} is under way ({state.owner}), {len(state.refreshing)} definitions"
+        held += f": {state.progress}" if state.progress else ""
         click.echo(held if state.owner else "no run is under way")
         _show_runs(rows, project.settings.time_zone)
 

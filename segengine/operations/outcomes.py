@@ -11,7 +11,7 @@ from typing import Any
 from segengine.operations.evaluation import Evaluation
 from segengine.project.catalogue import Catalogue
 from segengine.project.model import Measure, Segment
-from segengine.store.control import Lease
+from segengine.store.control import Lease, died
 from segengine.store.registry import Registry
 from segengine.store.runs import History, MeasureRun, SegmentRun, Status
 from segengine.store.snapshots import MeasureCounts, SegmentCounts, Written
@@ -61,13 +61,14 @@ class Outcomes:
                 causes[identity] = self.catalogue.broken[identity]
                 continue
             for parent in self.catalogue.parents(identity):
-                cause = (
-                    causes.get(parent)
-                    if parent in chosen
-                    else stored_parent_problem(self.catalogue, self.history, parent)
-                )
+                shown = show_parent(self.catalogue, parent)
+                if parent in chosen:
+                    cause = causes.get(parent, "")
+                elif parent in self._died:
+                    cause = f"the last refresh of {shown} ended {Status.FAILED}"
+                else:
+                    cause = stored_parent_problem(self.catalogue, self.history, parent)
                 if cause:
-                    shown = show_parent(self.catalogue, parent)
                     ended_as = "failed" if parent in self.catalogue.broken else "was skipped"
                     causes[identity] = f"{shown} {ended_as}: {cause}" if parent in chosen else cause
                     break
@@ -110,11 +111,14 @@ class Outcomes:
 
     def abandoned(self, chosen: Definitions) -> Ended:
         """Return Failed rows for what a run asked for whose lease this one took over, as it did not end itself."""
+        lost, error = self._died - set(chosen), died(self.lease.before)
+        return ended([self._without_snapshot(identity, Status.FAILED, error) for identity in sorted(lost)])
+
+    @property
+    def _died(self) -> set[str]:
+        """What the run whose lease this one took over was evaluating when it ended without saying so."""
         before = self.lease.before
-        lost = [identity for identity in before.ids if identity not in chosen] if before.owner else []
-        error = f"{before.work_id} ended without saying so"
-        known = self.catalogue.evaluated
-        return ended([self._without_snapshot(identity, Status.FAILED, error) for identity in lost if identity in known])
+        return set(before.ids) & set(self.catalogue.evaluated) if before.owner else set()
 
     def _overflow_failure(self, identity: str, count: int) -> str:
         if identity in self.catalogue.measures:

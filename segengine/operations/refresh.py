@@ -7,10 +7,10 @@ import logging
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from segengine import __version__
-from segengine.errors import RunError, SegEngineError
+from segengine.errors import LeaseHeldError, RunError
 from segengine.operations.context import OpenProject, find_author, load_registered, read_state
 from segengine.operations.evaluation import Evaluation, Progress, ScanFacts
 from segengine.operations.outcomes import Definitions, Ended, Outcomes
@@ -33,6 +33,8 @@ from segengine.store.runs import (
 from segengine.store.warehouse import SCHEMAS
 
 logger = logging.getLogger(__name__)
+
+_POLL_SECONDS = 2.0
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,7 @@ def refresh_segments(
     names: Sequence[str] = (),
     *,
     as_of: datetime | None = None,
+    wait: timedelta = timedelta(0),
     progress: Progress = logger.info,
 ) -> RefreshReport:
     """Evaluate segments and measures on their sources as of one instant and publish the result.
@@ -75,15 +78,37 @@ def refresh_segments(
         names: Names or ids; none: all active measures and dynamic segments, and active static segments once after each
             activation. Inactive ones that are named are skipped with that cause.
         as_of: The instant that counts; None: now. An earlier one leaves out rows whose time column is later.
+        wait: How long to wait for another run to end; what is evaluated is what counts then.
         progress: Called with a line for each phase.
 
     Raises:
         ConfigError: A name is unknown, or nothing has been applied.
         DefinitionError: An applied definition no longer fits the project.
         DataContractError: A source is not as the project says.
-        LeaseHeldError: Another run is under way.
+        LeaseHeldError: Another run is under way, and did not end in time.
         RunError: The engine failed, or the run lost its lease.
     """
+    until = time.monotonic() + wait.total_seconds()
+    while True:
+        try:
+            return _refresh_now(project, names, as_of, progress)
+        except LeaseHeldError as held:
+            if time.monotonic() >= until:
+                raise
+            progress(f"waiting: {held.message}")
+            _wait_for_lease(project, until)
+
+
+def _wait_for_lease(project: OpenProject, until: float) -> None:
+    """Return when nobody holds the lease any more, or at a time of the monotonic clock."""
+    control = Control(project.warehouse, "control")
+    while time.monotonic() < until and control.read().is_held(datetime.now(UTC)):
+        time.sleep(min(_POLL_SECONDS, max(0.0, until - time.monotonic())))
+
+
+def _refresh_now(
+    project: OpenProject, names: Sequence[str], as_of: datetime | None, progress: Progress
+) -> RefreshReport:
     catalogue, registry = load_registered(project)
     if not names and deactivate_unused(project, catalogue, progress=progress):
         catalogue, registry = load_registered(project)
@@ -95,6 +120,12 @@ def refresh_segments(
     with control.lease(run_id, sorted(chosen)) as lease:
         history = read_history(project.warehouse, lease.before)
         instant = as_of or started_at
+
+        def note(line: str) -> None:
+            lease.check()
+            lease.progress = line
+            progress(line)
+
         evaluation = Evaluation(
             project=project,
             catalogue=catalogue,
@@ -103,7 +134,7 @@ def refresh_segments(
             as_of=instant,
             started_at=started_at,
             last_keys=dict(lease.before.last_profile_key),
-            progress=progress,
+            progress=note,
         )
         outcomes = Outcomes(catalogue, registry, history, lease, instant, started_at)
         return _Refresh(project, control, lease, evaluation, outcomes).execute(chosen)
@@ -191,8 +222,9 @@ class _Refresh:
         due = {identity: definition for identity, definition in chosen.items() if identity not in causes}
         try:
             written = self.evaluation.evaluate(due)
-        except (SegEngineError, KeyboardInterrupt) as error:
-            self._record_failure(chosen, causes, error)
+        except (Exception, KeyboardInterrupt) as error:
+            if not self.lease.lost_to:
+                self._record_failure(chosen, causes, error)
             raise
         scans, profile_counts = self.evaluation.scans, self.evaluation.profile_counts
         ended = self.outcomes.after_evaluation(chosen, causes, written, self.evaluation)
@@ -229,16 +261,19 @@ class _Refresh:
         self.control.publish(self.lease, self.evaluation.last_keys)
 
     def _record_failure(
-        self, chosen: Definitions, causes: Mapping[str, str], error: SegEngineError | KeyboardInterrupt
+        self, chosen: Definitions, causes: Mapping[str, str], error: Exception | KeyboardInterrupt
     ) -> None:
         """Publish that the run failed and why; the last good snapshots stay current. Best effort: it already failed."""
         canceled = isinstance(error, KeyboardInterrupt)
         status = Status.CANCELED if canceled else Status.FAILED
-        text = "canceled" if canceled else str(error)
+        text = "canceled" if canceled else str(error) or type(error).__name__
         self.evaluation.last_keys = dict(self.lease.before.last_profile_key)  # the keys of this run never count
         self.evaluation.scans = []
         ended = self.outcomes.after_failure(chosen, causes, status, text)
         try:
-            self._publish(ended, status, text)
+            self._publish(ended + self.outcomes.abandoned(chosen), status, text)
         except RunError as second:
             logger.warning("the failure could not be recorded: %s", second)
+            return
+        if canceled:
+            self.evaluation.progress("canceled; everything keeps its last good snapshot")

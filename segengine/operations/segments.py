@@ -17,7 +17,7 @@ from segengine.project.nodes import Plain
 from segengine.project.outline import outline_segment
 from segengine.project.references import show_references
 from segengine.project.usage import User, make_usage_graph
-from segengine.store.control import ControlRow
+from segengine.store.control import ControlRow, died
 from segengine.store.registry import DefinitionRecord, Registry
 from segengine.store.runs import DefinitionRun, History, MeasureRun, SegmentRun, Status, Trail, read_outline_counts
 
@@ -75,9 +75,11 @@ def _summary(
 def show_status(
     catalogue: Catalogue, identity: str, last: SegmentRun | MeasureRun | None, control: ControlRow | None
 ) -> tuple[Status, str]:
-    """Return how a definition stands, and why: refreshing now, broken, or as its last run ended."""
-    if control is not None and identity in control.ids and control.is_held(datetime.now(UTC)):
-        return Status.REFRESHING, ""
+    """Return how a definition stands, and why: refreshing, failed with a run that died, broken, or as its last run ended."""
+    if control is not None and identity in control.ids:
+        if control.is_held(datetime.now(UTC)):
+            return Status.REFRESHING, ""
+        return Status.FAILED, died(control)
     if identity in catalogue.broken:
         return Status.FAILED, catalogue.broken[identity]
     return (last.status, last.error) if last else (Status.NOT_STARTED, "")

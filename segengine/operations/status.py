@@ -31,11 +31,12 @@ class RunSummary:
 
 @dataclass(frozen=True)
 class ProjectStatus:
-    """Who holds the lease ('' if nobody) and the newest runs, newest first."""
+    """Who holds the lease ('' if nobody), what it was doing at its last heartbeat, the newest runs, newest first."""
 
     owner: str
     work_id: str
     until: datetime | None
+    progress: str
     refreshing: tuple[str, ...]
     runs: tuple[RunSummary, ...]
 
@@ -54,6 +55,7 @@ def read_status(project: OpenProject, limit: int = 10) -> ProjectStatus:
         owner=control.owner.split("|")[0] if control and held else "",
         work_id=control.work_id if control and held else "",
         until=control.until if control and held else None,
+        progress=control.progress if control and held else "",
         refreshing=control.ids if control and held else (),
         runs=tuple(reversed(runs)),
     )

@@ -1,61 +1,96 @@
 """The commit point: one row, changed by one MERGE.
 
-Whoever wants to change what is published takes the lease in that row and gets a *token*. Work is written under its own
-id into tables nobody reads yet; publishing is one conditional MERGE that names the token. There is no insert clause: it
-would fire for a run that lost its lease. After any error the row is read back: it alone says what happened.
+Whoever wants to change what is published takes the lease in that row and gets a *token*, a number that only grows.
+Work is written under its own id into tables nobody reads yet; publishing is one conditional MERGE that names the token.
+There is no insert clause: it would fire for a run that lost its lease. After any error the row is read back: it alone
+says what happened.
+
+Clocks and heartbeats only decide when others stop waiting. What is published is right without them: a holder that slept
+through its lease finds another token, whatever its clock says.
 """
 
 from __future__ import annotations
 
-import getpass
 import json
 import logging
-import os
-import socket
-import uuid
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 from segengine.engine.failures import engine_errors
 from segengine.errors import LeaseHeldError, RunError
+from segengine.store.processes import describe_process, is_gone
 from segengine.store.warehouse import Row, Warehouse
 
 logger = logging.getLogger(__name__)
 
-LEASE_TIME = timedelta(minutes=30)
+# Spark may run a heartbeat's small jobs only when a long stage has given all of its tasks away: many may be late.
+LEASE_TIME = timedelta(minutes=15)
+HEARTBEAT_TIME = timedelta(seconds=30)
 _FREE = ""
 _TRIES = 3
 
 
 @dataclass(frozen=True)
 class ControlRow:
-    """The state of a control table. `published_id` is the newest published run or change, '' before the first."""
+    """The state of a control table. `published_id` is the newest published run or change, '' before the first.
 
-    token: str
+    `progress`: what the holder of the lease was doing at its last heartbeat.
+    """
+
+    token: int
     owner: str
     work_id: str
     ids: tuple[str, ...]
     until: datetime | None
+    progress: str
     published_id: str
     last_profile_key: Mapping[str, int]
 
     def is_held(self, now: datetime) -> bool:
         """Return whether somebody alive may still publish."""
-        return self.owner != _FREE and self.until is not None and self.until > now and not _is_gone(self.owner)
+        return self.owner != _FREE and self.until is not None and self.until > now and not is_gone(self.owner)
+
+    def is_abandoned(self, now: datetime) -> bool:
+        """Return whether somebody took the lease and ended without giving it back."""
+        return self.owner != _FREE and not self.is_held(now)
 
 
 @dataclass
 class Lease:
-    """The right to publish, as long as nobody took it over. `before` is the state it was taken in."""
+    """The right to publish, as long as nobody took it over. `before` is the state it was taken in.
 
-    token: str
+    `progress`: what the next heartbeat says of the work. `lost_to`: who took it over, once that is known.
+    """
+
+    token: int
     work_id: str
     before: ControlRow
+    progress: str = ""
     published: bool = False
+    lost_to: str = ""
+    writing: threading.Lock = field(default_factory=threading.Lock, repr=False)
+    ended: threading.Event = field(default_factory=threading.Event, repr=False)
+
+    def check(self) -> None:
+        """Raise where the lease is known to be lost.
+
+        Raises:
+            RunError: Another run has taken it over.
+        """
+        if self.lost_to:
+            raise RunError(
+                f"{self.work_id} lost its lease while it ran, to {self.lost_to}.",
+                "Nothing of it was published. Run it again.",
+            )
+
+    def notice(self, row: ControlRow) -> None:
+        """Keep whether a row that was read says that the lease is lost."""
+        if row.token != self.token:
+            self.lost_to = row.owner.split("|")[0] or "a run that has ended"
 
 
 @dataclass(frozen=True)
@@ -67,7 +102,7 @@ class Control:
 
     def create(self) -> None:
         """Create the table with its one row. Two creators write equal rows, which stay equal for ever."""
-        first = {"name": self.table, "token": "0", "owner": _FREE, "published_id": "", "last_profile_key": "{}"}
+        first = {"name": self.table, "token": 0, "owner": _FREE, "published_id": "", "last_profile_key": "{}"}
         self.warehouse.create(self.table, [first])
 
     def read(self) -> ControlRow:
@@ -84,6 +119,7 @@ class Control:
             work_id=row["work_id"] or "",
             ids=tuple(self._parse(row, "ids", "[]")),
             until=row["until"],
+            progress=row["progress"] or "",
             published_id=row["published_id"] or "",
             last_profile_key=self._parse(row, "last_profile_key", "{}"),
         )
@@ -99,24 +135,27 @@ class Control:
 
     @contextmanager
     def lease(self, work_id: str, ids: list[str]) -> Iterator[Lease]:
-        """Hold the lease inside the block; it is free again afterwards, published or not.
+        """Hold the lease inside the block, kept alive by heartbeats; it is free again afterwards, published or not.
 
         Raises:
             LeaseHeldError: Another process holds it.
         """
         lease = self._take(work_id, ids)
+        threading.Thread(target=self._keep_alive, args=(lease,), name=f"lease of {work_id}", daemon=True).start()
         try:
             yield lease
         finally:
-            if not lease.published:
-                self._give_back(lease)
+            with lease.writing:
+                lease.ended.set()
+                if not lease.published:
+                    self._give_back(lease)
 
     def _take(self, work_id: str, ids: list[str]) -> Lease:
         before = self.read()
         now = datetime.now(UTC)
         if before.is_held(now):
             raise _held(before)
-        token = uuid.uuid4().hex
+        token = before.token + 1
         source = {
             "name": self.table,
             "token": before.token,
@@ -125,17 +164,40 @@ class Control:
             "work_id": work_id,
             "ids": json.dumps(ids),
             "until": now + LEASE_TIME,
+            "progress": "",
         }
-        columns = ("owner", "work_id", "ids", "until")
+        columns = ("owner", "work_id", "ids", "until", "progress")
         changes = {"token": "s.new_token", **{name: f"s.{name}" for name in columns}}
+        types = "new_token bigint, owner string, work_id string, ids string, until timestamp, progress string"
         for _ in range(_TRIES):
-            self._merge(source, "new_token string, owner string, work_id string, ids string, until timestamp", changes)
+            self._merge(source, types, changes)
             after = self.read()
-            if after.token == token:
+            if (after.token, after.work_id) == (token, work_id):
                 return Lease(token, work_id, before)
             if after.token != before.token:
                 raise _held(after)
         raise RunError(f"The lease in table {self.table} could not be written.")
+
+    def _keep_alive(self, lease: Lease) -> None:
+        """Prolong a lease every now and then until it has ended or is lost; runs in a thread of its own.
+
+        The session is shared: every engine takes statements of several threads, and these touch one view of their own
+        and this table alone. The lock keeps them apart from the statement that publishes.
+        """
+        while not lease.lost_to and not lease.ended.wait(HEARTBEAT_TIME.total_seconds()):
+            with lease.writing:
+                if lease.ended.is_set():
+                    return
+                try:
+                    self._beat(lease)
+                except Exception as error:  # noqa: BLE001 - the work goes on; publishing tells whether the lease is lost
+                    logger.warning("the lease of %s could not be prolonged: %s", lease.work_id, error)
+
+    def _beat(self, lease: Lease) -> None:
+        until = datetime.now(UTC) + LEASE_TIME
+        source = {"name": self.table, "token": lease.token, "until": until, "progress": lease.progress}
+        self._merge(source, "until timestamp, progress string", {"until": "s.until", "progress": "s.progress"})
+        lease.notice(self.read())
 
     def publish(self, lease: Lease, last_profile_key: Mapping[str, int] | None = None) -> None:
         """Make the lease's work the published state and free the lease, in one MERGE.
@@ -147,7 +209,7 @@ class Control:
         source = {
             "name": self.table,
             "token": lease.token,
-            "new_token": uuid.uuid4().hex,
+            "new_token": lease.token + 1,
             "published_id": lease.work_id,
             "last_profile_key": keys,
         }
@@ -157,26 +219,24 @@ class Control:
             "token": "s.new_token",
             **_FREED,
         }
-        for _ in range(_TRIES):
-            self._merge(source, "new_token string, published_id string, last_profile_key string", changes)
-            after = self.read()
-            if after.published_id == lease.work_id:
-                lease.published = True
-                return
-            if after.token != lease.token:
-                raise RunError(
-                    f"{lease.work_id} lost its lease while it ran, to {after.owner or 'a run that has ended'}.",
-                    "Nothing of it was published. Run it again.",
-                )
+        with lease.writing:
+            for _ in range(_TRIES):
+                self._merge(source, "new_token bigint, published_id string, last_profile_key string", changes)
+                after = self.read()
+                if after.published_id == lease.work_id:
+                    lease.published = True
+                    return
+                lease.notice(after)
+                lease.check()
         raise RunError(f"Table {self.table} could not be written; {lease.work_id} is not published.")
 
     def _give_back(self, lease: Lease) -> None:
-        source = {"name": self.table, "token": lease.token, "new_token": uuid.uuid4().hex}
-        self._merge(source, "new_token string", {"token": "s.new_token", **_FREED})
+        source = {"name": self.table, "token": lease.token, "new_token": lease.token + 1}
+        self._merge(source, "new_token bigint", {"token": "s.new_token", **_FREED})
 
     def _merge(self, source: Mapping[str, object], columns: str, changes: dict[str, str]) -> None:
         """Try one MERGE on the row that has the source's token; what happened is for the caller to read back."""
-        schema = f"name string, token string, {columns}"
+        schema = f"name string, token bigint, {columns}"
         try:
             with engine_errors(f"writing to table {self.table}"):
                 self.warehouse.update_one(self.table, source, schema, "t.token = s.token", changes)
@@ -184,7 +244,12 @@ class Control:
             logger.warning("%s", error)
 
 
-_FREED = {"owner": "''", "work_id": "''", "ids": "'[]'", "until": "cast(null as timestamp)"}
+_FREED = {"owner": "''", "work_id": "''", "ids": "'[]'", "until": "cast(null as timestamp)", "progress": "''"}
+
+
+def died(row: ControlRow) -> str:
+    """Return what is said of the work of a run that was killed, or of a machine that went away."""
+    return f"{row.work_id} ended without saying so"
 
 
 def _held(row: ControlRow) -> LeaseHeldError:
@@ -193,41 +258,3 @@ def _held(row: ControlRow) -> LeaseHeldError:
         f"Another run ({row.work_id}, {row.owner.split('|')[0]}) holds the lease{until}.",
         "Wait for it to end. If it was killed, its lease ends by itself.",
     )
-
-
-def describe_process() -> str:
-    """Return who holds a lease: user, host and process, and what tells whether that process still lives."""
-    who = f"{_user()} on {socket.gethostname()}, process {os.getpid()}"
-    return "|".join((who, socket.gethostname(), _boot_id(), str(os.getpid()), _start_time(os.getpid())))
-
-
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return "unknown"
-
-
-def _boot_id() -> str:
-    """Return what is the same for processes that see each other: this boot and this process namespace."""
-    try:
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-        return f"{boot}:{Path('/proc/self/ns/pid').readlink()}"
-    except OSError:
-        return ""
-
-
-def _start_time(process: int) -> str:
-    """Return when a process started, in clock ticks since the boot, or '' where that cannot be told."""
-    try:
-        return Path(f"/proc/{process}/stat").read_text().rsplit(")", 1)[1].split()[19]
-    except (OSError, IndexError):
-        return ""
-
-
-def _is_gone(owner: str) -> bool:
-    """Return whether an owner is certainly dead: a process of this machine that no longer runs."""
-    parts = owner.split("|")
-    if len(parts) != 5 or not parts[2] or parts[2] != _boot_id() or not parts[4]:
-        return False
-    return _start_time(int(parts[3])) != parts[4]

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pyspark.sql.types import StructType
 
 _CONTROL = (
-    "name string, token string, owner string, work_id string, ids string, until timestamp, "
+    "name string, token bigint, owner string, work_id string, ids string, until timestamp, progress string, "
     "published_id string, last_profile_key string"
 )
 SCHEMAS = {

@@ -24,7 +24,8 @@ from segengine.operations.member_rows import write_member_rows
 from segengine.operations.output_tables import write_output_tables
 from segengine.operations.segments import show_segment
 from segengine.operations.status import read_status
-from segengine.store.control import Control, describe_process
+from segengine.store.control import Control
+from segengine.store.processes import describe_process
 from segengine.store.runs import Status
 
 PROJECT = """
@@ -491,7 +492,7 @@ def write_control(workspace: Workspace, **values: str) -> None:
 
 def dead_process() -> str:
     """Return who a lease belongs to whose process has just ended."""
-    code = "from segengine.store.control import describe_process; print(describe_process())"
+    code = "from segengine.store.processes import describe_process; print(describe_process())"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     return done.stdout.strip()
 
@@ -534,7 +535,9 @@ def test_lease_of_a_dead_process_or_an_expired_one_is_taken_over(
         with pytest.raises(LeaseHeldError, match=r"run_dead, ann on another, process 1.*2999-01-01 00:00:00 UTC"):
             shop.refresh()
         return
-    assert shop.on(embedded).listed()["buyers"].status is Status.SUCCESSFUL, "nobody is refreshing it any more"
+    listed = shop.on(embedded).listed()["buyers"]
+    assert (listed.status, listed.error) == (Status.FAILED, "run_dead ended without saying so")
+    assert listed.current is not None, "what was published stays"
 
     shop.refresh("Buyers", as_of=JUNE)
 
@@ -554,7 +557,7 @@ def test_run_that_lost_its_lease_publishes_nothing(shop: Workspace) -> None:
 
     def steal(line: str) -> None:
         if line == "publishing":
-            write_control(shop, **{"token": "'stolen'", "owner": "'thief'"})
+            write_control(shop, **{"token": "99", "owner": "'thief'"})
 
     with pytest.raises(RunError, match=r"^run_\w+ lost its lease while it ran, to thief\. Nothing of it was published"):
         shop.refresh("Everybody", as_of=JUNE, progress=steal)
@@ -562,6 +565,6 @@ def test_run_that_lost_its_lease_publishes_nothing(shop: Workspace) -> None:
     published = shop.published()
     assert len(published.runs) == 1
     assert published.members() == IN_MAY
-    assert (published.control["token"], published.control["owner"]) == ("stolen", "thief")
+    assert (published.control["token"], published.control["owner"]) == (99, "thief")
     assert "q" not in published.keys["customer"]
     assert published.last_keys == {"customer": 4}

@@ -46,7 +46,7 @@ from segengine.operations.output_tables import write_output_tables
 from segengine.operations.preview import PreviewedSegment, preview_plan
 from segengine.operations.profile_attribute import AttributeProfile, profile_attribute
 from segengine.operations.quick_segment import CountedDraft, count_draft, draft_segment, load_measures, record_draft
-from segengine.operations.refresh import RefreshReport, choose_due, refresh_segments
+from segengine.operations.refresh import RefreshReport, list_chosen, refresh_segments
 from segengine.operations.schema import SchemaPull, pull_schema
 from segengine.operations.segments import (
     CountedOutline,
@@ -333,6 +333,7 @@ class Project:
         self,
         names: Sequence[str] = (),
         *,
+        due: bool = False,
         as_of: datetime | None = None,
         wait: timedelta = timedelta(0),
         progress: Progress = logger.info,
@@ -341,6 +342,7 @@ class Project:
 
         Args:
             names: Names or ids.
+            due: Only what is due by its schedule.
             as_of: The instant that counts; None: now.
             wait: How long to wait for another run to end.
             progress: Called with a line for each phase.
@@ -352,12 +354,12 @@ class Project:
         """
         _aware(as_of)
         with self._session() as project:
-            return refresh_segments(project, names, as_of=as_of, wait=wait, progress=progress)
+            return refresh_segments(project, names, due=due, as_of=as_of, wait=wait, progress=progress)
 
-    def due(self, names: Sequence[str] = ()) -> list[Segment | Measure]:
+    def chosen(self, names: Sequence[str] = (), *, due: bool = False) -> list[Segment | Measure]:
         """Return what a refresh would evaluate, parents first; writes nothing."""
         with self._session() as project:
-            return choose_due(project, names)
+            return list_chosen(project, names, due=due)
 
     def segments(self) -> list[SegmentSummary]:
         """Return a summary of every applied segment, by name."""

@@ -19,6 +19,7 @@ from segengine.cli.output import (
     plain_value,
     print_table,
     show_count,
+    show_due_in,
     show_grain,
     show_time_in,
     show_users,
@@ -63,6 +64,8 @@ def list_command(
         Column("values", "profiles with a value", _show_value_counts),
         Column("as_of", "as of", show_time_in(project.settings.time_zone)),
     ]
+    if any(row["next_due"] for row in rows):
+        columns.append(Column("next_due", "next due", show_due_in(project.settings.time_zone)))
     if any(row["error"] for row in rows):
         columns.append(Column("error", "why"))
     listing.emit(output, "measures", rows, columns)
@@ -91,6 +94,8 @@ def _summary_row(summary: MeasureSummary) -> dict[str, Any]:
         "row_count": current.row_count if current else None,
         "values": value_counts(current) if current else {},
         "as_of": current.as_of if current else None,
+        "schedule": str(summary.schedule) if summary.schedule else None,
+        "next_due": summary.next_due,
         "definition_version": summary.record.version,
         "author": summary.record.author,
         "recorded_at": summary.record.recorded_at,
@@ -140,6 +145,9 @@ def _show_details(
     if row["as_of"]:
         click.echo(f"{row['row_count']:,} rows, as of {show_time(row['as_of'])} (snapshot {row['snapshot_version']})")
     click.echo(f"version {row['definition_version']} by {row['author']}, {show_time(row['recorded_at'])}")
+    click.echo(
+        f"refreshed {row['schedule'] or 'when asked'}; next due: {show_due_in(zone)(row['next_due']) or 'never'}"
+    )
     click.echo(f"used by: {show_users(details.used_by) or 'nobody known'}")
     click.echo("\n" + dump_documents([details.fields]).rstrip())
     moments = [run.as_of for run in details.snapshots]

@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 from enum import Enum
 from pathlib import Path
@@ -166,6 +166,12 @@ def show_users(users: Sequence[User]) -> str:
 def show_share(value: Any) -> str:
     """Return a share of 0 to 1 as per cent, nothing for None."""
     return "" if value is None else f"{value * 100:.1f} %"
+
+
+def show_due_in(zone: str) -> Callable[[Any], str]:
+    """Return a function that shows from when on something is due: `now` where that has come."""
+    show_time = show_time_in(zone)
+    return lambda value: "now" if value is not None and value <= datetime.now(UTC) else show_time(value)
 
 
 def show_time_in(zone: str) -> Callable[[Any], str]:

@@ -29,6 +29,9 @@ EXIT_SOME_FAILED = 4
 
 @click.command()
 @click.argument("names", nargs=-1, metavar="[NAME ...]")
+@click.option(
+    "--due", is_flag=True, help="Only what is due: by its schedule, or the project's, since it last succeeded."
+)
 @as_of_option
 @click.option("--dry-run", is_flag=True, envvar="SEGENGINE_DRY_RUN", help="Only say what would be evaluated.")
 @click.option(
@@ -48,6 +51,7 @@ EXIT_SOME_FAILED = 4
 def refresh(
     context: click.Context,
     names: tuple[str, ...],
+    due: bool,
     as_of: str | None,
     dry_run: bool,
     wait: float,
@@ -71,14 +75,17 @@ def refresh(
     instance = Project(conf, environment=environment, engine=engine)
     moment = parse_as_of(as_of, instance.settings.time_zone) if as_of else None
     if dry_run:
-        rows = [{"id": each.id, "name": each.name, "kind": type(each).__name__.lower()} for each in instance.due(names)]
+        rows = [
+            {"id": each.id, "name": each.name, "kind": type(each).__name__.lower()}
+            for each in instance.chosen(names, due=due)
+        ]
         columns = [Column("name", "would be evaluated, in this order"), Column("kind", "kind"), Column("id", "id")]
         emit_rows(output, "definitions", rows, columns)
         return
     progress = make_progress()
     progress(f"starting engine {instance.settings.engine}")
     with instance as project:
-        report = project.refresh(names, as_of=moment, wait=timedelta(minutes=wait), progress=progress)
+        report = project.refresh(names, due=due, as_of=moment, wait=timedelta(minutes=wait), progress=progress)
         good = report.of(Status.SUCCESSFUL)
         if output_tables:
             progress(f"writing {len(good)} output table(s)")
@@ -87,6 +94,8 @@ def refresh(
         if member_rows:
             progress("writing the members of all segments as rows")
             project.write_member_rows()
+    if due and not report.run_id:
+        progress("nothing is due")
     _show_report(report, output, instance.settings.time_zone)
     if not report.is_complete:
         context.exit(EXIT_SOME_FAILED)
@@ -132,6 +141,8 @@ def _show_report(report: RefreshReport, output: str, zone: str) -> None:
             "measures": measures,
         }
         emit_document(output, content)
+        return
+    if not report.run_id:
         return
     _show_measures(measures)
     columns = [
@@ -204,11 +215,14 @@ def status(limit: int, conf: Path, environment: str, engine: str, output: str) -
     elif output != "table":
         names = ("owner", "work_id", "until", "progress")
         lease = {**{name: getattr(state, name) for name in names}, "ids": list(state.refreshing)}
-        emit_document(output, {"lease": lease if state.owner else None, "runs": rows})
+        due = {"due_count": state.due_count, "next_due": state.next_due}
+        emit_document(output, {"lease": lease if state.owner else None, **due, "runs": rows})
     else:
         held = f"{state.work_id} is under way ({state.owner}), {len(state.refreshing)} definitions"
         held += f": {state.progress}" if state.progress else ""
         click.echo(held if state.owner else "no run is under way")
+        following = show_time_in(project.settings.time_zone)(state.next_due) or "never"
+        click.echo(f"{state.due_count} definitions are due; the next time: {following}")
         _show_runs(rows, project.settings.time_zone)
 
 

@@ -19,6 +19,7 @@ from segengine.cli.output import (
     print_outline,
     print_table,
     show_count,
+    show_due_in,
     show_share,
     show_time_in,
     show_users,
@@ -67,6 +68,8 @@ def list_command(
         Column("left_count", "left", show_count, right=True),
         Column("as_of", "as of", show_time_in(project.settings.time_zone)),
     ]
+    if any(row["next_due"] for row in rows):
+        columns.append(Column("next_due", "next due", show_due_in(project.settings.time_zone)))
     if any(row["error"] for row in rows):
         columns.append(Column("error", "why"))
     listing.emit(output, "segments", rows, columns)
@@ -91,6 +94,8 @@ def _summary_row(summary: SegmentSummary) -> dict[str, Any]:
         "entered_count": current.entered_count if current else None,
         "left_count": current.left_count if current else None,
         "as_of": current.as_of if current else None,
+        "schedule": str(summary.schedule) if summary.schedule else None,
+        "next_due": summary.next_due,
         "definition_version": summary.record.version,
         "author": summary.record.author,
         "recorded_at": summary.record.recorded_at,
@@ -156,6 +161,9 @@ def _show_details(details: SegmentDetails, snapshots: Sequence[SegmentRun], zone
     click.echo(
         f"version {row['definition_version']} by {row['author']}, {show_time(row['recorded_at'])}; "
         f"audience {row['audience']}, output table {row['output_table']}"
+    )
+    click.echo(
+        f"refreshed {row['schedule'] or 'when asked'}; next due: {show_due_in(zone)(row['next_due']) or 'never'}"
     )
     click.echo(f"used by: {show_users(details.used_by) or 'nobody known'}")
     click.echo("\n" + dump_documents([details.fields]).rstrip())

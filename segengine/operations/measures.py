@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -16,6 +16,7 @@ from segengine.errors import ConfigError
 from segengine.kernel.measures import with_names
 from segengine.kernel.scan import KEY
 from segengine.operations.context import OpenProject, load_registered, read_state
+from segengine.operations.due import find_next_due
 from segengine.operations.members import PREVIEW_MEMBERS
 from segengine.operations.segments import find_snapshot, find_version, show_status
 from segengine.operations.unused import note_use
@@ -25,11 +26,12 @@ from segengine.project.model import Measure
 from segengine.project.names import is_table_name, make_measure_table, make_output_table
 from segengine.project.nodes import Plain
 from segengine.project.references import show_references
+from segengine.project.schedule import Schedule
 from segengine.project.types import AttributeType
 from segengine.project.usage import User, make_usage_graph
 from segengine.store.control import ControlRow
 from segengine.store.profile_keys import read_profile_keys
-from segengine.store.registry import DefinitionRecord
+from segengine.store.registry import DefinitionRecord, Registry
 from segengine.store.runs import History, MeasureRun, Status
 from segengine.store.snapshots import read_contents, read_values, snapshot_of
 
@@ -39,7 +41,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class MeasureSummary:
-    """One line of the list: the definition, how its last refresh ended, and its current snapshot."""
+    """One line of the list: the definition, how its last refresh ended, its current snapshot, and when it is due."""
 
     measure: Measure
     record: DefinitionRecord
@@ -47,6 +49,8 @@ class MeasureSummary:
     error: str
     last: MeasureRun | None
     current: MeasureRun | None
+    schedule: Schedule | None
+    next_due: datetime | None
 
 
 @dataclass(frozen=True)
@@ -77,18 +81,23 @@ def list_measures(project: OpenProject) -> list[MeasureSummary]:
     """Return a summary of every applied measure, by name."""
     catalogue, registry = load_registered(project)
     control, history = read_state(project)
-    found = [
-        _summary(catalogue, measure, registry.newest[measure.id], control, history)
-        for measure in catalogue.measures.values()
-    ]
+    found = [_summary(catalogue, registry, measure, control, history) for measure in catalogue.measures.values()]
     return sorted(found, key=lambda summary: summary.measure.name.casefold())
 
 
 def _summary(
-    catalogue: Catalogue, measure: Measure, record: DefinitionRecord, control: ControlRow | None, history: History
+    catalogue: Catalogue, registry: Registry, measure: Measure, control: ControlRow | None, history: History
 ) -> MeasureSummary:
     last, current = history.measures.last(measure.id), history.measures.current(measure.id)
-    return MeasureSummary(measure, record, *show_status(catalogue, measure.id, last, control), last, current)
+    return MeasureSummary(
+        measure,
+        registry.newest[measure.id],
+        *show_status(catalogue, measure.id, last, control),
+        last,
+        current,
+        catalogue.settings.schedule_of(measure),
+        find_next_due(catalogue, registry, history, measure, datetime.now(UTC)),
+    )
 
 
 def show_measure(project: OpenProject, name: str) -> MeasureDetails:
@@ -102,7 +111,7 @@ def show_measure(project: OpenProject, name: str) -> MeasureDetails:
     control, history = read_state(project)
     record = registry.newest[measure.id]
     return MeasureDetails(
-        summary=_summary(catalogue, measure, record, control, history),
+        summary=_summary(catalogue, registry, measure, control, history),
         fields=show_references(dict(record.fields), registry.names),
         snapshots=tuple(history.measures.snapshots(measure.id)),
         used_by=make_usage_graph(catalogue).direct(measure.id),

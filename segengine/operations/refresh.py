@@ -12,16 +12,13 @@ from datetime import UTC, datetime, timedelta
 from segengine import __version__
 from segengine.errors import LeaseHeldError, RunError
 from segengine.operations.context import OpenProject, find_author, load_registered, read_state
+from segengine.operations.due import choose_definitions
 from segengine.operations.evaluation import Evaluation, Progress, ScanFacts
 from segengine.operations.outcomes import Definitions, Ended, Outcomes
 from segengine.operations.unused import deactivate_unused
-from segengine.project.catalogue import Catalogue
-from segengine.project.find import find_definition
 from segengine.project.model import Measure, Segment
 from segengine.store.control import Control, Lease
-from segengine.store.registry import Registry
 from segengine.store.runs import (
-    History,
     MeasureRun,
     Run,
     SegmentRun,
@@ -39,7 +36,7 @@ _POLL_SECONDS = 2.0
 
 @dataclass(frozen=True)
 class RefreshReport:
-    """How a refresh ended. `segments` has one entry for each segment asked for."""
+    """How a refresh ended. `segments` has one entry for each segment asked for; `run_id`: '' where nothing was due."""
 
     run_id: str
     as_of: datetime
@@ -65,6 +62,7 @@ def refresh_segments(
     project: OpenProject,
     names: Sequence[str] = (),
     *,
+    due: bool = False,
     as_of: datetime | None = None,
     wait: timedelta = timedelta(0),
     progress: Progress = logger.info,
@@ -77,6 +75,7 @@ def refresh_segments(
         project: The project.
         names: Names or ids; none: all active measures and dynamic segments, and active static segments once after each
             activation. Inactive ones that are named are skipped with that cause.
+        due: Only what is due by its schedule; where that is nothing, no run takes place.
         as_of: The instant that counts; None: now. An earlier one leaves out rows whose time column is later.
         wait: How long to wait for another run to end; what is evaluated is what counts then.
         progress: Called with a line for each phase.
@@ -91,7 +90,7 @@ def refresh_segments(
     until = time.monotonic() + wait.total_seconds()
     while True:
         try:
-            return _refresh_now(project, names, as_of, progress)
+            return _refresh_now(project, names, due, as_of, progress)
         except LeaseHeldError as held:
             if time.monotonic() >= until:
                 raise
@@ -107,19 +106,27 @@ def _wait_for_lease(project: OpenProject, until: float) -> None:
 
 
 def _refresh_now(
-    project: OpenProject, names: Sequence[str], as_of: datetime | None, progress: Progress
+    project: OpenProject, names: Sequence[str], due: bool, as_of: datetime | None, progress: Progress
 ) -> RefreshReport:
     catalogue, registry = load_registered(project)
     if not names and deactivate_unused(project, catalogue, progress=progress):
         catalogue, registry = load_registered(project)
     control = create_tables(project)
     started_at = datetime.now(UTC)
+    due_at = started_at if due else None
     history = read_history(project.warehouse, control.read())
-    chosen = _choose(catalogue, registry, history, names)
+    chosen = choose_definitions(catalogue, registry, history, names, due_at)
+    instant = as_of or started_at
+    if due and not chosen:
+        return _nothing_due(project, instant)
     run_id = make_run_id(started_at)
     with control.lease(run_id, sorted(chosen)) as lease:
         history = read_history(project.warehouse, lease.before)
-        instant = as_of or started_at
+        chosen = choose_definitions(
+            catalogue, registry, history, names, due_at
+        )  # another run may have done it meanwhile
+        if due and not chosen:
+            return _nothing_due(project, instant)
 
         def note(line: str) -> None:
             lease.check()
@@ -140,7 +147,11 @@ def _refresh_now(
         return _Refresh(project, control, lease, evaluation, outcomes).execute(chosen)
 
 
-def choose_due(project: OpenProject, names: Sequence[str] = ()) -> list[Segment | Measure]:
+def _nothing_due(project: OpenProject, as_of: datetime) -> RefreshReport:
+    return RefreshReport("", as_of, project.session.description, (), (), (), 0, 0.0)
+
+
+def list_chosen(project: OpenProject, names: Sequence[str] = (), *, due: bool = False) -> list[Segment | Measure]:
     """Return what a refresh would evaluate, parents first; reads the registry and writes nothing.
 
     Raises:
@@ -148,7 +159,8 @@ def choose_due(project: OpenProject, names: Sequence[str] = ()) -> list[Segment 
     """
     catalogue, registry = load_registered(project)
     _, history = read_state(project)
-    return list(_choose(catalogue, registry, history, names).values())
+    due_at = datetime.now(UTC) if due else None
+    return list(choose_definitions(catalogue, registry, history, names, due_at).values())
 
 
 def create_tables(project: OpenProject) -> Control:
@@ -169,41 +181,6 @@ def create_tables(project: OpenProject) -> Control:
             project.warehouse.create(table)
     control.create()
     return control
-
-
-def _choose(
-    catalogue: Catalogue, registry: Registry, history: History, names: Sequence[str]
-) -> dict[str, Segment | Measure]:
-    """Return what to refresh by id, parents first.
-
-    Raises:
-        ConfigError: A name means nothing that was applied.
-    """
-    if names:
-        wanted = {find_definition(catalogue, name).id for name in names}
-    else:
-        wanted = {
-            identity
-            for identity, definition in catalogue.evaluated.items()
-            if definition.state == "active"
-            and (
-                isinstance(definition, Measure)
-                or definition.type == "dynamic"
-                or not _refreshed_since_activation(identity, registry, history)
-            )
-        }
-    return {identity: definition for identity, definition in catalogue.evaluated.items() if identity in wanted}
-
-
-def _refreshed_since_activation(identity: str, registry: Registry, history: History) -> bool:
-    """Return whether a segment has a snapshot that was begun after it was last activated."""
-    activated_at, was_active = datetime.min.replace(tzinfo=UTC), True
-    for version in registry.versions_of(identity):
-        is_active = version.fields.get("state") != "inactive"
-        if is_active and not was_active:
-            activated_at = version.recorded_at
-        was_active = is_active
-    return any(run.started_at >= activated_at for run in history.segments.snapshots(identity))
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, overload
 
 from segengine.errors import ConfigError
 from segengine.operations.context import OpenProject, load_registered, read_state
+from segengine.operations.due import find_next_due
 from segengine.operations.evaluation import OutlineCounts
 from segengine.project.catalogue import Catalogue, resolve_version
 from segengine.project.find import find_segment
@@ -16,6 +17,7 @@ from segengine.project.model import Measure, Segment
 from segengine.project.nodes import Plain
 from segengine.project.outline import outline_segment
 from segengine.project.references import show_references
+from segengine.project.schedule import Schedule
 from segengine.project.usage import User, make_usage_graph
 from segengine.store.control import ControlRow, died
 from segengine.store.registry import DefinitionRecord, Registry
@@ -27,7 +29,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class SegmentSummary:
-    """One line of the list: the definition, how its last refresh ended, and its current snapshot."""
+    """One line of the list: the definition, how its last refresh ended, its current snapshot, and when it is due.
+
+    `next_due`: in the past since when it is due; None where it is refreshed only when asked.
+    """
 
     segment: Segment
     record: DefinitionRecord
@@ -35,6 +40,8 @@ class SegmentSummary:
     error: str
     last: SegmentRun | None
     current: SegmentRun | None
+    schedule: Schedule | None
+    next_due: datetime | None
 
     @property
     def member_share(self) -> float | None:
@@ -58,24 +65,29 @@ def list_segments(project: OpenProject) -> list[SegmentSummary]:
     """Return a summary of every applied segment, by name."""
     catalogue, registry = load_registered(project)
     control, history = read_state(project)
-    summaries = [
-        _summary(catalogue, segment, registry.newest[segment.id], control, history)
-        for segment in catalogue.segments.values()
-    ]
+    summaries = [_summary(catalogue, registry, segment, control, history) for segment in catalogue.segments.values()]
     return sorted(summaries, key=lambda summary: summary.segment.name.casefold())
 
 
 def _summary(
-    catalogue: Catalogue, segment: Segment, record: DefinitionRecord, control: ControlRow | None, history: History
+    catalogue: Catalogue, registry: Registry, segment: Segment, control: ControlRow | None, history: History
 ) -> SegmentSummary:
     last, current = history.segments.last(segment.id), history.segments.current(segment.id)
-    return SegmentSummary(segment, record, *show_status(catalogue, segment.id, last, control), last, current)
+    return SegmentSummary(
+        segment,
+        registry.newest[segment.id],
+        *show_status(catalogue, segment.id, last, control),
+        last,
+        current,
+        catalogue.settings.schedule_of(segment),
+        find_next_due(catalogue, registry, history, segment, datetime.now(UTC)),
+    )
 
 
 def show_status(
     catalogue: Catalogue, identity: str, last: SegmentRun | MeasureRun | None, control: ControlRow | None
 ) -> tuple[Status, str]:
-    """Return how a definition stands, and why: refreshing, failed with a run that died, broken, or as its last run ended."""
+    """Return how a definition stands, and why: refreshing, failed (its run died; broken), or as its last run ended."""
     if control is not None and identity in control.ids:
         if control.is_held(datetime.now(UTC)):
             return Status.REFRESHING, ""
@@ -96,7 +108,7 @@ def show_segment(project: OpenProject, name: str) -> SegmentDetails:
     control, history = read_state(project)
     record = registry.newest[segment.id]
     return SegmentDetails(
-        summary=_summary(catalogue, segment, record, control, history),
+        summary=_summary(catalogue, registry, segment, control, history),
         fields=show_references(dict(record.fields), registry.names),
         snapshots=tuple(history.segments.snapshots(segment.id)),
         used_by=make_usage_graph(catalogue).direct(segment.id),

@@ -36,6 +36,7 @@ time_zone: UTC
 warehouse: warehouse/          # where results go: a path, or catalog.schema on Spark
 definitions: definitions/
 engine: embedded               # embedded | spark | sc://host:15002
+schedule: {{daily: ["02:00"]}}   # when `refresh --due` refreshes; or {{weekly: {{day: monday, at: "06:00"}}}}
 
 tables:
   customers:

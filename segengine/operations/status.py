@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from segengine.operations.context import OpenProject, read_state
-from segengine.store.runs import Run, Status
+from segengine.operations.context import OpenProject, load_registered, read_state
+from segengine.operations.due import find_next_due
+from segengine.store.runs import History, Run, Status
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,10 @@ class RunSummary:
 
 @dataclass(frozen=True)
 class ProjectStatus:
-    """Who holds the lease ('' if nobody), what it was doing at its last heartbeat, the newest runs, newest first."""
+    """Who holds the lease ('' if nobody), what it was doing at its last heartbeat, and the newest runs first.
+
+    `due_count`: how many definitions are due now; `next_due`: when the next of the others will be, None: never.
+    """
 
     owner: str
     work_id: str
@@ -39,12 +43,16 @@ class ProjectStatus:
     progress: str
     refreshing: tuple[str, ...]
     runs: tuple[RunSummary, ...]
+    due_count: int
+    next_due: datetime | None
 
 
 def read_status(project: OpenProject, limit: int = 10) -> ProjectStatus:
     """Return the state of the project's runs."""
     control, history = read_state(project)
-    held = control is not None and control.is_held(datetime.now(UTC))
+    now = datetime.now(UTC)
+    held = control is not None and control.is_held(now)
+    due = _due_times(project, history, now)
     counts: dict[str, Counter[str]] = {}
     ended = [(run.run_id, run.status) for run in history.segments.runs]
     ended += [(run.run_id, run.status) for run in history.measures.runs]
@@ -58,7 +66,19 @@ def read_status(project: OpenProject, limit: int = 10) -> ProjectStatus:
         progress=control.progress if control and held else "",
         refreshing=control.ids if control and held else (),
         runs=tuple(reversed(runs)),
+        due_count=sum(time <= now for time in due),
+        next_due=min((time for time in due if time > now), default=None),
     )
+
+
+def _due_times(project: OpenProject, history: History, now: datetime) -> list[datetime]:
+    """Return from when on each definition is due, of those that ever are; nothing before the first `apply`."""
+    if not project.warehouse.exists("definitions"):
+        return []
+    catalogue, registry = load_registered(project)
+    known = catalogue.evaluated.values()
+    times = (find_next_due(catalogue, registry, history, definition, now) for definition in known)
+    return [time for time in times if time is not None]
 
 
 def _summarise(run: Run, counts: Counter[str]) -> RunSummary:

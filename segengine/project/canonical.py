@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from segengine.project.logic import push_not_inward
 from segengine.project.measure_names import is_group_attribute
 from segengine.project.model import (
+    NO_GATES,
     Aggregate,
     All,
     AnyOf,
@@ -81,6 +82,8 @@ def hash_definitions(
         ]
         if isinstance(definition, Segment):
             metadata += _presentation(definition, settings)
+            metadata += [repr(definition.gates)] if definition.gates != NO_GATES else []
+        metadata += [str(definition.schedule)] if definition.schedule else []
         hashes[identity] = Hashes(data, digest(above), digest(metadata))
     return hashes
 

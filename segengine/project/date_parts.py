@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import date
 
 from segengine.project.model import Attribute
-from segengine.project.types import EPOCH_DAY, AttributeType, DatePart, Family, LiteralError, local_day
+from segengine.project.types import EPOCH_DAY, WEEKDAYS, AttributeType, DatePart, Family, LiteralError, local_day
 from segengine.project.values import Bound, Ranges, make_ranges, stored_ranges
 
 INTEGER = AttributeType("integer")
@@ -17,7 +17,6 @@ MONTHS = (
     *("january", "february", "march", "april", "may", "june"),
     *("july", "august", "september", "october", "november", "december"),
 )
-WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ from segengine.project.json_schema_forms import (
     common_properties,
     consumer_definition,
     one_key,
+    operating_definitions,
     reference,
 )
 from segengine.project.json_schema_measures import measure_definitions
@@ -98,6 +99,7 @@ def make_json_schema(settings: Settings | None, schema: Schema | None, measures:
         "prefixItems": [reference("rule")],
         "items": reference("step"),
     }
+    definitions |= operating_definitions()
     definitions["segment"] = _segment(settings)
     definitions |= measure_definitions(settings, list(rows))
     definitions["consumer"] = consumer_definition()
@@ -363,6 +365,7 @@ def _segment(settings: Settings | None) -> Object:
         "rules": reference("rules"),
         "attach": reference("attach"),
         "attach_limit": _attach_limit(),
+        "publish_if": reference("publish_if"),
     }
     return {
         "type": "object",

@@ -5,6 +5,8 @@ from __future__ import annotations
 from segengine.project.canonical import Json
 from segengine.project.definitions import MAX_TAGS
 from segengine.project.model import Settings
+from segengine.project.operating import AGE_PATTERN, GATES, MAX_TIMES, OWN_PERIODS, TIME_PATTERN
+from segengine.project.types import WEEKDAYS
 
 Object = dict[str, Json]
 
@@ -42,6 +44,52 @@ def common_properties(kind: str, settings: Settings | None) -> Object:
         "state": {"enum": ["active", "inactive"], "description": "Inactive ones are not refreshed"},
         "exempt_from_deactivation": {"type": "boolean", "description": "Stays active however long nobody uses it"},
         "audience": audience,
+        "refresh": reference("refresh"),
+    }
+
+
+def operating_definitions() -> Object:
+    """Return what may stand under `refresh` and `publish_if`."""
+    at: Object = {"type": "string", "pattern": f"^{TIME_PATTERN}$"}
+    times: Object = {"anyOf": [at, {"type": "array", "items": at, "minItems": 1, "maxItems": MAX_TIMES}]}
+    weekdays: list[Json] = [*WEEKDAYS, *(name.capitalize() for name in WEEKDAYS)]
+    properties: Object = {
+        "daily": times,
+        "weekly": _on_day({"enum": weekdays}, times),
+        "monthly": _on_day({"type": "integer", "minimum": 1, "maximum": 31}, times),
+        "zone": TEXT,
+    }
+    forms: dict[str, Object] = {
+        "not_empty": {"type": "boolean"},
+        "sources_not_empty": {"type": "boolean"},
+        "at_least": {"type": "integer", "minimum": 0},
+        "sources_not_older_than": {"type": "string", "pattern": f"^{AGE_PATTERN}$"},
+    }
+    share: Object = {"type": "number", "minimum": 0}
+    gates: Object = {name: {**forms.get(name, share), "description": text} for name, text in GATES.items()}
+    return {
+        "refresh": {
+            "type": "object",
+            "properties": properties,
+            "additionalProperties": False,
+            "oneOf": [{"required": [period]} for period in OWN_PERIODS],
+            "description": "When it is refreshed; else as the project's `schedule` says",
+        },
+        "publish_if": {
+            "type": "object",
+            "properties": gates,
+            "additionalProperties": False,
+            "description": "What holds a result back until it is released",
+        },
+    }
+
+
+def _on_day(day: Object, times: Object) -> Object:
+    return {
+        "type": "object",
+        "properties": {"day": day, "at": times},
+        "required": ["day", "at"],
+        "additionalProperties": False,
     }
 
 

@@ -20,6 +20,7 @@ from segengine.project.model import (
     Path,
 )
 from segengine.project.nodes import Fields, Node
+from segengine.project.operating import OWN_PERIODS, read_schedule
 from segengine.project.paths import Unresolved, find_path, hop_names
 from segengine.project.problems import Problems, did_you_mean
 from segengine.project.settings import RESERVED
@@ -34,6 +35,7 @@ MEASURE_FIELDS = (
     "where",
     "value",
     "values",
+    "refresh",
     *TEMPLATE_FIELDS,
 )
 
@@ -85,6 +87,8 @@ class _MeasureReader:
         if dimensions is None or values is None or not values or problems.error_count > before:
             return None
         self._check_columns(dimensions, values)
+        refresh, zone = self._definition.fields.get("refresh"), self._settings.time_zone
+        schedule = read_schedule(refresh, "refresh", OWN_PERIODS, zone, problems)
         path = self._path(rows, [where, *(value.where for value in values)])
         if problems.error_count > before:
             return None
@@ -102,6 +106,7 @@ class _MeasureReader:
             values=tuple(replace(value, is_helper=value.name in written.helpers) for value in values),
             state=state,
             exempt_from_deactivation=exempt,
+            schedule=schedule,
             place=fields.place,
         )
 

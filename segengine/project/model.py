@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from decimal import Decimal
 from enum import StrEnum
 from pathlib import Path as FilePath
 from typing import Literal
 
 from segengine.errors import Place
 from segengine.project.nodes import Fields
+from segengine.project.schedule import Schedule
 from segengine.project.types import AttributeType, DatePart
 from segengine.project.values import Test
 
@@ -115,6 +118,7 @@ class Settings:
     audiences: Mapping[str, Audience]
     environment: str = ""
     activities: Mapping[str, Activity] = field(default_factory=dict)
+    schedule: Schedule | None = None
 
     def relationships_from(self, table: str) -> list[Relationship]:
         """Return the many-to-one links that start at a table."""
@@ -136,6 +140,11 @@ class Settings:
         if self.is_catalog_warehouse or "://" in self.warehouse:
             return self.warehouse.rstrip("/")
         return str((self.root / self.warehouse).resolve())
+
+    def schedule_of(self, definition: Segment | Measure) -> Schedule | None:
+        """Return when a definition is to be refreshed: its own schedule, or the project's; None: when asked."""
+        is_static = isinstance(definition, Segment) and definition.type == "static"
+        return None if is_static else definition.schedule or self.schedule
 
     def table_location(self, table: Table) -> str:
         """A table's location as the engine needs it: an absolute path, a URL or a catalog name."""
@@ -478,10 +487,29 @@ State = Literal["active", "inactive"]
 
 
 @dataclass(frozen=True)
+class Gates:
+    """What a result has to be to become current at once; else it is held back.
+
+    Shares are of the members of the snapshot compared with: without one, or with an empty one, they ask for nothing.
+    """
+
+    change_at_most: Decimal | None = None
+    churn_at_most: Decimal | None = None
+    not_empty: bool = False
+    at_least: int = 0
+    sources_not_empty: bool = False
+    sources_not_older_than: timedelta | None = None
+
+
+NO_GATES = Gates()
+
+
+@dataclass(frozen=True)
 class Segment:
     """A segment whose names are resolved and whose values are typed.
 
     `state`: inactive ones are not refreshed. `exempt_from_deactivation`: stays active however long nobody uses it.
+    `schedule` None: the project's.
     """
 
     id: str
@@ -496,6 +524,8 @@ class Segment:
     attach_limit: int
     state: State = "active"
     exempt_from_deactivation: bool = False
+    gates: Gates = NO_GATES
+    schedule: Schedule | None = None
     place: Place = field(default=Place(), compare=False)
 
 
@@ -539,7 +569,7 @@ class Measure:
     `audience`: whose profiles it has values for, or (a business measure: not `per_profile`) whose conditions its rows
     may be filtered by. `dimensions`: by what else its values are told apart. Its rows are those of `path` (of a
     business measure: all rows of its table), or the groups of another measure of the profile, `over`; without either
-    all values are expressions. `state`, `exempt_from_deactivation`: as of segments.
+    all values are expressions. `state`, `exempt_from_deactivation`, `schedule`: as of segments.
     """
 
     id: str
@@ -555,6 +585,7 @@ class Measure:
     values: tuple[MeasureValue, ...]
     state: State = "active"
     exempt_from_deactivation: bool = False
+    schedule: Schedule | None = None
     place: Place = field(default=Place(), compare=False)
 
     @property

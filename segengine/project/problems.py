@@ -44,6 +44,8 @@ CODES = {
     "SEG230": "expression",
     "SEG231": "dimension",
     "SEG232": "template",
+    "SEG233": "schedule",
+    "SEG234": "gates",
     "SEG301": "empty-rule",
     "SEG302": "contradiction",
     "SEG303": "always-true",
@@ -62,7 +64,6 @@ CODES = {
 # Words of the language that later versions know; each leaves this list when its meaning arrives.
 LATER = frozenset(
     {
-        *("refresh", "publish_if"),
         *("expansion", "suggestion", "insight", "export"),
     }
 )

@@ -29,6 +29,7 @@ from segengine.project.model import (
 )
 from segengine.project.names import is_table_name, make_output_table
 from segengine.project.nodes import Fields, Items, Node, Scalar
+from segengine.project.operating import OWN_PERIODS, read_gates, read_schedule
 from segengine.project.paths import Unresolved
 from segengine.project.problems import Problems, did_you_mean, show_node
 from segengine.project.profile_parts import check_profile_parts
@@ -42,6 +43,8 @@ SEGMENT_FIELDS = (
     "rules",
     "attach",
     "attach_limit",
+    "publish_if",
+    "refresh",
 )
 AGGREGATES = tuple(AGGREGATE_SUMMARIES)
 RULE_FIELDS = ("over", "via", "rows", "among", "where", "rules", *AGGREGATES)
@@ -77,6 +80,8 @@ def resolve_segment(definition: Definition, context: Context, problems: Problems
     attach = read_attachments(fields, profile_table, context.settings, context.schema, problems)
     attach_limit = read_attach_limit(fields, problems)
     output_table = _output_table(definition, problems)
+    gates = read_gates(fields.get("publish_if"), problems)
+    schedule = read_schedule(fields.get("refresh"), "refresh", OWN_PERIODS, context.settings.time_zone, problems)
     if steps is None or problems.error_count > before:
         return None
     return Segment(
@@ -92,6 +97,8 @@ def resolve_segment(definition: Definition, context: Context, problems: Problems
         attach_limit=attach_limit,
         state=state,
         exempt_from_deactivation=exempt,
+        gates=gates,
+        schedule=schedule,
         place=fields.place,
     )
 

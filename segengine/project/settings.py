@@ -10,6 +10,7 @@ from segengine.project.activities import read_activities
 from segengine.project.audiences import read_audiences
 from segengine.project.model import ColumnSetting, Relationship, Settings, Table, TableFormat
 from segengine.project.nodes import Fields, Items, Node, Scalar, read_documents
+from segengine.project.operating import SYSTEM_PERIODS, read_schedule
 from segengine.project.operators import BY_NAME, MODIFIERS
 from segengine.project.problems import Problems, did_you_mean
 from segengine.project.types import AttributeType, is_time_zone, parse_type
@@ -117,6 +118,7 @@ def _read_settings(root: Fields, folder: Path, environment: str, problems: Probl
         audiences=audiences,
         environment=environment,
         activities=read_activities(root.get("activities"), tables, problems),
+        schedule=read_schedule(root.get("schedule"), "schedule", SYSTEM_PERIODS, zone, problems),
     )
 
 

@@ -25,6 +25,7 @@ class Status(StrEnum):
     REFRESHING = "Refreshing"
     SUCCESSFUL = "Successful"
     FAILED = "Failed"
+    HELD = "Held"
     SKIPPED = "Skipped"
     CANCELED = "Canceled"
 
@@ -144,6 +145,10 @@ class Trail(Generic[DefinitionRun]):
         """Return the runs with a snapshot, by (as_of, run): the last one is current."""
         good = [run for run in self.of(identity) if run.status is Status.SUCCESSFUL]
         return sorted(good, key=lambda run: run.as_of)  # stable: runs of one as_of stay in order
+
+    def settled(self, identity: str) -> list[DefinitionRun]:
+        """Return the runs with a result, also one that was held back, oldest first."""
+        return [run for run in self.of(identity) if run.status in (Status.SUCCESSFUL, Status.HELD)]
 
     def current(self, identity: str) -> DefinitionRun | None:
         """Return the published successful run with the greatest (as_of, run)."""

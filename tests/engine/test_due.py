@@ -1,0 +1,137 @@
+"""What is due: by the project's schedule and by own ones, after outages and failures, and how that is shown."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from workspace import Workspace
+
+from segengine.cli.main import main
+from segengine.engine.session import EngineSession
+from segengine.errors import ConfigError
+from segengine.operations.measures import list_measures
+from segengine.operations.refresh import list_chosen
+from segengine.operations.status import read_status
+
+pytestmark = pytest.mark.before_the_engine
+PROJECT = """
+project: shop
+schedule: {daily: ["00:00", "06:00", "12:00", "18:00"]}
+tables:
+  customers: {path: data/customers, key: customer_id}
+audiences: {customer: {table: customers}}
+"""
+DEFINITIONS = """
+kind: segment
+name: Daily
+where: everyone
+---
+kind: segment
+name: Monthly
+refresh: {monthly: {day: 1, at: "00:00"}}
+where: everyone
+---
+kind: segment
+name: Fixed
+type: static
+where: everyone
+---
+kind: measure
+name: Age
+per: customer
+value: {expression: "income + 1"}
+refresh: {monthly: {day: 1, at: "00:00"}}
+"""
+
+
+@pytest.fixture
+def shop(engine: EngineSession, tmp_path: Path) -> Workspace:
+    workspace = Workspace(tmp_path, engine)
+    workspace.set_up(PROJECT, {"customers": {"customer_id": ["a"], "income": [1]}}, DEFINITIONS)
+    workspace.apply()
+    return workspace
+
+
+def due(workspace: Workspace, *names: str) -> set[str]:
+    with workspace.opened() as project:
+        return {definition.id for definition in list_chosen(project, names, due=True)}
+
+
+def month_start() -> datetime:
+    return datetime.now(UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+
+
+def test_what_is_due_follows_from_the_last_success(shop: Workspace) -> None:
+    assert due(shop) == {"daily", "monthly", "fixed", "age"}, "nothing was ever refreshed"
+
+    shop.refresh(as_of=month_start() - timedelta(minutes=1))
+    assert due(shop) == {"daily", "monthly", "age"}, "the machine was off since the end of last month"
+    assert due(shop, "Daily") == {"daily"}
+    assert {name: run.next_due for name, run in shop.listed().items()}["fixed"] is None
+
+    shop.refresh("Monthly", "Age", as_of=month_start())
+    assert due(shop) == {"daily"}
+    report = shop.refresh(due=True)
+    assert [run.name for run in report.segments] == ["Daily"]
+
+    assert due(shop) == set()
+    runs = len(shop.published().runs)
+    assert shop.refresh(due=True).run_id == ""
+    assert len(shop.published().runs) == runs, "where nothing is due, nothing is written"
+    listed = shop.listed()
+    next_month = (month_start() + timedelta(days=32)).replace(day=1)
+    assert listed["monthly"].next_due == next_month
+    next_quarter = listed["daily"].next_due
+    assert next_quarter is not None
+    assert timedelta(0) < next_quarter - datetime.now(UTC) <= timedelta(hours=6)
+    assert next_quarter.hour % 6 == next_quarter.minute == 0
+    with shop.opened() as project:
+        assert [measure.next_due for measure in list_measures(project)] == [next_month]
+        status = read_status(project)
+    assert (status.due_count, status.next_due) == (0, min(next_quarter, next_month))
+
+
+def test_a_failed_refresh_stays_due(shop: Workspace) -> None:
+    shop.refresh()
+    shop.write_table("customers", {"customer_id": ["a"], "income": [float("inf")]})
+    shop.pull()
+    shop.refresh("Age", as_of=datetime.now(UTC) + timedelta(days=40))
+    with shop.opened() as project:
+        (measure,) = list_measures(project)
+    assert str(measure.status) == "Failed"
+    assert measure.next_due == (month_start() + timedelta(days=32)).replace(day=1)
+
+
+def test_without_any_schedule_nothing_can_be_due(shop: Workspace) -> None:
+    shop.write_project(PROJECT.replace('schedule: {daily: ["00:00", "06:00", "12:00", "18:00"]}', ""))
+    assert due(shop) == {"monthly", "fixed", "age"}, "these have their own, or need none"
+    shop.define("kind: segment\nname: Daily\nwhere: everyone\n")
+    shop.apply(prune=True)
+
+    with pytest.raises(ConfigError, match="Nothing is ever due: the project has no schedule.") as wrong:
+        due(shop)
+    assert wrong.value.hint == 'Add one to segengine.yml: `schedule: {daily: ["02:00"]}`.'
+    assert shop.listed()["daily"].next_due is None
+
+
+def test_the_command_says_what_is_due(
+    shop: Workspace, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(shop.folder)
+    assert main(["refresh", "--due", "-o", "json"]) == 0
+    assert len(json.loads(capsys.readouterr().out)["segments"]) == 3
+    assert main(["refresh", "--due"]) == 0
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.splitlines()[-1].endswith("nothing is due")
+    assert main(["status"]) == 0
+    assert "0 definitions are due; the next time: 20" in capsys.readouterr().out
+    assert main(["segments", "show", "Monthly"]) == 0
+    assert "refreshed monthly on day 1 at 00:00 UTC; next due: " in capsys.readouterr().out
+    assert main(["segments", "show", "Fixed"]) == 0
+    assert "refreshed when asked; next due: never" in capsys.readouterr().out
+    assert main(["measures", "show", "Age"]) == 0
+    assert "refreshed monthly on day 1 at 00:00 UTC; next due: " in capsys.readouterr().out

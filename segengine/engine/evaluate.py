@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from segengine.engine.failures import engine_errors
 from segengine.engine.joins import BUCKET, ScanRows, bucket_numbers
 from segengine.engine.parts import (
     CARRIED,
@@ -78,10 +79,7 @@ def evaluate_plan(
     """
     parts = None
     for number, scan in plan.table_scans.items():
-        rows = ScanRows(scan, sources.settings, schema).frame(sources, keys)
-        if scan.path is None or scan.path.hops:
-            rows = rows.repartition(partitions, BUCKET)
-        part = rows.mapInArrow(make_scan_function(scan, number, Clock(plan.as_of, plan.zone)), PARTS)
+        part = _scan(plan, number, scan, sources, schema, keys, partitions)
         parts = part if parts is None else parts.unionByName(part)
     if parts is None:
         raise ValueError("a plan has at least the profile scan")
@@ -91,6 +89,34 @@ def evaluate_plan(
         parts = parts.unionByName(carried)
     function = make_formula_function(plan, dict(parents), dict(previous))
     return parts.repartition(partitions, BUCKET).mapInArrow(function, RESULTS)
+
+
+def _scan(
+    plan: AudiencePlan,
+    number: int,
+    scan: Scan,
+    sources: Sources,
+    schema: Schema,
+    keys: DataFrame,
+    partitions: int,
+) -> DataFrame:
+    """Return the parts that one scan makes of its rows."""
+    rows = ScanRows(scan, sources.settings, schema).frame(sources, keys)
+    if scan.path is None or scan.path.hops:
+        rows = rows.repartition(partitions, BUCKET)
+    return rows.mapInArrow(make_scan_function(scan, number, Clock(plan.as_of, plan.zone)), PARTS)
+
+
+def try_scans(plan: AudiencePlan, sources: Sources, schema: Schema, keys: DataFrame, partitions: int) -> None:
+    """Run every scan of a plan by itself and keep nothing of it.
+
+    Raises:
+        DataContractError: The rows of one are not as the project says.
+        RunError: One cannot be read, or the kernel fails on it.
+    """
+    for number, scan in plan.table_scans.items():
+        with engine_errors(f"reading {scan.name}"):
+            _scan(plan, number, scan, sources, schema, keys, partitions).count()
 
 
 def make_scan_function(scan: Scan, number: int, clock: Clock) -> BatchFunction:

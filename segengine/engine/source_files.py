@@ -7,6 +7,7 @@ Python, before anything is read.
 from __future__ import annotations
 
 import csv
+from datetime import datetime, timedelta
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -14,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from segengine.errors import DataContractError
-from segengine.project.types import parse_type
+from segengine.project.types import EPOCH, parse_type
 
 _ARROW_NAMES = {
     pa.bool_(): "boolean",
@@ -94,6 +95,15 @@ def has_delta_version(location: str, version: int) -> bool:
     except (DeltaError, OSError, ValueError):
         return False
     return all(Path(unquote(file)).is_file() for file in files)
+
+
+def delta_commit_time(location: str, version: int) -> datetime | None:
+    """Return when a version of a Delta table on this machine was written; None where its log no longer says."""
+    from deltalake import DeltaTable
+
+    history = DeltaTable(location, version=version).history()
+    milliseconds = next((entry.get("timestamp") for entry in history if entry.get("version") == version), None)
+    return None if milliseconds is None else EPOCH + timedelta(milliseconds=milliseconds)
 
 
 def parquet_columns(table: str, files: list[str]) -> dict[str, str]:

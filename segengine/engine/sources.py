@@ -76,16 +76,25 @@ class Sources:
     def _until(self, table: Table, as_of: datetime) -> Column:
         from pyspark.sql import functions as F
 
-        setting = table.column_setting(table.at)
-        name = setting.source if setting and setting.source else table.at
-        time = column(name)
-        zone = ZoneInfo(setting.zone if setting and setting.zone else self.settings.time_zone)
-        stored = stored_columns(self.session, self.settings, table, self.versions.get(table.name)).get(name, "")
+        time, stored = self.time_column(table)
         if stored == "date":
             return time <= F.lit(as_of.astimezone(ZoneInfo(self.settings.time_zone)).date())
         if stored == "timestamp":
             return time <= F.lit(as_of)
-        return time.cast("timestamp_ntz") <= F.lit(as_of.astimezone(zone).replace(tzinfo=None))
+        return time <= F.lit(as_of.astimezone(self.time_zone(table)).replace(tzinfo=None))
+
+    def time_column(self, table: Table) -> tuple[Column, str]:
+        """Return the time column of a table and what it is: a date, a timestamp (an instant), else a local time."""
+        setting = table.column_setting(table.at)
+        name = setting.source if setting and setting.source else table.at
+        stored = stored_columns(self.session, self.settings, table, self.versions.get(table.name)).get(name, "")
+        time = column(name)
+        return (time, stored) if stored in ("date", "timestamp") else (time.cast("timestamp_ntz"), "timestamp_ntz")
+
+    def time_zone(self, table: Table) -> ZoneInfo:
+        """Return the zone that local times of the time column are in."""
+        setting = table.column_setting(table.at)
+        return ZoneInfo(setting.zone if setting and setting.zone else self.settings.time_zone)
 
 
 def cut_off(as_of: datetime, started_at: datetime) -> datetime | None:

@@ -8,20 +8,21 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from segengine.engine.accounts import account_columns, carry_over
-from segengine.engine.attachments import attachment_scan
-from segengine.engine.evaluate import evaluate_plan, merge_business
-from segengine.engine.joins import ScanRows, columns_by_table, stored_name
-from segengine.engine.sources import Sources, check_against_lock, column, cut_off, pin_versions
-from segengine.engine.uniqueness import check_unique_keys
+from segengine.engine.accounts import carry_over
+from segengine.engine.evaluate import evaluate_plan, merge_business, try_scans
+from segengine.engine.joins import stored_name
+from segengine.engine.sources import Sources, Versions, column, cut_off, pin_versions
+from segengine.errors import SegEngineError
 from segengine.operations.context import OpenProject
+from segengine.operations.source_checks import check_sources, find_culprits, find_source_use
 from segengine.plan.audiences import is_hidden, plan_run
 from segengine.plan.refresh import AudiencePlan
-from segengine.plan.scans import BUCKET_SIZE, LIVE_BUCKETS, Scan
+from segengine.plan.scans import BUCKET_SIZE, LIVE_BUCKETS
 from segengine.project.catalogue import Catalogue
 from segengine.project.model import Measure, Segment
 from segengine.project.types import instant_of
-from segengine.store.profile_keys import add_profile_keys, check_profile_ids, read_profile_keys
+from segengine.store.control import ControlRow
+from segengine.store.profile_keys import add_profile_keys, read_profile_keys
 from segengine.store.runs import History
 from segengine.store.snapshots import (
     SnapshotKey,
@@ -79,17 +80,25 @@ class Evaluation:
     _keys: dict[str, DataFrame] = field(default_factory=dict)
     _written: set[str] = field(default_factory=set)
 
-    def evaluate(self, due: Mapping[str, Segment | Measure]) -> Written:
-        """Write the snapshots of segments and measures under the run's id and return what was written.
+    def check_sources(self, due: Mapping[str, Segment | Measure]) -> None:
+        """Pin every source that is read and check it against the lock and its keys, before anything is written.
 
         Raises:
             DataContractError: A source is not as the project says.
             RunError: The engine failed.
         """
+        use = find_source_use(due, self.catalogue, self.as_of)
+        self.progress(f"checking {len(use.columns)} source table(s)")
+        self.versions = pin_versions(self.project.session, self.project.settings, set(use.columns))
+        self.profile_counts |= check_sources(self.sources(), self.catalogue.schema, use)
+
+    def evaluate(self, due: Mapping[str, Segment | Measure]) -> Written:
+        """Write the snapshots of segments and measures under the run's id and return what was written.
+
+        Raises:
+            RunError: The engine failed.
+        """
         plans = plan_run(due, self.catalogue, instant_of(self.as_of))
-        segments = [definition for definition in due.values() if isinstance(definition, Segment)]
-        attached = [attachment_scan(segment.audience, item) for segment in segments for item in segment.attach]
-        self._check_sources(plans, [*(scan for plan in plans for scan in plan.table_scans.values()), *attached])
         for plan in plans:
             self._run_plan(plan)
         written = read_written(self.project.warehouse, self.run_id)
@@ -101,28 +110,56 @@ class Evaluation:
         self.invalid_values = _find_invalid(plans, [fact for fact in written.facts if "invalid" in fact])
         return written
 
-    def _check_sources(self, plans: Sequence[AudiencePlan], scans: Sequence[Scan]) -> None:
-        """Pin every source and check it against the lock and its keys, before anything is written."""
-        settings, schema, session = self.project.settings, self.catalogue.schema, self.project.session
-        rows = [ScanRows(scan, settings, schema) for scan in scans]
-        used = columns_by_table(rows)
-        keys = {key for each in rows for key in each.unique_keys()}
-        for plan in plans:
-            contacts, accounts = settings.audiences[plan.audience], settings.account_of(plan.audience)
-            if plan.carried and accounts:
-                account_table = settings.tables[accounts.table]
-                account_key = stored_name(account_table, account_table.key[0])
-                used.setdefault(contacts.table, set()).update(account_columns(settings, contacts))
-                used.setdefault(accounts.table, set()).add(account_key)
-                keys.add((accounts.table, (account_key,)))
-        self.progress(f"checking {len(used)} source table(s)")
-        self.versions = pin_versions(session, settings, set(used))
-        check_against_lock(session, settings, schema, used, self.versions)
-        check_unique_keys(self._sources(), keys)
+    def find_failing(self, due: Mapping[str, Segment | Measure]) -> dict[str, str]:
+        """Return the definitions whose scans fail by themselves, by id, and why; for use after `evaluate` failed."""
+        groups: dict[str, dict[str, Segment | Measure]] = {}
+        for identity, definition in due.items():
+            use = find_source_use({identity: definition}, self.catalogue, self.as_of)
+            groups.setdefault(repr(sorted(use.columns)), {})[identity] = definition
+        found: dict[str, str] = {}
+        for group in groups.values():
+            found |= find_culprits(group, lambda ids, group=group: self._try({key: group[key] for key in ids}))  # type: ignore[misc]
+        return found
 
-    def _sources(self) -> Sources:
+    def _try(self, due: Mapping[str, Segment | Measure]) -> str:
+        try:
+            for plan in plan_run(due, self.catalogue, instant_of(self.as_of)):
+                keys = self._give_keys(plan.audience)
+                partitions = self._partitions(self.last_keys[plan.audience])
+                try_scans(plan, self.sources(), self.catalogue.schema, keys, partitions)
+        except SegEngineError as error:
+            return error.message
+        return ""
+
+    def gated_tables(self, segment: Segment) -> list[str]:
+        """Return the tables that a gate of a segment asks something of: all that it reads."""
+        gates = segment.gates
+        if not gates.sources_not_empty and gates.sources_not_older_than is None:
+            return []
+        return sorted(find_source_use({segment.id: segment}, self.catalogue, self.as_of).columns)
+
+    def sources(self) -> Sources:
+        """Return the sources as this run reads them."""
+        return self.sources_at(self.versions)
+
+    def sources_at(self, versions: Versions) -> Sources:
+        """Return sources at pinned versions, cut off as this run cuts them off."""
         until = cut_off(self.as_of, self.started_at)
-        return Sources(self.project.session, self.project.settings, self.versions, until)
+        return Sources(self.project.session, self.project.settings, versions, until)
+
+    def begin_again(self, run_id: str, before: ControlRow) -> Evaluation:
+        """Return an evaluation for the same instant that has done nothing yet, under another run's id."""
+        return Evaluation(
+            project=self.project,
+            catalogue=self.catalogue,
+            history=self.history,
+            run_id=run_id,
+            as_of=self.as_of,
+            started_at=self.started_at,
+            last_keys=dict(before.last_profile_key),
+            progress=self.progress,
+            compared_before=self.compared_before,
+        )
 
     def _run_plan(self, plan: AudiencePlan) -> None:
         warehouse = self.project.warehouse
@@ -139,7 +176,7 @@ class Evaluation:
         previous = {segment_id: snapshot_of(run) for segment_id, run in preceding.items() if run is not None}
         results = evaluate_plan(
             plan,
-            self._sources(),
+            self.sources(),
             self.catalogue.schema,
             keys,
             read_contents(warehouse, [*parents.values(), *previous.values()]),
@@ -163,15 +200,14 @@ class Evaluation:
         warehouse, settings = self.project.warehouse, self.project.settings
         table = settings.tables[settings.audiences[audience].table]
         key = stored_name(table, table.key[0])
-        ids = self._sources().read(table.name).select(column(key).cast("string").alias("profile_id"))
-        profile_count = check_profile_ids(ids, table.name, key)
+        ids = self.sources().read(table.name).select(column(key).cast("string").alias("profile_id"))
+        profile_count = self.profile_counts[audience]
         last_key = self.last_keys.get(audience, 0)
         known = read_profile_keys(warehouse, audience, self.history.run_ids) if last_key else None
         new_last_key = add_profile_keys(warehouse, audience, ids, known, self.run_id, last_key)
         keys = read_profile_keys(warehouse, audience, [*self.history.run_ids, self.run_id])
         if new_last_key != profile_count:  # some profiles are gone: their rows must not count as reaching a profile
             keys = keys.join(ids.where(F.col("profile_id") != ""), "profile_id", "left_semi")
-        self.profile_counts[audience] = profile_count
         self.last_keys[audience] = new_last_key
         self._keys[audience] = keys
         return keys
@@ -185,7 +221,7 @@ class Evaluation:
         if accounts is None or members is None:
             return None
         return carry_over(
-            self._sources(),
+            self.sources(),
             settings.audiences[plan.audience],
             keys,
             self._give_keys(accounts.name),

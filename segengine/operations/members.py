@@ -177,7 +177,7 @@ def read_member_keys(project: OpenProject, history: History, run: SegmentRun, au
     """Return `profile_key`, `profile_id` of all profiles, and `account_id` where they belong to accounts."""
     keys = read_profile_keys(project.warehouse, audience.name, history.run_ids)
     if audience.account:
-        sources = sources_of_run(project, history, run.run_id, [audience.table])
+        sources = sources_of_run(project, history, run.snapshot_run_id, [audience.table])
         keys = keys.join(read_account_ids(sources, audience), "profile_id", "left")
     return keys.select("profile_key", *member_columns(project.settings, audience.name))
 

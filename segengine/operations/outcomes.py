@@ -6,14 +6,15 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from segengine.operations.evaluation import Evaluation
+from segengine.operations.gates import SourceNews, find_gate_problems
 from segengine.project.catalogue import Catalogue
 from segengine.project.model import Measure, Segment
 from segengine.store.control import Lease, died
 from segengine.store.registry import Registry
-from segengine.store.runs import History, MeasureRun, SegmentRun, Status
+from segengine.store.runs import DROPPED, REFRESHED, History, MeasureRun, SegmentRun, Status
 from segengine.store.snapshots import MeasureCounts, SegmentCounts, Written
 
 Definitions = Mapping[str, Segment | Measure]
@@ -39,6 +40,16 @@ def ended(runs: Sequence[SegmentRun | MeasureRun]) -> Ended:
     )
 
 
+class Blocked(NamedTuple):
+    """How something ended that got no snapshot of its own, and why."""
+
+    status: Status
+    error: str
+
+
+_ENDED = {Status.FAILED: "failed", Status.SKIPPED: "was skipped", Status.HELD: "was held back"}
+
+
 @dataclass(frozen=True)
 class Outcomes:
     """Makes the rows a run writes of its segments and measures."""
@@ -50,64 +61,91 @@ class Outcomes:
     as_of: datetime
     started_at: datetime
 
-    def skip_causes(self, chosen: Definitions) -> dict[str, str]:
-        """Return why a definition is not evaluated: it is inactive or broken, or a parent must not feed it."""
-        causes: dict[str, str] = {}
+    def blocked(self, chosen: Definitions, failures: Mapping[str, str]) -> dict[str, Blocked]:
+        """Return what cannot be evaluated: inactive, broken, failed by its sources, or a parent must not feed it.
+
+        Args:
+            chosen: What was asked for by id, parents first.
+            failures: What its sources fail, and why.
+        """
+        found: dict[str, Blocked] = {}
         for identity, definition in chosen.items():
             if definition.state == "inactive":
-                causes[identity] = "it is inactive"
+                found[identity] = Blocked(Status.SKIPPED, "it is inactive")
+            elif cause := self.catalogue.broken.get(identity) or failures.get(identity):
+                found[identity] = Blocked(Status.FAILED, cause)
+            elif cause := self._parent_problem(identity, chosen, found):
+                found[identity] = Blocked(Status.SKIPPED, cause)
+        return found
+
+    def _parent_problem(self, identity: str, chosen: Definitions, blocked: Mapping[str, Blocked]) -> str:
+        for parent in self.catalogue.parents(identity):
+            shown = show_parent(self.catalogue, parent)
+            if parent in blocked:
+                return f"{shown} {_ENDED[blocked[parent].status]}: {blocked[parent].error}"
+            if parent in chosen:
                 continue
-            if identity in self.catalogue.broken:
-                causes[identity] = self.catalogue.broken[identity]
-                continue
-            for parent in self.catalogue.parents(identity):
-                shown = show_parent(self.catalogue, parent)
-                if parent in chosen:
-                    cause = causes.get(parent, "")
-                elif parent in self._died:
-                    cause = f"the last refresh of {shown} ended {Status.FAILED}"
-                else:
-                    cause = stored_parent_problem(self.catalogue, self.history, parent)
-                if cause:
-                    ended_as = "failed" if parent in self.catalogue.broken else "was skipped"
-                    causes[identity] = f"{shown} {ended_as}: {cause}" if parent in chosen else cause
-                    break
-        return causes
+            if parent in self._died:
+                return f"the last refresh of {shown} ended {Status.FAILED}"
+            if problem := stored_parent_problem(self.catalogue, self.history, parent):
+                return problem
+        return ""
 
     def after_evaluation(
-        self, chosen: Definitions, causes: Mapping[str, str], written: Written, evaluation: Evaluation
+        self,
+        chosen: Definitions,
+        blocked: Mapping[str, Blocked],
+        written: Written,
+        evaluation: Evaluation,
+        news: Mapping[str, SourceNews],
     ) -> Ended:
-        """Return the row of everything asked for: evaluated, failed by a column, or skipped with the cause."""
+        """Return the row of everything asked for: evaluated, failed by a value, held by a gate, or skipped.
+
+        Args:
+            chosen: What was asked for by id, parents first.
+            blocked: What was not evaluated.
+            written: What was written.
+            evaluation: How it was evaluated.
+            news: Of every table that a gate asks something of.
+        """
         failed = {
             identity: f'{count} value(s) of "{column}" are infinite or out of range'
             for identity, (count, column) in evaluation.invalid_values.items()
         }
         for identity, count in evaluation.overflow_counts.items():
             failed[identity] = self._overflow_failure(identity, count)
+        stopped = dict(blocked)
         runs: list[SegmentRun | MeasureRun] = []
         for identity in chosen:
-            parent = next((p for p in self.catalogue.parents(identity) if p in failed), None)
-            if identity in causes:
-                runs.append(self._left_out(identity, causes[identity]))
-            elif identity in failed:
-                runs.append(self._without_snapshot(identity, Status.FAILED, failed[identity]))
-            elif parent is not None:
-                failed[identity] = f"{show_parent(self.catalogue, parent)} failed"
-                runs.append(self._without_snapshot(identity, Status.SKIPPED, failed[identity]))
-            else:
-                runs.append(self._successful(identity, written, evaluation))
+            if identity not in stopped and identity in failed:
+                stopped[identity] = Blocked(Status.FAILED, failed[identity])
+            elif identity not in stopped and (cause := self._parent_problem(identity, chosen, stopped)):
+                stopped[identity] = Blocked(Status.SKIPPED, cause)
+            if identity in stopped:
+                runs.append(self._without_snapshot(identity, *stopped[identity]))
+                continue
+            run = self._successful(identity, written, evaluation)
+            problems = self._gate_problems(run, evaluation, news)
+            if problems:
+                stopped[identity] = Blocked(Status.HELD, problems)
+                run = replace(run, status=Status.HELD, snapshot_version=0, error=problems)
+            runs.append(run)
         return ended(runs)
 
-    def after_failure(self, chosen: Definitions, causes: Mapping[str, str], status: Status, error: str) -> Ended:
+    def _gate_problems(
+        self, run: SegmentRun | MeasureRun, evaluation: Evaluation, news: Mapping[str, SourceNews]
+    ) -> str:
+        if isinstance(run, MeasureRun):
+            return ""
+        segment = self.catalogue.segments[run.segment_id]
+        previous = self.history.segments.preceding(run.segment_id, self.as_of)
+        own = {table: news[table] for table in evaluation.gated_tables(segment)}
+        return "; ".join(find_gate_problems(segment.gates, run, previous, own))
+
+    def after_failure(self, chosen: Definitions, blocked: Mapping[str, Blocked], status: Status, error: str) -> Ended:
         """Return the row of everything asked for when the whole run failed or was canceled."""
-        return ended(
-            [
-                self._left_out(identity, causes[identity])
-                if identity in causes
-                else self._without_snapshot(identity, status, error)
-                for identity in chosen
-            ]
-        )
+        ends = {identity: blocked.get(identity, Blocked(status, error)) for identity in chosen}
+        return ended([self._without_snapshot(identity, *end) for identity, end in ends.items()])
 
     def abandoned(self, chosen: Definitions) -> Ended:
         """Return Failed rows for what a run asked for whose lease this one took over, as it did not end itself."""
@@ -125,11 +163,6 @@ class Outcomes:
             return f"a value has more than 38 digits {count} time(s)"
         return f"an aggregate has more than 38 digits for {count} profile(s)"
 
-    def _left_out(self, identity: str, cause: str) -> SegmentRun | MeasureRun:
-        """Return the row of a definition that was not evaluated: what is broken failed."""
-        is_broken = identity in self.catalogue.broken and self.catalogue.evaluated[identity].state == "active"
-        return self._without_snapshot(identity, Status.FAILED if is_broken else Status.SKIPPED, cause)
-
     def _without_snapshot(self, identity: str, status: Status, error: str) -> SegmentRun | MeasureRun:
         """Return a row for a definition without a new snapshot."""
         definition, hashes = self.catalogue.evaluated[identity], self.catalogue.hashes[identity]
@@ -139,7 +172,7 @@ class Outcomes:
             "snapshot_version": 0,
             "snapshot_run_id": "",
             "as_of": self.as_of,
-            "purpose": "refresh",
+            "purpose": REFRESHED,
             "status": status,
             "definition_version": self.registry.newest[identity].version,
             "data_hash": hashes.data,
@@ -164,9 +197,7 @@ class Outcomes:
 
     def _successful(self, identity: str, written: Written, evaluation: Evaluation) -> SegmentRun | MeasureRun:
         run = self._without_snapshot(identity, Status.SUCCESSFUL, "")
-        before = self.history.measures if isinstance(run, MeasureRun) else self.history.segments
-        number = max((run.snapshot_version for run in before.snapshots(identity)), default=0) + 1
-        run = replace(run, snapshot_version=number, snapshot_run_id=self.lease.work_id)
+        run = replace(run, snapshot_version=next_version(self.history, run), snapshot_run_id=self.lease.work_id)
         if isinstance(run, MeasureRun):
             found = written.measures.get(identity, MeasureCounts())
             return replace(run, row_count=found.row_count, value_counts=json.dumps(found.values))
@@ -179,6 +210,12 @@ class Outcomes:
             left_count=counts.left_count,
             outline_counts=json.dumps(evaluation.outline_counts[identity]),
         )
+
+
+def next_version(history: History, run: SegmentRun | MeasureRun) -> int:
+    """Return the number of a definition's next snapshot."""
+    trail = history.measures if isinstance(run, MeasureRun) else history.segments
+    return max((run.snapshot_version for run in trail.snapshots(run.id)), default=0) + 1
 
 
 def show_parent(catalogue: Catalogue, parent: str) -> str:
@@ -196,7 +233,7 @@ def stored_parent_problem(catalogue: Catalogue, history: History, parent: str) -
     if current is None or last is None:
         return f"{shown} has never been refreshed"
     passed_over = last.status is Status.SKIPPED and catalogue.evaluated[parent].state == "inactive"
-    if last.status is not Status.SUCCESSFUL and not passed_over:
+    if last.status is not Status.SUCCESSFUL and last.purpose != DROPPED and not passed_over:
         return f"the last refresh of {shown} ended {last.status}"
     hashes = catalogue.hashes[parent]
     if (current.data_hash, current.parents_hash) != (hashes.data, hashes.parents):

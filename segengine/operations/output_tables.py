@@ -126,7 +126,7 @@ class _OutputTable:
 
     def _as_in_the_run(self, snapshot: SegmentRun) -> _Reading | None:
         """Return how the run of a snapshot read its sources; None where it did not pin all that are wanted now."""
-        run = next(run for run in self.history.runs if run.run_id == snapshot.run_id)
+        run = next(run for run in self.history.runs if run.run_id == snapshot.snapshot_run_id)
         pinned: dict[str, int | None] = json.loads(run.source_versions)
         versions = {table: pinned.get(table) for table in self._used_columns()}
         if None in versions.values():

@@ -86,6 +86,7 @@ def preview_plan(
         last_keys=dict(control.last_profile_key) if control else {},
         progress=progress,
     )
+    evaluation.check_sources(due)
     counts = evaluation.evaluate(due).segments
     names = {identity: definition.name for identity, definition in catalogue.evaluated.items()}
     found = []

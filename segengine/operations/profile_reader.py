@@ -53,7 +53,7 @@ class ProfileReader:
         self._wanted = self._wanted_attributes()
         scans = [self._scan(path) for path in self._wanted]
         tables = sorted(columns_by_table(ScanRows(scan, settings, self.schema) for scan in scans))
-        run_id = self.run.run_id if self.run else ""
+        run_id = self.run.snapshot_run_id if self.run else ""
         self._sources = sources_of_run(self.project, self.history, run_id, tables)
         self._tables: dict[Path | None, pa.Table] = {}
         self._memberships: dict[str, bool] = {}
@@ -143,7 +143,7 @@ class ProfileReader:
 
     def _used(self, snapshots: list[DefinitionRun], parent: str) -> DefinitionRun | None:
         """Return the snapshot of a parent that the run used: of the same run, else the one it noted."""
-        same_run = [run for run in snapshots if self.run and run.run_id == self.run.run_id]
+        same_run = [run for run in snapshots if self.run and run.run_id == self.run.snapshot_run_id]
         numbers = json.loads(self.run.parents) if self.run else {}
         stored = [run for run in snapshots if run.snapshot_version == numbers.get(parent)]
         return next(iter(same_run or stored or snapshots[-1:]), None)

@@ -6,19 +6,22 @@ import json
 import logging
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from segengine import __version__
-from segengine.errors import LeaseHeldError, RunError
+from segengine.errors import DataContractError, LeaseHeldError, RunError, SegEngineError
 from segengine.operations.context import OpenProject, find_author, load_registered, read_state
 from segengine.operations.due import choose_definitions
 from segengine.operations.evaluation import Evaluation, Progress, ScanFacts
-from segengine.operations.outcomes import Definitions, Ended, Outcomes
+from segengine.operations.gates import SourceNews, read_news
+from segengine.operations.outcomes import Blocked, Definitions, Ended, Outcomes
+from segengine.operations.source_checks import find_failures
 from segengine.operations.unused import deactivate_unused
 from segengine.project.model import Measure, Segment
 from segengine.store.control import Control, Lease
 from segengine.store.runs import (
+    REFRESHED,
     MeasureRun,
     Run,
     SegmentRun,
@@ -27,6 +30,7 @@ from segengine.store.runs import (
     make_run_id,
     read_history,
 )
+from segengine.store.snapshots import Written
 from segengine.store.warehouse import SCHEMAS
 
 logger = logging.getLogger(__name__)
@@ -183,28 +187,32 @@ def create_tables(project: OpenProject) -> Control:
     return control
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Refresh:
-    """One run under its lease: evaluate, say how each definition ended, publish."""
+    """One run under its lease: evaluate, say how each definition ended, publish.
+
+    `failures`: what its sources fail, and why, by id.
+    """
 
     project: OpenProject
     control: Control
     lease: Lease
     evaluation: Evaluation
     outcomes: Outcomes
+    failures: dict[str, str] = field(default_factory=dict)
 
     def execute(self, chosen: Definitions) -> RefreshReport:
         clock = time.perf_counter()
-        causes = self.outcomes.skip_causes(chosen)
-        due = {identity: definition for identity, definition in chosen.items() if identity not in causes}
+        blocked = self.outcomes.blocked(chosen, {})
         try:
-            written = self.evaluation.evaluate(due)
+            blocked, written = self._evaluate(chosen, blocked)
+            news = self._read_news(chosen, blocked)
         except (Exception, KeyboardInterrupt) as error:
             if not self.lease.lost_to:
-                self._record_failure(chosen, causes, error)
+                self._record_failure(chosen, blocked, error)
             raise
         scans, profile_counts = self.evaluation.scans, self.evaluation.profile_counts
-        ended = self.outcomes.after_evaluation(chosen, causes, written, self.evaluation)
+        ended = self.outcomes.after_evaluation(chosen, blocked, written, self.evaluation, news)
         self._publish(ended + self.outcomes.abandoned(chosen), Status.SUCCESSFUL, "")
         return RefreshReport(
             run_id=self.lease.work_id,
@@ -217,13 +225,59 @@ class _Refresh:
             seconds=time.perf_counter() - clock,
         )
 
+    def _evaluate(self, chosen: Definitions, blocked: Mapping[str, Blocked]) -> tuple[dict[str, Blocked], Written]:
+        """Evaluate what is not blocked; where sources fail some definitions, all the others.
+
+        Raises:
+            DataContractError: The sources fail everything, or it cannot be told whom they fail.
+            RunError: The engine failed, for another reason than a source that cannot be read.
+        """
+        due = {identity: definition for identity, definition in chosen.items() if identity not in blocked}
+        try:
+            self.evaluation.check_sources(due)
+        except (DataContractError, RunError) as error:
+            found = find_failures(due, self.outcomes.catalogue, self.outcomes.as_of, self.evaluation.sources_at)
+            blocked = self._without_failing(chosen, found, error)
+            due = {identity: definition for identity, definition in chosen.items() if identity not in blocked}
+            self.evaluation.check_sources(due)
+        try:
+            return dict(blocked), self.evaluation.evaluate(due)
+        except (DataContractError, RunError) as error:
+            self.lease.check()
+            blocked = self._without_failing(chosen, self.evaluation.find_failing(due), error)
+            due = {identity: definition for identity, definition in chosen.items() if identity not in blocked}
+            self.evaluation = self.evaluation.begin_again(make_run_id(self.outcomes.started_at), self.lease.before)
+            self.lease.work_id = self.evaluation.run_id  # what the first try has written belongs to no run
+            self.evaluation.check_sources(due)
+            return dict(blocked), self.evaluation.evaluate(due)
+
+    def _without_failing(
+        self, chosen: Definitions, found: Mapping[str, str], error: SegEngineError
+    ) -> dict[str, Blocked]:
+        """Return what cannot be evaluated, with the definitions found to fail by themselves.
+
+        Raises:
+            SegEngineError: The error given, where it does not fail some and leave others.
+        """
+        self.failures |= found
+        blocked = self.outcomes.blocked(chosen, self.failures)
+        if not found or len(blocked) == len(chosen):
+            raise error
+        self.evaluation.progress(f"{len(found)} definition(s) failed, going on without them: {error.message}")
+        return blocked
+
+    def _read_news(self, chosen: Definitions, blocked: Mapping[str, Blocked]) -> dict[str, SourceNews]:
+        segments = [each for key, each in chosen.items() if isinstance(each, Segment) and key not in blocked]
+        tables = {table for segment in segments for table in self.evaluation.gated_tables(segment)}
+        return read_news(self.evaluation.sources(), sorted(tables))
+
     def _publish(self, ended: Ended, status: Status, error: str) -> None:
         self.evaluation.progress("publishing")
         run = Run(
             run_id=self.lease.work_id,
             previous_run_id=self.lease.before.published_id,
             as_of=self.outcomes.as_of,
-            purpose="refresh",
+            purpose=REFRESHED,
             status=status,
             engine=self.project.session.description,
             author=find_author(),
@@ -238,7 +292,7 @@ class _Refresh:
         self.control.publish(self.lease, self.evaluation.last_keys)
 
     def _record_failure(
-        self, chosen: Definitions, causes: Mapping[str, str], error: Exception | KeyboardInterrupt
+        self, chosen: Definitions, blocked: Mapping[str, Blocked], error: Exception | KeyboardInterrupt
     ) -> None:
         """Publish that the run failed and why; the last good snapshots stay current. Best effort: it already failed."""
         canceled = isinstance(error, KeyboardInterrupt)
@@ -246,7 +300,7 @@ class _Refresh:
         text = "canceled" if canceled else str(error) or type(error).__name__
         self.evaluation.last_keys = dict(self.lease.before.last_profile_key)  # the keys of this run never count
         self.evaluation.scans = []
-        ended = self.outcomes.after_failure(chosen, causes, status, text)
+        ended = self.outcomes.after_failure(chosen, blocked, status, text)
         try:
             self._publish(ended + self.outcomes.abandoned(chosen), status, text)
         except RunError as second:

@@ -31,7 +31,8 @@ if TYPE_CHECKING:
 class SegmentSummary:
     """One line of the list: the definition, how its last refresh ended, its current snapshot, and when it is due.
 
-    `next_due`: in the past since when it is due; None where it is refreshed only when asked.
+    `next_due`: in the past since when it is due; None where it is refreshed only when asked. `held`: the result that
+    waits for its release.
     """
 
     segment: Segment
@@ -42,6 +43,7 @@ class SegmentSummary:
     current: SegmentRun | None
     schedule: Schedule | None
     next_due: datetime | None
+    held: SegmentRun | None = None
 
     @property
     def member_share(self) -> float | None:
@@ -81,6 +83,7 @@ def _summary(
         current,
         catalogue.settings.schedule_of(segment),
         find_next_due(catalogue, registry, history, segment, datetime.now(UTC)),
+        history.segments.held(segment.id),
     )
 
 

@@ -30,6 +30,9 @@ class Status(StrEnum):
     CANCELED = "Canceled"
 
 
+REFRESHED, RELEASED, DROPPED = "refresh", "release", "drop"  # what a run was for
+
+
 @dataclass(frozen=True)
 class Run:
     """One published run; times in UTC."""
@@ -147,8 +150,14 @@ class Trail(Generic[DefinitionRun]):
         return sorted(good, key=lambda run: run.as_of)  # stable: runs of one as_of stay in order
 
     def settled(self, identity: str) -> list[DefinitionRun]:
-        """Return the runs with a result, also one that was held back, oldest first."""
-        return [run for run in self.of(identity) if run.status in (Status.SUCCESSFUL, Status.HELD)]
+        """Return the runs with a result, also one that was held back or dropped, oldest first."""
+        good = (Status.SUCCESSFUL, Status.HELD)
+        return [run for run in self.of(identity) if run.status in good or run.purpose == DROPPED]
+
+    def held(self, identity: str) -> DefinitionRun | None:
+        """Return the result that waits for its release: the newest one, where it was held back."""
+        settled = self.settled(identity)
+        return settled[-1] if settled and settled[-1].status is Status.HELD else None
 
     def current(self, identity: str) -> DefinitionRun | None:
         """Return the published successful run with the greatest (as_of, run)."""

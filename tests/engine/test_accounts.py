@@ -415,7 +415,7 @@ def test_a_bad_value_fails_what_uses_it_on_either_side(trade: Workspace) -> None
     }
     assert {run.error for run in report.segments if run.error} == {
         '1 value(s) of "amount" are infinite or out of range',
-        'measure "Ordered" failed',
+        'measure "Ordered" failed: 1 value(s) of "amount" are infinite or out of range',
     }
 
 

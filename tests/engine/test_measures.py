@@ -282,10 +282,11 @@ def test_a_measure_that_fails_takes_what_uses_it_along(engine: EngineSession, tm
     report = workspace.refresh(as_of=AS_OF)
 
     ended = {run.id: (str(run.status), run.error) for run in (*report.measures, *report.segments) if run.error}
+    infinite = '1 value(s) of "weight" are infinite or out of range'
     assert ended == {
-        "weight": ("Failed", '1 value(s) of "weight" are infinite or out of range'),
-        "weight_per_row": ("Skipped", 'measure "Weight" failed'),
-        "heavy": ("Skipped", 'measure "Weight per row" failed'),
+        "weight": ("Failed", infinite),
+        "weight_per_row": ("Skipped", f'measure "Weight" failed: {infinite}'),
+        "heavy": ("Skipped", f'measure "Weight per row" was skipped: measure "Weight" failed: {infinite}'),
     }
     later = workspace.refresh("Heavy", as_of=AS_OF)
     assert [run.error for run in later.segments] == ['measure "Weight per row" has never been refreshed']

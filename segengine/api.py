@@ -47,6 +47,7 @@ from segengine.operations.preview import PreviewedSegment, preview_plan
 from segengine.operations.profile_attribute import AttributeProfile, profile_attribute
 from segengine.operations.quick_segment import CountedDraft, count_draft, draft_segment, load_measures, record_draft
 from segengine.operations.refresh import RefreshReport, list_chosen, refresh_segments
+from segengine.operations.release import ReleaseReport, decide_held
 from segengine.operations.schema import SchemaPull, pull_schema
 from segengine.operations.segments import (
     CountedOutline,
@@ -355,6 +356,16 @@ class Project:
         _aware(as_of)
         with self._session() as project:
             return refresh_segments(project, names, due=due, as_of=as_of, wait=wait, progress=progress)
+
+    def release(self, names: Sequence[str]) -> ReleaseReport:
+        """Make results that gates held back current."""
+        with self._session() as project:
+            return decide_held(project, names, "release")
+
+    def drop(self, names: Sequence[str]) -> ReleaseReport:
+        """Drop results that gates held back; the last good snapshots stay."""
+        with self._session() as project:
+            return decide_held(project, names, "drop")
 
     def chosen(self, names: Sequence[str] = (), *, due: bool = False) -> list[Segment | Measure]:
         """Return what a refresh would evaluate, parents first; writes nothing."""

@@ -44,8 +44,8 @@ def cli() -> None:
                  segengine segments list   look at the result; also measures list
     Keep order:  segengine history, usage  what changed, who would notice; segments tag, edit, delete
 
-    Exit codes: 0 done, 1 run failed, 2 wrong usage, 3 definitions invalid, 4 finished but something failed or was
-    skipped, 5 another run holds the lease, 130 canceled.
+    Exit codes: 0 done, 1 run failed, 2 wrong usage, 3 definitions invalid, 4 finished but something failed, was
+    skipped or held back, 5 another run holds the lease, 130 canceled.
     """  # noqa: D301 - click wants the character, to keep the lines of a paragraph
 
 
@@ -62,6 +62,8 @@ for command in (
     registry_commands.history,
     registry_commands.usage,
     run_commands.refresh,
+    run_commands.release,
+    run_commands.drop,
     segment_commands.segments,
     measure_commands.measures,
     quick_commands.quick,

@@ -22,7 +22,10 @@ from segengine.cli.output import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from segengine.operations.refresh import RefreshReport
+    from segengine.store.runs import SegmentRun
 
 EXIT_SOME_FAILED = 4
 
@@ -65,7 +68,7 @@ def refresh(
 ) -> None:
     """Evaluate segments and measures and publish their snapshots, all at once (no NAME: all active ones).
 
-    Exit code 4 where one of them failed or was skipped; the others are published.
+    Exit code 4 where one of them failed, was skipped or held back by a gate; the others are published.
     """
     from segengine.api import Project
     from segengine.operations.context import parse_as_of
@@ -181,6 +184,49 @@ def _show_measures(rows: list[dict[str, Any]]) -> None:
         columns.append(Column("error", "why"))
     if rows:
         print_table(sorted(rows, key=lambda row: row["name"].casefold()), columns)
+
+
+@click.command()
+@click.argument("names", nargs=-1, required=True, metavar="NAME ...")
+@project_options
+@output_option("table", "json", "yaml", "csv")
+def release(names: tuple[str, ...], conf: Path, environment: str, engine: str, output: str) -> None:
+    """Make results that a gate held back current."""
+    from segengine.api import Project
+
+    _show_decided(Project(conf, environment=environment, engine=engine).release(names).segments, output)
+
+
+@click.command()
+@click.argument("names", nargs=-1, required=True, metavar="NAME ...")
+@project_options
+@output_option("table", "json", "yaml", "csv")
+def drop(names: tuple[str, ...], conf: Path, environment: str, engine: str, output: str) -> None:
+    """Drop results that a gate held back; the last good snapshots stay."""
+    from segengine.api import Project
+
+    _show_decided(Project(conf, environment=environment, engine=engine).drop(names).segments, output)
+
+
+def _show_decided(runs: Sequence[SegmentRun], output: str) -> None:
+    columns = [
+        Column("name", "segment"),
+        Column("decision", "what"),
+        Column("snapshot_version", "snapshot", right=True),
+    ]
+    columns.append(Column("member_count", "members", show_count, right=True))
+    rows = [
+        {
+            "id": run.segment_id,
+            "name": run.name,
+            "decision": "released" if run.status == "Successful" else "dropped",
+            "snapshot_version": run.snapshot_version or None,
+            "member_count": run.member_count,
+            "as_of": run.as_of,
+        }
+        for run in runs
+    ]
+    emit_rows(output, "segments", rows, columns)
 
 
 @click.command()

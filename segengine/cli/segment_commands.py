@@ -96,10 +96,15 @@ def _summary_row(summary: SegmentSummary) -> dict[str, Any]:
         "as_of": current.as_of if current else None,
         "schedule": str(summary.schedule) if summary.schedule else None,
         "next_due": summary.next_due,
+        "held": _held_row(summary.held) if summary.held else None,
         "definition_version": summary.record.version,
         "author": summary.record.author,
         "recorded_at": summary.record.recorded_at,
     }
+
+
+def _held_row(run: SegmentRun) -> dict[str, Any]:
+    return {name: getattr(run, name) for name in ("as_of", "member_count", "entered_count", "left_count", "run_id")}
 
 
 @segments.command("show")
@@ -152,6 +157,9 @@ def _show_details(details: SegmentDetails, snapshots: Sequence[SegmentRun], zone
     click.echo(f"{row['name']} ({row['id']}), {row['type']}, {inactive}{row['status']}")
     if row["error"]:
         click.echo(f"why: {row['error']}")
+    if (held := details.summary.held) is not None:
+        what = f"{held.member_count:,} members, {held.entered_count:,} entered, {held.left_count:,} left"
+        click.echo(f"held back: {what}, as of {show_time(held.as_of)}; `release {row['id']}` or `drop {row['id']}`")
     if row["member_count"] is not None:
         change = f"{row['entered_count']:,} entered, {row['left_count']:,} left"
         click.echo(

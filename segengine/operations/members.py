@@ -133,7 +133,7 @@ class Profiles:
         columns = tuple(dict.fromkeys(self.attributes.values()))
         scan = Scan(self._audience.name, self._audience.table, None, columns, ())
         rows = ScanRows(scan, settings, schema)
-        sources = sources_of_run(self.project, self.history, self.run.run_id, columns_by_table([rows]))
+        sources = sources_of_run(self.project, self.history, self.run.snapshot_run_id, columns_by_table([rows]))
         found = rows.rows_of(sources, keys.select("profile_id", KEY))
         ids = member_columns(settings, self._audience.name)
         wanted = [scan.column_name(attribute) for attribute in self.attributes.values()]

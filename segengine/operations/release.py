@@ -1,0 +1,112 @@
+"""`release` and `drop`: what becomes of results that a gate held back."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Literal
+
+from segengine import __version__
+from segengine.errors import ConfigError
+from segengine.operations.context import OpenProject, find_author, load_registered, read_state
+from segengine.operations.outcomes import next_version
+from segengine.project.catalogue import Catalogue
+from segengine.project.find import find_segment
+from segengine.store.control import Control
+from segengine.store.runs import (
+    DROPPED,
+    RELEASED,
+    History,
+    Run,
+    SegmentRun,
+    Status,
+    append_run,
+    make_run_id,
+    read_history,
+    read_outline_counts,
+)
+
+Decision = Literal["release", "drop"]
+
+
+@dataclass(frozen=True)
+class ReleaseReport:
+    """What was decided: one entry for each segment, with what is now said of it."""
+
+    run_id: str
+    segments: tuple[SegmentRun, ...]
+
+
+def decide_held(project: OpenProject, names: Sequence[str], decision: Decision) -> ReleaseReport:
+    """Make held-back results current, or drop them, all at once.
+
+    A released snapshot keeps its as_of, and what entered and left it: it is current where no later one is.
+
+    Raises:
+        ConfigError: A segment is unknown, has nothing held back, or its definition changed since.
+        LeaseHeldError: A run is under way.
+    """
+    catalogue, registry = load_registered(project)
+    _, history = read_state(project)
+    ids = [find_segment(catalogue, name).id for name in dict.fromkeys(names)]
+    for identity in ids:
+        _find_held(catalogue, history, identity, decision)
+    now = datetime.now(UTC)
+    control = Control(project.warehouse, "control")
+    with control.lease(make_run_id(now), []) as lease:
+        history = read_history(project.warehouse, lease.before)  # another run may have been faster
+        decided = []
+        for identity in ids:
+            held = _find_held(catalogue, history, identity, decision)
+            decided.append(_decide(project, history, held, lease.work_id, decision, now))
+        run = Run(
+            run_id=lease.work_id,
+            previous_run_id=lease.before.published_id,
+            as_of=max(each.as_of for each in decided),
+            purpose=decision,
+            status=Status.SUCCESSFUL,
+            engine=project.session.description,
+            author=find_author(),
+            started_at=now,
+            finished_at=datetime.now(UTC),
+            source_versions=json.dumps({}),
+            scans=json.dumps([]),
+            error="",
+            segengine_version=__version__,
+        )
+        append_run(project.warehouse, run, decided, [])
+        control.publish(lease)
+    return ReleaseReport(run.run_id, tuple(decided))
+
+
+def _find_held(catalogue: Catalogue, history: History, identity: str, decision: Decision) -> SegmentRun:
+    segment = catalogue.segments[identity]
+    held = history.segments.held(identity)
+    if held is None:
+        last = history.segments.last(identity)
+        state = f"its last refresh ended {last.status}" if last else "it was never refreshed"
+        raise ConfigError(f'Segment "{segment.name}" has nothing held back: {state}.')
+    hashes = catalogue.hashes[identity]
+    if decision == "release" and (held.data_hash, held.parents_hash) != (hashes.data, hashes.parents):
+        message = f'What is held back of segment "{segment.name}" is of an earlier definition.'
+        raise ConfigError(message, f"Run `segengine refresh {identity}`, or `segengine drop {identity}`.")
+    return held
+
+
+def _decide(
+    project: OpenProject, history: History, held: SegmentRun, run_id: str, decision: Decision, now: datetime
+) -> SegmentRun:
+    common = replace(held, run_id=run_id, started_at=now, finished_at=datetime.now(UTC))
+    if decision == "drop":
+        error = f"held back ({held.error}) and dropped by {find_author()}"
+        return replace(common, purpose=DROPPED, status=Status.CANCELED, snapshot_run_id="", error=error)
+    return replace(
+        common,
+        purpose=RELEASED,
+        status=Status.SUCCESSFUL,
+        snapshot_version=next_version(history, held),
+        error="",
+        outline_counts=json.dumps(read_outline_counts(project.warehouse, held)),
+    )

@@ -45,7 +45,7 @@ def decide_held(project: OpenProject, names: Sequence[str], decision: Decision) 
     A released snapshot keeps its as_of, and what entered and left it: it is current where no later one is.
 
     Raises:
-        ConfigError: A segment is unknown, has nothing held back, or its definition changed since.
+        ConfigError: A segment is unknown, has nothing held back, or its definition changed since; or a run was killed.
         LeaseHeldError: A run is under way.
     """
     catalogue, registry = load_registered(project)
@@ -55,6 +55,8 @@ def decide_held(project: OpenProject, names: Sequence[str], decision: Decision) 
         _find_held(catalogue, history, identity, decision)
     now = datetime.now(UTC)
     control = Control(project.warehouse, "control")
+    if control.read().is_abandoned(now):  # taking its lease over would forget what it was doing
+        raise ConfigError("The last run ended without saying so.", "Run `segengine refresh` first.")
     with control.lease(make_run_id(now), []) as lease:
         history = read_history(project.warehouse, lease.before)  # another run may have been faster
         decided = []

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
+from deltalake import DeltaTable
 from workspace import Workspace
 
 from segengine.cli.main import main
@@ -195,3 +196,16 @@ def test_commands(gated: Workspace, capsys: pytest.CaptureFixture[str], monkeypa
     assert main(["drop", "Buyers"]) == 2
     assert 'error: Segment "Buyers" has nothing held back' in capsys.readouterr().err
     assert main(["release", "Byers"]) == 2
+
+
+@pytest.mark.before_the_engine
+def test_what_a_killed_run_was_doing_is_not_forgotten(gated: Workspace) -> None:
+    hold_back(gated)
+    DeltaTable(str(gated.warehouse / "control")).update(
+        updates={"owner": "'ann on another, process 1|another|boot|1|1'", "ids": "'[\"everybody\"]'"}
+    )
+    assert gated.listed()["everybody"].status is Status.FAILED
+
+    with pytest.raises(ConfigError, match="The last run ended without saying so"):
+        decide(gated, "release", "Buyers")
+    assert gated.listed()["everybody"].status is Status.FAILED

@@ -255,4 +255,6 @@ def test_the_run_checks_what_will_be_attached(engine: EngineSession, tmp_path: P
     workspace.write_table("products", {"product_id": ["p1", "p1"], "category": ["Tea", "Coffee"]})
 
     with pytest.raises(DataContractError, match=r'table "products" has 1 duplicate key\(s\) in product_id'):
-        workspace.refresh()
+        workspace.refresh("Buyers")
+    ended = {run.name: str(run.status) for run in workspace.refresh().segments}
+    assert ended == {"Buyers": "Failed", "Nobody": "Successful"}

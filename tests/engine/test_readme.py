@@ -70,6 +70,13 @@ def test_the_language(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
     assert "0 error(s), 0 other issue(s)" in capsys.readouterr().out
 
 
+def test_gates(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    copy_project("contoso", tmp_path)
+    (tmp_path / "definitions" / "new.yml").write_text(example("gates"))
+    assert main(["validate", "--conf", str(tmp_path)]) == 0
+    assert "0 error(s), 0 other issue(s)" in capsys.readouterr().out
+
+
 def test_measures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.chdir(tmp_path)
     copy_project("contoso", Path("coffee"))
@@ -113,5 +120,5 @@ def test_accounts_and_contacts(tmp_path: Path, capsys: pytest.CaptureFixture[str
 
 def test_every_block_is_an_example_that_runs() -> None:
     assert len(blocks("console")) == 4
-    assert len(blocks("yaml")) == 6
+    assert len(blocks("yaml")) == 7
     assert len(blocks("python")) == 1

@@ -55,6 +55,7 @@ WRITES = [
     *("account keys", "account snapshots", "contact keys", "contact snapshots"),
     *("segment_runs", "runs", "publish"),
 ]
+TAKING = len(TABLES) + 1
 PUBLISHING = len(TABLES) + len(WRITES)
 
 
@@ -81,13 +82,14 @@ def members(published: Published) -> dict[str, list[str]]:
     return published.members("account", ["large"]) | published.members("contact", ["at_large", "at_buyers", "others"])
 
 
-def check(workspace: Workspace, is_new: bool, run_count: int) -> None:
-    """Verify that the old state counts, or the new one, on both sides at once."""
+def check(workspace: Workspace, is_new: bool, run_count: int, died: bool = False) -> None:
+    """Verify that the old state counts, or the new one, on both sides at once; `died`: a run was cut off."""
     published = workspace.published()
     assert members(published) == (NEW if is_new else OLD)
     assert len(published.runs) == run_count
     assert published.last_keys == KEYS[is_new]
-    assert {summary.status for summary in workspace.listed().values()} == {Status.SUCCESSFUL}
+    statuses = {summary.status for summary in workspace.listed().values()}
+    assert statuses == {Status.FAILED if died else Status.SUCCESSFUL}
 
 
 def test_number_of_writes(refreshed: Workspace, tmp_path: Path) -> None:
@@ -109,7 +111,7 @@ def test_killed_refresh_leaves_the_old_or_the_new_state_of_both(
     run_until_killed(workspace, "refresh", number, when)
 
     done = (number, when) == (PUBLISHING, "after")
-    check(workspace, done, 2 if done else 1)
+    check(workspace, done, 2 if done else 1, died=not done and (number, when) > (TAKING, "before"))
     workspace.refresh()
     check(workspace, True, 3 if done else 2)
     keys = workspace.published().keys

@@ -42,11 +42,13 @@ class Listing:
             click.UsageError: There is no such column.
         """
         known = list(rows[0]) if rows else []
+        by_header = {column.header: column.key for column in columns}
         if rows and self.sort:
-            rows = sort_rows(rows, _check(self.sort.lstrip("-"), known), descending=self.sort.startswith("-"))
+            key = _find_key(self.sort.lstrip("-"), known, by_header)
+            rows = sort_rows(rows, key, descending=self.sort.startswith("-"))
         page = rows[self.offset : self.offset + self.limit if self.limit else None]
         if self.columns:
-            chosen = [_check(key.strip(), known) for key in self.columns.split(",")] if rows else []
+            chosen = [_find_key(name.strip(), known, by_header) for name in self.columns.split(",")] if rows else []
             by_key = {column.key: column for column in columns}
             columns = [by_key.get(key) or Column(key, key.replace("_", " "), _show) for key in chosen]
             page = [{key: row[key] for key in chosen} for row in page]
@@ -66,9 +68,14 @@ def listing_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
     options = (
         click.option(
-            "--sort", default="", metavar="COLUMN", help="By this column of -o json; -COLUMN: the largest first."
+            "--sort",
+            default="",
+            metavar="COLUMN",
+            help="By this column, as the table or -o json calls it; -COLUMN: the largest first.",
         ),
-        click.option("--columns", default="", metavar="A,B,...", help="Only these columns of -o json."),
+        click.option(
+            "--columns", default="", metavar="A,B,...", help="Only these columns, as the table or -o json calls them."
+        ),
         click.option("--limit", type=click.IntRange(0), default=0, help="At most so many rows (0: all)."),
         click.option("--offset", type=click.IntRange(0), default=0, help="Leave so many rows out first."),
     )
@@ -91,9 +98,11 @@ def _sortable(value: Any) -> Any:
     return str(value).casefold() if isinstance(value, list | dict) else value
 
 
-def _check(key: str, known: Sequence[str]) -> str:
+def _find_key(name: str, known: Sequence[str], by_header: Mapping[str, str]) -> str:
+    """Return the column of a name, which may also be its header in the table."""
+    key = name if name in known else by_header.get(name, name)
     if key not in known:
-        raise click.UsageError(f'There is no column "{key}". Known: {", ".join(known)}.')
+        raise click.UsageError(f'There is no column "{name}". Known: {", ".join(known)}.')
     return key
 
 

@@ -49,6 +49,8 @@ def test_lists_are_filtered_sorted_cut_and_paged(conf: str, capsys: pytest.Captu
         ["measure", "state"],
         ["Spend", "active"],
     ]
+    _, out, _ = run(capsys, "segments", "list", "--sort", "-segment", "--columns", "segment", "-o", "csv")
+    assert out.startswith("name\nYoung in the west\n"), "headers of the table name columns too"
     code, _, err = run(capsys, "segments", "list", "--sort", "size")
     assert code == 2
     assert 'There is no column "size". Known: id, name,' in err

@@ -267,8 +267,8 @@ def status(limit: int, conf: Path, environment: str, engine: str, output: str) -
         held = f"{state.work_id} is under way ({state.owner}), {len(state.refreshing)} definitions"
         held += f": {state.progress}" if state.progress else ""
         click.echo(held if state.owner else "no run is under way")
-        following = show_time_in(project.settings.time_zone)(state.next_due) or "never"
-        click.echo(f"{state.due_count} definitions are due; the next time: {following}")
+        following = show_time_in(project.settings.time_zone)(state.next_due)
+        click.echo(f"due now: {state.due_count} definitions; next due: {following or 'nothing else'}")
         _show_runs(rows, project.settings.time_zone)
 
 

@@ -128,7 +128,7 @@ def test_the_command_says_what_is_due(
     assert captured.out == ""
     assert captured.err.splitlines()[-1].endswith("nothing is due")
     assert main(["status"]) == 0
-    assert "0 definitions are due; the next time: 20" in capsys.readouterr().out
+    assert "due now: 0 definitions; next due: 20" in capsys.readouterr().out
     assert main(["segments", "show", "Monthly"]) == 0
     assert "refreshed monthly on day 1 at 00:00 UTC; next due: " in capsys.readouterr().out
     assert main(["segments", "show", "Fixed"]) == 0

@@ -109,25 +109,27 @@ def wall_clocks_are_those_of_utc(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(values, "wall_clock_ranges", lambda ranges, zone: ranges)
 
 
-def change_quantifier(patch: pytest.MonkeyPatch, change: Callable[[Any, Any, RowsRule], int]) -> None:
+def change_quantifier(patch: pytest.MonkeyPatch, change: Callable[[Any, Any, RowsRule, int], int]) -> None:
     change_result(patch, refresh._Planner, "_counted", change)
 
 
 @mutation
 def none_becomes_not_all(patch: pytest.MonkeyPatch) -> None:
-    def counted(original: Any, planner: Any, rule: RowsRule) -> int:
+    def counted(original: Any, planner: Any, rule: RowsRule, profile: int) -> int:
         if rule.quantifier is not Quantifier.NONE:
-            return int(original(planner, rule))
+            return int(original(planner, rule, profile))
         formulas = planner.formulas
-        return int(formulas.without(formulas.EVERYONE, original(planner, replace(rule, quantifier=Quantifier.ALL))))
+        return int(
+            formulas.without(formulas.EVERYONE, original(planner, replace(rule, quantifier=Quantifier.ALL), profile))
+        )
 
     change_quantifier(patch, counted)
 
 
 @mutation
 def all_is_true_without_rows(patch: pytest.MonkeyPatch) -> None:
-    def counted(original: Any, planner: Any, rule: RowsRule) -> int:
-        found = original(planner, rule)
+    def counted(original: Any, planner: Any, rule: RowsRule, profile: int) -> int:
+        found = original(planner, rule, profile)
         if rule.quantifier is not Quantifier.ALL:
             return int(found)
         some_row = planner._some_row(rule.path, rows.ALL_ROWS)
@@ -139,8 +141,8 @@ def all_is_true_without_rows(patch: pytest.MonkeyPatch) -> None:
 
 @mutation
 def at_most_needs_a_row(patch: pytest.MonkeyPatch) -> None:
-    def counted(original: Any, planner: Any, rule: RowsRule) -> int:
-        found = original(planner, rule)
+    def counted(original: Any, planner: Any, rule: RowsRule, profile: int) -> int:
+        found = original(planner, rule, profile)
         if rule.quantifier is not Quantifier.AT_MOST:
             return int(found)
         return int(planner.formulas.all((found, planner._some_row(rule.path, rows.ALL_ROWS))))

@@ -17,11 +17,11 @@ import pytest
 from random_definitions import draw_project
 from worlds import Case
 
-from segengine.kernel import aggregates, date_parts
+from segengine.kernel import aggregates, arithmetic, date_parts
 from segengine.plan import refresh, rows
 from segengine.plan.formulas import FormulaBuilder
 from segengine.project import conditions, logic, operators, relative, types, values
-from segengine.project.model import AggregateFunction, Condition, Quantifier, RowsRule
+from segengine.project.model import Condition, Quantifier, RowsRule
 from segengine.project.values import Ranges
 
 from .judges import Members, find_disagreements, judge_by_kernel, judge_by_reference
@@ -232,14 +232,14 @@ def averages_lose_their_last_digit(patch: pytest.MonkeyPatch) -> None:
 
 @mutation
 def floats_enter_with_eight_digits(patch: pytest.MonkeyPatch) -> None:
-    change_result(patch, aggregates, "to_nine_digits", lambda original, values: original(values) // 10 * 10)
+    change_result(patch, arithmetic, "to_nine_digits", lambda original, values: original(values) // 10 * 10)
 
 
 @mutation
 def a_missing_value_is_one_of_the_distinct(patch: pytest.MonkeyPatch) -> None:
     def read(original: Any, self: aggregates.ValueReader, array: Any) -> Any:
         found = original(self, array)
-        distinct = self._function is AggregateFunction.COUNT_UNIQUE
+        distinct = self._form is aggregates.Form.DISTINCT
         return aggregates.Values(np.abs(found.data), None) if distinct else found
 
     change_result(patch, aggregates.ValueReader, "read", read)
@@ -279,3 +279,10 @@ def test_without_a_mutation_nothing_is_noticed(tmp_path: Path) -> None:
 def test_a_mutation_is_noticed(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     MUTATIONS[name](monkeypatch)
     assert is_noticed(tmp_path)
+
+
+@pytest.mark.parametrize("name", MUTATIONS)
+def test_a_mutant_fits_the_code(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep mutants, which the long lane alone judges, from rotting unseen."""
+    MUTATIONS[name](monkeypatch)
+    assert judge_by_kernel(draw_project(0, 12), tmp_path, 0)

@@ -293,7 +293,6 @@ def changes(workspace: Workspace, *names: str) -> dict[str, tuple[Any, ...]]:
 # ---- what is carried over
 
 
-@pytest.mark.over_connect
 def test_first_refresh(engine: EngineSession, tmp_path: Path) -> None:
     workspace = Workspace(tmp_path, engine)
     write_trade(workspace)
@@ -499,7 +498,7 @@ def test_why_shows_rows_of_the_account(trade: Workspace) -> None:
     assert [(line.truth, line.saw) for line in eve.lines] == [("false", "no account"), (None, "no account")]
 
 
-@pytest.mark.over_connect
+@pytest.mark.before_the_engine
 def test_contacts_show_their_account(trade: Workspace) -> None:
     with trade.opened() as project:
         assert write_output_tables(project, ["Not at large", "Large", "Two orders"]) == [

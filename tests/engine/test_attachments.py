@@ -197,7 +197,6 @@ def comparable(value: Any) -> Any:
     return "NaN" if isinstance(value, float) and math.isnan(value) else value
 
 
-@pytest.mark.over_connect
 def test_rows_stand_in_key_order_up_to_the_limit(engine: EngineSession, tmp_path: Path) -> None:
     workspace = Workspace(tmp_path, engine)
     write_shop(workspace)

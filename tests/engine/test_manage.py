@@ -160,6 +160,7 @@ def test_deleting_names_who_uses_it(workspace: Workspace) -> None:
     assert actions(workspace.apply())["young"] == "created", "its file still has it"
 
 
+@pytest.mark.before_the_engine
 def test_deleting_by_force_breaks_those_who_use_it(workspace: Workspace) -> None:
     people = {"customer_id": ["a", "b"], "state": ["Oregon", "Ohio"], "age": [20, 20]}
     workspace.write_table("customers", people)

@@ -6,7 +6,6 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 
 import pyarrow as pa
-import pytest
 from workspace import Workspace
 
 from segengine.engine.session import EngineSession
@@ -89,7 +88,6 @@ def members(workspace: Workspace, as_of: datetime) -> dict[str, list[str]]:
     return workspace.published().members()
 
 
-@pytest.mark.over_connect
 def test_all_times_are_as_of_one_instant(engine: EngineSession, tmp_path: Path) -> None:
     workspace = Workspace(tmp_path, engine)
     workspace.set_up(PROJECT, {"customers": CUSTOMERS, "purchases": PURCHASES}, SEGMENTS)

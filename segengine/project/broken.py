@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 from segengine.errors import DefinitionError, Issue, Level
 from segengine.project.catalogue import Catalogue
@@ -12,7 +13,7 @@ from segengine.project.context import definition_audience
 from segengine.project.definitions import read_exemption, read_state
 from segengine.project.model import Definition, Measure, Segment, Settings
 from segengine.project.names import make_output_table
-from segengine.project.nodes import to_plain
+from segengine.project.nodes import Plain, to_plain
 from segengine.project.problems import Problems
 
 
@@ -51,44 +52,41 @@ def keep_broken(catalogue: Catalogue, issues: Sequence[Issue]) -> Catalogue:
 
 
 def _segment(definition: Definition, settings: Settings) -> Segment:
-    fields = to_plain(definition.fields)
-    written = fields if isinstance(fields, dict) else {}
+    written = _written(definition)
     return Segment(
-        id=definition.id,
-        name=definition.name,
-        description=str(written.get("description") or ""),
-        tags=tags_of(written),
-        audience=_audience(definition, settings),
+        **_common(definition, settings),
         type="static" if written.get("type") == "static" else "dynamic",
         output_table=str(written.get("output_table") or make_output_table(definition.name)),
         steps=(),
         attach=(),
         attach_limit=0,
-        state=read_state(definition.fields, Problems()),
-        exempt_from_deactivation=read_exemption(definition.fields, Problems()),
-        place=definition.place,
     )
 
 
 def _measure(definition: Definition, settings: Settings) -> Measure:
-    fields = to_plain(definition.fields)
-    written = fields if isinstance(fields, dict) else {}
     return Measure(
-        id=definition.id,
-        name=definition.name,
-        description=str(written.get("description") or ""),
-        tags=tags_of(written),
-        audience=_audience(definition, settings),
-        per_profile=True,
-        dimensions=(),
-        path=None,
-        over="",
-        where=None,
-        values=(),
-        state=read_state(definition.fields, Problems()),
-        exempt_from_deactivation=read_exemption(definition.fields, Problems()),
-        place=definition.place,
+        **_common(definition, settings), per_profile=True, dimensions=(), path=None, over="", where=None, values=()
     )
+
+
+def _common(definition: Definition, settings: Settings) -> dict[str, Any]:
+    """Return what is told of every definition without its rules."""
+    written = _written(definition)
+    return {
+        "id": definition.id,
+        "name": definition.name,
+        "description": str(written.get("description") or ""),
+        "tags": tags_of(written),
+        "audience": _audience(definition, settings),
+        "state": read_state(definition.fields, Problems()),
+        "exempt_from_deactivation": read_exemption(definition.fields, Problems()),
+        "place": definition.place,
+    }
+
+
+def _written(definition: Definition) -> Mapping[str, Plain]:
+    fields = to_plain(definition.fields)
+    return fields if isinstance(fields, dict) else {}
 
 
 def _audience(definition: Definition, settings: Settings) -> str:

@@ -113,7 +113,7 @@ def _refresh_now(
     project: OpenProject, names: Sequence[str], due: bool, as_of: datetime | None, progress: Progress
 ) -> RefreshReport:
     catalogue, registry = load_registered(project)
-    if not names and deactivate_unused(project, catalogue, progress=progress):
+    if not names and deactivate_unused(project, catalogue, registry, progress=progress):
         catalogue, registry = load_registered(project)
     control = create_tables(project)
     started_at = datetime.now(UTC)
@@ -126,9 +126,8 @@ def _refresh_now(
     run_id = make_run_id(started_at)
     with control.lease(run_id, sorted(chosen)) as lease:
         history = read_history(project.warehouse, lease.before)
-        chosen = choose_definitions(
-            catalogue, registry, history, names, due_at
-        )  # another run may have done it meanwhile
+        # Another run may have done it meanwhile.
+        chosen = choose_definitions(catalogue, registry, history, names, due_at)
         if due and not chosen:
             return _nothing_due(project, instant)
 

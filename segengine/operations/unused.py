@@ -15,7 +15,7 @@ from segengine.operations.manage import Revised, plan_revision, revise_fields
 from segengine.project.catalogue import Catalogue
 from segengine.project.changes import deactivate
 from segengine.project.usage import make_usage_graph
-from segengine.store.registry import Registry, read_registry
+from segengine.store.registry import Registry
 from segengine.store.usage import append_uses, read_last_uses
 
 logger = logging.getLogger(__name__)
@@ -86,7 +86,12 @@ def read_deactivations(project: OpenProject) -> list[LastUse]:
 
 
 def deactivate_unused(
-    project: OpenProject, catalogue: Catalogue, *, now: datetime | None = None, progress: Progress = logger.info
+    project: OpenProject,
+    catalogue: Catalogue,
+    registry: Registry,
+    *,
+    now: datetime | None = None,
+    progress: Progress = logger.info,
 ) -> DefinitionPlan | None:
     """Deactivate what nobody used for more than 45 days, and tag it `AutoDeactivated`; None: nothing was written.
 
@@ -95,29 +100,29 @@ def deactivate_unused(
     Args:
         project: The project.
         catalogue: What is applied.
+        registry: Its versions.
         now: The instant that counts; None: now.
         progress: Called with a line for each definition concerned.
     """
     moment, noted = now or datetime.now(UTC), read_last_uses(project.warehouse)
 
-    def unused(registry: Registry, at: datetime) -> list[LastUse]:
-        uses = find_last_uses(catalogue, registry, noted)
+    def unused(known: Registry, at: datetime) -> list[LastUse]:
+        uses = find_last_uses(catalogue, known, noted)
         return [use for use in uses if (until := use.deactivated_at()) is not None and until < at]
 
-    def revise(registry: Registry) -> Revised:
-        live = registry.live()
-        due = [live[use.id] for use in unused(registry, moment) if use.id in live]
+    def revise(newest: Registry) -> Revised:
+        live = newest.live()
+        due = [live[use.id] for use in unused(newest, moment) if use.id in live]
         return revise_fields(due, deactivate(unused=True))
 
-    known = read_registry(project.warehouse)
-    due = unused(known, moment)
-    for use in unused(known, moment + WARNED_BEFORE):
+    due = unused(registry, moment)
+    for use in unused(registry, moment + WARNED_BEFORE):
         when = f"is deactivated on {use.deactivated_at():%Y-%m-%d} (UTC)" if use not in due else "is deactivated now"
         progress(f'"{use.name}" {when}: nobody has used it since {use.used_at:%Y-%m-%d}')
     if not due:
         return None
     try:
-        return record_plan(project, lambda registry: plan_revision(project.settings, registry, revise))
+        return record_plan(project, lambda newest: plan_revision(project.settings, newest, revise))
     except LeaseHeldError as error:
         progress(f"not now: {error.message}")
         return None

@@ -244,8 +244,9 @@ def test_what_nobody_uses_is_deactivated_after_45_days(workspace: Workspace) -> 
         said: list[str] = []
 
         def after(days: int) -> dict[str, str]:
-            catalogue, _ = load_registered(project)
-            plan = deactivate_unused(project, catalogue, now=applied + timedelta(days=days), progress=said.append)
+            catalogue, registry = load_registered(project)
+            now = applied + timedelta(days=days)
+            plan = deactivate_unused(project, catalogue, registry, now=now, progress=said.append)
             return actions(plan) if plan else {}
 
         assert after(37) == {}

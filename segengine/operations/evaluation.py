@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from segengine.engine.accounts import carry_over
@@ -118,10 +119,12 @@ class Evaluation:
             groups.setdefault(repr(sorted(use.columns)), {})[identity] = definition
         found: dict[str, str] = {}
         for group in groups.values():
-            found |= find_culprits(group, lambda ids, group=group: self._try({key: group[key] for key in ids}))  # type: ignore[misc]
+            found |= find_culprits(group, partial(self._try, group))
         return found
 
-    def _try(self, due: Mapping[str, Segment | Measure]) -> str:
+    def _try(self, group: Mapping[str, Segment | Measure], ids: Sequence[str]) -> str:
+        """Scan for some definitions of a group; return why that fails, or ''."""
+        due = {identity: group[identity] for identity in ids}
         try:
             for plan in plan_run(due, self.catalogue, instant_of(self.as_of)):
                 keys = self._give_keys(plan.audience)

@@ -24,7 +24,7 @@ from segengine.project.definitions import load_files
 from segengine.project.find import Filter
 from segengine.project.model import Definition, Settings
 from segengine.project.names import make_slug
-from segengine.project.nodes import Plain, from_plain, to_plain
+from segengine.project.nodes import Plain, to_plain
 from segengine.project.problems import Problems, did_you_mean
 from segengine.project.quick import ORIGIN
 from segengine.project.references import store_references
@@ -234,9 +234,7 @@ def _editing(version: DefinitionRecord, edited: Definition) -> Callable[[Registr
 
 
 def _definition(record: DefinitionRecord, fields: PlainFields) -> Definition:
-    place = record.as_definition().place
-    node = from_plain(dict(fields), place)
-    return Definition(record.kind, record.id, str(fields["name"]), node, ORIGIN)  # type: ignore[arg-type] # a dict gives Fields
+    return replace(record, name=str(fields["name"]), fields=fields, origin=ORIGIN).as_definition()
 
 
 def plan_revision(settings: Settings, registry: Registry, revise: Callable[[Registry], Revised]) -> DefinitionPlan:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, overload
+from typing import overload
 
 from segengine.errors import ConfigError
 from segengine.operations.context import OpenProject, load_registered, read_state
@@ -22,9 +22,6 @@ from segengine.project.usage import User, make_usage_graph
 from segengine.store.control import ControlRow, died
 from segengine.store.registry import DefinitionRecord, Registry
 from segengine.store.runs import DefinitionRun, History, MeasureRun, SegmentRun, Status, Trail, read_outline_counts
-
-if TYPE_CHECKING:
-    pass
 
 
 @dataclass(frozen=True)

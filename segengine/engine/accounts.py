@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from segengine.engine.joins import BUCKET, bucket_of, stored_name
+from segengine.engine.joins import BUCKET, bucket_of
 from segengine.engine.parts import CARRIED, PARTS, BatchFunction, facts_part, make_part
 from segengine.engine.sources import Sources, column
 from segengine.kernel.carry import carry_bits
@@ -27,7 +27,7 @@ def account_columns(settings: Settings, contacts: Audience) -> tuple[str, str]:
     if contacts.account is None:
         raise ValueError(f"audience {contacts.name} has no account")
     table = settings.tables[contacts.table]
-    return stored_name(table, table.key[0]), stored_name(table, contacts.account.relationship.from_columns[0])
+    return table.stored_name(table.key[0]), table.stored_name(contacts.account.relationship.from_columns[0])
 
 
 def read_account_ids(sources: Sources, contacts: Audience) -> DataFrame:

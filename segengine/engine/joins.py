@@ -57,15 +57,15 @@ class ScanRows:
 
     def _attribute_column(self, attribute: Attribute) -> str:
         node = self._node(attribute.hops)
-        return node.name_of(stored_name(node.table, attribute.column))
+        return node.name_of(node.table.stored_name(attribute.column))
 
     def _profile_id_column(self) -> str:
         hops = self._scan.path.hops if self._scan.path else ()
         if hops and not hops[-1].reverse:  # the foreign key is the id: the profile's table need not be joined
             node = self._node(hops[:-1])
-            return node.name_of(stored_name(node.table, hops[-1].relationship.from_columns[0]))
+            return node.name_of(node.table.stored_name(hops[-1].relationship.from_columns[0]))
         node = self._node(hops)
-        return node.name_of(stored_name(node.table, node.table.key[0]))
+        return node.name_of(node.table.stored_name(node.table.key[0]))
 
     def _node(self, hops: tuple[Hop, ...]) -> _Joined:
         """Return the joined table at the end of hops, adding the tables on the way and their keys."""
@@ -76,8 +76,8 @@ class ScanRows:
             if prefix not in self._tree:
                 self._tree[prefix] = _Joined(self._settings.tables[hop.target], hop, len(self._tree))
             for left, right in zip(*_link_columns(hop, self._settings), strict=True):
-                node.name_of(stored_name(node.table, left))
-                self._tree[prefix].name_of(stored_name(self._tree[prefix].table, right))
+                node.name_of(node.table.stored_name(left))
+                self._tree[prefix].name_of(self._tree[prefix].table.stored_name(right))
             node = self._tree[prefix]
         return node
 
@@ -95,7 +95,7 @@ class ScanRows:
                 continue
             left, right = _link_columns(node.hop, self._settings)
             one, columns = (self._tree[prefix[:-1]], left) if node.hop.multiplies else (node, right)
-            keys.add((one.table.name, tuple(stored_name(one.table, name) for name in columns)))
+            keys.add((one.table.name, tuple(one.table.stored_name(name) for name in columns)))
         return keys
 
     def frame(self, sources: Sources, keys: DataFrame) -> DataFrame:
@@ -170,8 +170,8 @@ class ScanRows:
         condition: Column | None = None
         present: list[Column] = []
         for left_name, right_name in zip(*_link_columns(right.hop, self._settings), strict=True):
-            left_column = F.col(left.name_of(stored_name(left.table, left_name)))
-            right_column = F.col(right.name_of(stored_name(right.table, right_name)))
+            left_column = F.col(left.name_of(left.table.stored_name(left_name)))
+            right_column = F.col(right.name_of(right.table.stored_name(right_name)))
             if self._type(left.table, left_name) != self._type(right.table, right_name):
                 left_column, right_column = left_column.cast("string"), right_column.cast("string")
             present.append(right_column.isNotNull() & (right_column.cast("string") != ""))
@@ -183,7 +183,7 @@ class ScanRows:
         return rows.join(found, condition, "left")
 
     def _type(self, table: Table, name: str) -> str:
-        stored = self._schema.stored.get(table.name, {}).get(stored_name(table, name))
+        stored = self._schema.stored.get(table.name, {}).get(table.stored_name(name))
         return stored or str(self._schema.columns[table.name].get(name))
 
     def _limits(self) -> list[Column]:
@@ -193,7 +193,7 @@ class ScanRows:
         base = self._tree[()].table
         filters: list[Column] = []
         for attribute, hull in self._scan.limits:
-            name = stored_name(base, attribute.column)
+            name = base.stored_name(attribute.column)
             stored = self._schema.stored.get(base.name, {}).get(name, "")
             if base.format != "delta" or stored not in ("date", "timestamp", "timestamp_ntz"):
                 continue
@@ -239,12 +239,6 @@ def columns_by_table(scans: Iterable[ScanRows]) -> dict[str, set[str]]:
         for table, name in rows.used_columns():
             used.setdefault(table, set()).add(name)
     return used
-
-
-def stored_name(table: Table, name: str) -> str:
-    """Return the stored name of a column the project may have renamed."""
-    setting = table.column_setting(name)
-    return setting.source if setting and setting.source else name
 
 
 def _link_columns(hop: Hop, settings: Settings) -> tuple[tuple[str, ...], tuple[str, ...]]:

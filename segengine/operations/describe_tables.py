@@ -9,7 +9,6 @@ import numpy as np
 import pyarrow as pa
 
 from segengine.engine.failures import engine_errors
-from segengine.engine.joins import stored_name
 from segengine.engine.sources import Sources, column, pin_versions, stored_columns
 from segengine.errors import ConfigError
 from segengine.kernel.frequencies import count_ordinals, count_texts
@@ -94,7 +93,7 @@ def _view(settings: Settings, schema: Schema, table: Table, ways: Sequence[Way])
     for name, type_ in schema.columns.get(table.name, {}).items():
         setting = table.column_setting(name)
         columns.append(ColumnView(name, type_, setting.label if setting else ""))
-    stored = [stored_name(table, view.name) for view in columns]
+    stored = [table.stored_name(view.name) for view in columns]
     places = {name: place for place, name in enumerate(schema.stored.get(table.name, {}))}
     columns = [view for _, view in sorted(zip(stored, columns, strict=True), key=lambda pair: places.get(pair[0], 0))]
     return TableView(
@@ -126,7 +125,7 @@ def read_samples(project: OpenProject, views: Sequence[TableView]) -> list[Table
 def _with_samples(sources: Sources, view: TableView) -> TableView:
     settings, table = sources.settings, sources.settings.tables[view.name]
     found = stored_columns(sources.session, settings, table, sources.versions.get(view.name))
-    wanted = {c.name: stored_name(table, c.name) for c in view.columns if c.usable}
+    wanted = {c.name: table.stored_name(c.name) for c in view.columns if c.usable}
     wanted = {name: stored for name, stored in wanted.items() if stored in found}
     if not wanted:
         return view

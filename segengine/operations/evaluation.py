@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 from segengine.engine.accounts import carry_over
 from segengine.engine.evaluate import evaluate_plan, merge_business, try_scans
-from segengine.engine.joins import stored_name
 from segengine.engine.sources import Sources, Versions, column, cut_off, pin_versions
 from segengine.errors import SegEngineError
 from segengine.operations.context import OpenProject
@@ -202,7 +201,7 @@ class Evaluation:
 
         warehouse, settings = self.project.warehouse, self.project.settings
         table = settings.tables[settings.audiences[audience].table]
-        key = stored_name(table, table.key[0])
+        key = table.stored_name(table.key[0])
         ids = self.sources().read(table.name).select(column(key).cast("string").alias("profile_id"))
         profile_count = self.profile_counts[audience]
         last_key = self.last_keys.get(audience, 0)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from segengine.engine.joins import ScanRows, columns_by_table, stored_name
+from segengine.engine.joins import ScanRows, columns_by_table
 from segengine.engine.sources import Sources, check_against_lock, cut_off, pin_versions
 from segengine.engine.uniqueness import check_unique_keys
 from segengine.engine.value_counts import COUNT, VALUE, read_text_counts, read_value_counts
@@ -200,7 +200,7 @@ def _read(
 
 def _stored_type(settings: Settings, schema: Schema, attribute: Attribute) -> str:
     table = _table(settings, attribute)
-    return schema.stored.get(table.name, {}).get(stored_name(table, attribute.column), "")
+    return schema.stored.get(table.name, {}).get(table.stored_name(attribute.column), "")
 
 
 def _columns(found: pa.Table) -> tuple[pa.Array, pa.Array]:

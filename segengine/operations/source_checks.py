@@ -14,7 +14,7 @@ from itertools import chain
 
 from segengine.engine.accounts import account_columns
 from segengine.engine.attachments import attachment_scan
-from segengine.engine.joins import ScanRows, columns_by_table, stored_name
+from segengine.engine.joins import ScanRows, columns_by_table
 from segengine.engine.sources import Sources, check_against_lock, column, pin_versions
 from segengine.engine.uniqueness import check_unique_keys
 from segengine.errors import DataContractError, RunError
@@ -51,7 +51,7 @@ def find_source_use(definitions: Mapping[str, Segment | Measure], catalogue: Cat
         contacts, accounts = settings.audiences[plan.audience], settings.account_of(plan.audience)
         if plan.carried and accounts:
             account_table = settings.tables[accounts.table]
-            account_key = stored_name(account_table, account_table.key[0])
+            account_key = account_table.stored_name(account_table.key[0])
             columns.setdefault(contacts.table, set()).update(account_columns(settings, contacts))
             columns.setdefault(accounts.table, set()).add(account_key)
             keys.add((accounts.table, (account_key,)))
@@ -74,7 +74,7 @@ def check_sources(sources: Sources, schema: Schema, use: SourceUse) -> dict[str,
 
 def _count_profiles(sources: Sources, audience: str) -> int:
     table = sources.settings.tables[sources.settings.audiences[audience].table]
-    key = stored_name(table, table.key[0])
+    key = table.stored_name(table.key[0])
     ids = sources.read(table.name).select(column(key).cast("string").alias("profile_id"))
     return check_profile_ids(ids, table.name, key)
 

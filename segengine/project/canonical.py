@@ -40,6 +40,7 @@ from segengine.project.model import (
     Segment,
     Settings,
     Step,
+    Table,
     ValueOf,
 )
 from segengine.project.values import Constant, Ranges, Relative, Test
@@ -108,7 +109,7 @@ def canonical_form(definition: Segment | Measure, settings: Settings) -> Json:
         "semantics": SEMANTICS_VERSION,
         "zone": settings.time_zone,
         "audience": segment.audience,
-        "profiles": [table.name, table.location, *table.key],
+        "profiles": _keyed(table),
         "steps": [_step(step, settings) for step in segment.steps],
     }
     if audience.account:
@@ -128,7 +129,7 @@ def _measure(measure: Measure, settings: Settings) -> Json:
     path = measure.path
     if path is not None:
         over = settings.tables[path.over]
-        form["over"] = [path.over, over.location, *over.key]
+        form["over"] = _keyed(over)
         form["path"] = [_hop(hop, settings) for hop in path.hops]
     elif measure.over:
         form["over"] = {"measure": measure.over}
@@ -136,7 +137,7 @@ def _measure(measure: Measure, settings: Settings) -> Json:
         audience = settings.audiences[measure.audience]
         table = settings.tables[audience.table]
         form["audience"] = measure.audience
-        form["profiles"] = [table.name, table.location, *table.key]
+        form["profiles"] = _keyed(table)
         if audience.account:
             form["account"] = _hop(Hop(audience.account.relationship), settings)
     form["per_profile"] = measure.per_profile
@@ -191,7 +192,7 @@ def _rule(rule: Rule, settings: Settings) -> Json:
 def _rows_rule(rule: RowsRule, settings: Settings) -> Json:
     over = settings.tables[rule.path.over]
     return {
-        "over": [rule.path.over, over.location, *over.key],
+        "over": _keyed(over),
         "path": [_hop(hop, settings) for hop in rule.path.hops],
         "rows": [str(rule.quantifier), rule.count],
         "among": None if rule.among is None else _expression(rule.among, settings),
@@ -210,8 +211,12 @@ def _attachment(attachment: Attachment, settings: Settings) -> Json:
 
 def _hop(hop: Hop, settings: Settings) -> Json:
     link = hop.relationship
-    table = settings.tables[hop.target]
-    return [list(link.from_columns), hop.reverse, table.name, table.location, *table.key]
+    columns = [settings.tables[link.from_table].stored_name(column) for column in link.from_columns]
+    return [list[Json](columns), hop.reverse, hop.multiplies, *_keyed(settings.tables[hop.target])]
+
+
+def _keyed(table: Table) -> list[Json]:
+    return [table.name, table.location, *map(table.stored_name, table.key)]
 
 
 def _expression(expression: Expression, settings: Settings) -> Json:
@@ -255,13 +260,11 @@ def _attribute(attribute: Attribute, settings: Settings) -> Json:
     if attribute.measure:
         return _measured(attribute, settings)
     table = settings.tables[hops[-1].target if hops else attribute.base]
-    column = table.column_setting(attribute.column)
-    source = column.source if column and column.source else attribute.column
     steps: list[Json] = [_hop(hop, settings) for hop in hops]
     type_ = attribute.whole.type
     function = attribute.aggregate.function if attribute.aggregate else None
     part: list[Json] = [attribute.part.name] if attribute.part else []
-    return [attribute.base, steps, source, str(type_), type_.zone, function, *part]
+    return [attribute.base, steps, table.stored_name(attribute.column), str(type_), type_.zone, function, *part]
 
 
 def _measured(attribute: Attribute, settings: Settings) -> Json:

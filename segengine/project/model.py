@@ -49,6 +49,11 @@ class Table:
         """Return what the project says of a column, or None."""
         return next((column for column in self.columns if column.name == name), None)
 
+    def stored_name(self, name: str) -> str:
+        """Return the stored name of a column the project may have renamed."""
+        setting = self.column_setting(name)
+        return setting.source if setting and setting.source else name
+
 
 @dataclass(frozen=True)
 class Relationship:

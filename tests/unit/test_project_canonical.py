@@ -150,6 +150,27 @@ def test_the_projects_zone_keys_and_places_count(tmp_path: Path) -> None:
     assert data_hash("{local_store.city: Bonn}", tmp_path / "p") == data_hash("{home_store.city: Bonn}")
 
 
+def test_stored_names_of_keys_and_links_count_and_whether_a_hop_multiplies(tmp_path: Path) -> None:
+    shutil.copytree(GOOD, tmp_path / "p")
+    file = tmp_path / "p" / "segengine.yml"
+    original = file.read_text()
+
+    def rule_hash_of(text: str) -> str:
+        file.write_text(text)
+        segment = "kind: segment\nname: A\nrules: [{over: customers, via: [{back: customers.referred_by}]}]\n"
+        return hashes_of(segment, tmp_path / "p")["a"].data
+
+    before = rule_hash_of(original)
+    key, link = "{from: address.city}\n", "to: customers, name: referred_by"
+    changes = [
+        (key, f"{key}      customer_id: {{from: state}}\n"),
+        (key, f"{key}      referred_by_id: {{from: state}}\n"),
+        (link, f"{link}, one_to_one: true"),
+    ]
+    hashes = {rule_hash_of(original.replace(old, new)) for old, new in changes}
+    assert len(hashes | {before}) == 4
+
+
 @pytest.mark.parametrize(
     ("name", "table", "slug"),
     [

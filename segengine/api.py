@@ -17,6 +17,7 @@ from segengine.operations.apply import Side, apply_definitions, plan_definitions
 from segengine.operations.context import OpenProject, open_project, open_settings
 from segengine.operations.definition_plan import DefinitionPlan
 from segengine.operations.describe_tables import TableView, describe_tables, read_samples
+from segengine.operations.dry_run import Planned, plan_refresh
 from segengine.operations.evaluation import Progress
 from segengine.operations.explain import explain_refresh
 from segengine.operations.get import get_definitions
@@ -46,7 +47,7 @@ from segengine.operations.output_tables import write_output_tables
 from segengine.operations.preview import PreviewedSegment, preview_plan
 from segengine.operations.profile_attribute import AttributeProfile, profile_attribute
 from segengine.operations.quick_segment import CountedDraft, count_draft, draft_segment, load_measures, record_draft
-from segengine.operations.refresh import RefreshReport, list_chosen, refresh_segments
+from segengine.operations.refresh import RefreshReport, refresh_segments
 from segengine.operations.release import ReleaseReport, decide_held
 from segengine.operations.schema import SchemaPull, pull_schema
 from segengine.operations.segments import (
@@ -65,7 +66,7 @@ from segengine.operations.why import Why, explain_membership
 from segengine.plan.explain import AudienceExplanation
 from segengine.project.changes import Change
 from segengine.project.find import Filter
-from segengine.project.model import Consumer, Measure, Segment
+from segengine.project.model import Consumer
 from segengine.project.nodes import Plain
 from segengine.project.quick import QuickSegment, Source
 
@@ -335,6 +336,7 @@ class Project:
         names: Sequence[str] = (),
         *,
         due: bool = False,
+        full: bool = False,
         as_of: datetime | None = None,
         wait: timedelta = timedelta(0),
         progress: Progress = logger.info,
@@ -344,6 +346,7 @@ class Project:
         Args:
             names: Names or ids.
             due: Only what is due by its schedule.
+            full: Evaluate also what cannot have changed since its last refresh, and would keep its snapshot.
             as_of: The instant that counts; None: now.
             wait: How long to wait for another run to end.
             progress: Called with a line for each phase.
@@ -355,7 +358,7 @@ class Project:
         """
         _aware(as_of)
         with self._session() as project:
-            return refresh_segments(project, names, due=due, as_of=as_of, wait=wait, progress=progress)
+            return refresh_segments(project, names, due=due, full=full, as_of=as_of, wait=wait, progress=progress)
 
     def release(self, names: Sequence[str]) -> ReleaseReport:
         """Make results that gates held back current."""
@@ -367,10 +370,13 @@ class Project:
         with self._session() as project:
             return decide_held(project, names, "drop")
 
-    def chosen(self, names: Sequence[str] = (), *, due: bool = False) -> list[Segment | Measure]:
-        """Return what a refresh would evaluate, parents first; writes nothing."""
+    def plan_refresh(
+        self, names: Sequence[str] = (), *, due: bool = False, full: bool = False, as_of: datetime | None = None
+    ) -> list[Planned]:
+        """Return what such a refresh would take, parents first, and why each would be evaluated; writes nothing."""
+        _aware(as_of)
         with self._session() as project:
-            return list_chosen(project, names, due=due)
+            return plan_refresh(project, names, due=due, full=full, as_of=as_of)
 
     def segments(self) -> list[SegmentSummary]:
         """Return a summary of every applied segment, by name."""

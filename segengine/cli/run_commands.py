@@ -24,6 +24,7 @@ from segengine.cli.output import (
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from segengine.operations.dry_run import Planned
     from segengine.operations.refresh import RefreshReport
     from segengine.store.runs import SegmentRun
 
@@ -35,8 +36,9 @@ EXIT_SOME_FAILED = 4
 @click.option(
     "--due", is_flag=True, help="Only what is due: by its schedule, or the project's, since it last succeeded."
 )
+@click.option("--full", is_flag=True, help="Evaluate also what cannot have changed since its last refresh.")
 @as_of_option
-@click.option("--dry-run", is_flag=True, envvar="SEGENGINE_DRY_RUN", help="Only say what would be evaluated.")
+@click.option("--dry-run", is_flag=True, envvar="SEGENGINE_DRY_RUN", help="Only say what would be evaluated, and why.")
 @click.option(
     "--wait",
     type=click.FloatRange(0),
@@ -55,6 +57,7 @@ def refresh(
     context: click.Context,
     names: tuple[str, ...],
     due: bool,
+    full: bool,
     as_of: str | None,
     dry_run: bool,
     wait: float,
@@ -68,6 +71,8 @@ def refresh(
 ) -> None:
     """Evaluate segments and measures and publish their snapshots, all at once (no NAME: all active ones).
 
+    What cannot have changed since its last refresh keeps its snapshot: nothing that it reads or refers to changed.
+
     Exit code 4 where one of them failed, was skipped or held back by a gate; the others are published.
     """
     from segengine.api import Project
@@ -78,17 +83,15 @@ def refresh(
     instance = Project(conf, environment=environment, engine=engine)
     moment = parse_as_of(as_of, instance.settings.time_zone) if as_of else None
     if dry_run:
-        rows = [
-            {"id": each.id, "name": each.name, "kind": type(each).__name__.lower()}
-            for each in instance.chosen(names, due=due)
-        ]
-        columns = [Column("name", "would be evaluated, in this order"), Column("kind", "kind"), Column("id", "id")]
-        emit_rows(output, "definitions", rows, columns)
+        planned = instance.plan_refresh(names, due=due, full=full, as_of=moment)
+        _show_planned(planned, output)
         return
     progress = make_progress()
     progress(f"starting engine {instance.settings.engine}")
     with instance as project:
-        report = project.refresh(names, due=due, as_of=moment, wait=timedelta(minutes=wait), progress=progress)
+        report = project.refresh(
+            names, due=due, full=full, as_of=moment, wait=timedelta(minutes=wait), progress=progress
+        )
         good = report.of(Status.SUCCESSFUL)
         if output_tables:
             progress(f"writing {len(good)} output table(s)")
@@ -102,6 +105,26 @@ def refresh(
     _show_report(report, output, instance.settings.time_zone)
     if not report.is_complete:
         context.exit(EXIT_SOME_FAILED)
+
+
+def _show_planned(planned: Sequence[Planned], output: str) -> None:
+    rows = [
+        {
+            "id": each.definition.id,
+            "name": each.definition.name,
+            "kind": type(each.definition).__name__.lower(),
+            "evaluated": bool(each.reason),
+            "reason": each.reason or "it cannot have changed",
+        }
+        for each in planned
+    ]
+    columns = [
+        Column("name", "in this order"),
+        Column("kind", "kind"),
+        Column("evaluated", "would be evaluated", lambda evaluated: "yes" if evaluated else "no"),
+        Column("reason", "because"),
+    ]
+    emit_rows(output, "definitions", rows, columns)
 
 
 def _show_report(report: RefreshReport, output: str, zone: str) -> None:
@@ -138,6 +161,7 @@ def _show_report(report: RefreshReport, output: str, zone: str) -> None:
             "as_of": report.as_of,
             "engine": report.engine,
             "seconds": round(report.seconds, 3),
+            "unchanged_count": report.unchanged_count,
             "profile_count": report.profile_count,
             "scans": [asdict(scan) for scan in report.scans],
             "segments": rows,
@@ -163,6 +187,8 @@ def _show_report(report: RefreshReport, output: str, zone: str) -> None:
     counts = " and ".join(_show_good(kind, each) for kind, each in (("measures", measures), ("segments", rows)) if each)
     when = f"{show_time_in(zone)(report.as_of)} in {report.seconds:.1f} s"
     click.echo(f"{counts} published as of {when} ({report.run_id}, {report.engine})")
+    if report.unchanged_count:
+        click.echo(f"{report.unchanged_count} of them cannot have changed and kept their snapshots")
     for scan in report.scans:
         orphans = f", {scan.orphan_count:,} reach no profile" if scan.orphan_count else ""
         click.echo(f"read {scan.name}: {scan.row_count:,} rows{orphans}")

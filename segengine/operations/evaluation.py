@@ -56,10 +56,10 @@ class Evaluation:
 
     Entered and left are against the newest snapshot before `compared_before` (None: before as_of).
 
-    Filled while it runs: the pinned `versions` of the sources, the last profile key given and the number of profiles
-    of each audience, what the `scans` read, the counts of each segment's outline (`outline_counts`), how many
-    numbers of a definition had too many digits (`overflow_counts`), and which column in its way has how many values
-    that are errors (`invalid_values`).
+    Filled while it runs: the pinned `versions` of sources where they are not given, the last profile key given and the
+    number of profiles of each audience, what the `scans` read, the counts of each segment's outline (`outline_counts`),
+    how many numbers of a definition had too many digits (`overflow_counts`), and which column in its way has how many
+    values that are errors (`invalid_values`).
     """
 
     project: OpenProject
@@ -89,7 +89,8 @@ class Evaluation:
         """
         use = find_source_use(due, self.catalogue, self.as_of)
         self.progress(f"checking {len(use.columns)} source table(s)")
-        self.versions = pin_versions(self.project.session, self.project.settings, set(use.columns))
+        unpinned = set(use.columns) - set(self.versions)
+        self.versions |= pin_versions(self.project.session, self.project.settings, unpinned)
         self.profile_counts |= check_sources(self.sources(), self.catalogue.schema, use)
 
     def evaluate(self, due: Mapping[str, Segment | Measure]) -> Written:
@@ -99,6 +100,8 @@ class Evaluation:
             RunError: The engine failed.
         """
         plans = plan_run(due, self.catalogue, instant_of(self.as_of))
+        if not plans:
+            return Written({}, {}, [])
         for plan in plans:
             self._run_plan(plan)
         written = read_written(self.project.warehouse, self.run_id)
@@ -150,7 +153,7 @@ class Evaluation:
         return Sources(self.project.session, self.project.settings, versions, until)
 
     def begin_again(self, run_id: str, before: ControlRow) -> Evaluation:
-        """Return an evaluation for the same instant that has done nothing yet, under another run's id."""
+        """Return an evaluation of the same sources that has done nothing yet, under another run's id."""
         return Evaluation(
             project=self.project,
             catalogue=self.catalogue,
@@ -161,6 +164,7 @@ class Evaluation:
             last_keys=dict(before.last_profile_key),
             progress=self.progress,
             compared_before=self.compared_before,
+            versions=dict(self.versions),
         )
 
     def _run_plan(self, plan: AudiencePlan) -> None:

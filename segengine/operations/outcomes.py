@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
@@ -95,15 +95,17 @@ class Outcomes:
         self,
         chosen: Definitions,
         blocked: Mapping[str, Blocked],
+        unchanged: Collection[str],
         written: Written,
         evaluation: Evaluation,
         news: Mapping[str, SourceNews],
     ) -> Ended:
-        """Return the row of everything asked for: evaluated, failed by a value, held by a gate, or skipped.
+        """Return the row of everything asked for: evaluated, unchanged, failed by a value, held by a gate, or skipped.
 
         Args:
             chosen: What was asked for by id, parents first.
-            blocked: What was not evaluated.
+            blocked: What cannot be evaluated.
+            unchanged: What keeps its snapshot.
             written: What was written.
             evaluation: How it was evaluated.
             news: Of every table that a gate asks something of.
@@ -115,6 +117,7 @@ class Outcomes:
         for identity, count in evaluation.overflow_counts.items():
             failed[identity] = self._overflow_failure(identity, count)
         stopped = dict(blocked)
+        versions: dict[str, int] = {}
         runs: list[SegmentRun | MeasureRun] = []
         for identity in chosen:
             if identity not in stopped and identity in failed:
@@ -124,7 +127,11 @@ class Outcomes:
             if identity in stopped:
                 runs.append(self._without_snapshot(identity, *stopped[identity]))
                 continue
-            run = self._successful(identity, written, evaluation)
+            if identity in unchanged:
+                run = self._unchanged(identity)
+            else:
+                run = self._successful(identity, written, evaluation, versions)
+            versions[identity] = run.snapshot_version
             problems = self._gate_problems(run, evaluation, news)
             if problems:
                 stopped[identity] = Blocked(Status.HELD, problems)
@@ -177,7 +184,7 @@ class Outcomes:
             "definition_version": self.registry.newest[identity].version,
             "data_hash": hashes.data,
             "parents_hash": hashes.parents,
-            "parents": json.dumps(self._parent_versions(identity)),
+            "parents": json.dumps(self._parent_versions(identity, {})),
             "error": error,
             "started_at": self.started_at,
             "finished_at": datetime.now(UTC),
@@ -187,17 +194,40 @@ class Outcomes:
         common |= dict.fromkeys(("profile_count", "member_count", "entered_count", "left_count"))
         return SegmentRun(segment_id=identity, **common)
 
-    def _parent_versions(self, identity: str) -> dict[str, int]:
-        """Return the newest snapshot version of each parent."""
+    def _parent_versions(self, identity: str, of_run: Mapping[str, int]) -> dict[str, int]:
+        """Return the snapshot version with which each parent feeds: of this run where it is in it, else the current."""
         versions = {}
         for parent in self.catalogue.parents(identity):
             current = self.history.current(parent)
-            versions[parent] = current.snapshot_version if current else 0
+            versions[parent] = of_run.get(parent) or (current.snapshot_version if current else 0)
         return versions
 
-    def _successful(self, identity: str, written: Written, evaluation: Evaluation) -> SegmentRun | MeasureRun:
+    def _unchanged(self, identity: str) -> SegmentRun | MeasureRun:
+        """Return a row with the snapshot there is: nobody entered or left it since."""
+        current = self.history.current(identity)
+        if current is None:
+            raise LookupError(f"{identity} has no snapshot")
+        now = self._without_snapshot(identity, Status.SUCCESSFUL, "")
+        run = replace(
+            current,
+            **{name: getattr(now, name) for name in ("run_id", "name", "as_of", "purpose", "definition_version")},
+            started_at=now.started_at,
+            finished_at=now.finished_at,
+        )
+        if isinstance(run, SegmentRun) and current.as_of < self.as_of:
+            return replace(run, entered_count=0, left_count=0)
+        return run
+
+    def _successful(
+        self, identity: str, written: Written, evaluation: Evaluation, of_run: Mapping[str, int]
+    ) -> SegmentRun | MeasureRun:
         run = self._without_snapshot(identity, Status.SUCCESSFUL, "")
-        run = replace(run, snapshot_version=next_version(self.history, run), snapshot_run_id=self.lease.work_id)
+        run = replace(
+            run,
+            snapshot_version=next_version(self.history, run),
+            snapshot_run_id=self.lease.work_id,
+            parents=json.dumps(self._parent_versions(identity, of_run)),
+        )
         if isinstance(run, MeasureRun):
             found = written.measures.get(identity, MeasureCounts())
             return replace(run, row_count=found.row_count, value_counts=json.dumps(found.values))

@@ -142,11 +142,10 @@ class ProfileReader:
         return bits is not None and bool(bits[place >> 3] >> (place & 7) & 1)
 
     def _used(self, snapshots: list[DefinitionRun], parent: str) -> DefinitionRun | None:
-        """Return the snapshot of a parent that the run used: of the same run, else the one it noted."""
-        same_run = [run for run in snapshots if self.run and run.run_id == self.run.snapshot_run_id]
+        """Return the snapshot of a parent that fed the run, else the newest."""
         numbers = json.loads(self.run.parents) if self.run else {}
         stored = [run for run in snapshots if run.snapshot_version == numbers.get(parent)]
-        return next(iter(same_run or stored or snapshots[-1:]), None)
+        return next(iter(stored or snapshots[-1:]), None)
 
     def _measured(self, attribute: Attribute) -> pa.Scalar:
         """Return the value of a measure of the profile, or of its account, that the run used."""

@@ -10,15 +10,17 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from segengine import __version__
+from segengine.engine.commits import Pinned
 from segengine.errors import DataContractError, LeaseHeldError, RunError, SegEngineError
-from segengine.operations.context import OpenProject, find_author, load_registered, read_state
+from segengine.operations.context import OpenProject, find_author, load_registered
 from segengine.operations.due import choose_definitions
 from segengine.operations.evaluation import Evaluation, Progress, ScanFacts
 from segengine.operations.gates import SourceNews, read_news
 from segengine.operations.outcomes import Blocked, Definitions, Ended, Outcomes
 from segengine.operations.source_checks import find_failures
+from segengine.operations.unchanged import Comparison, pin_present
 from segengine.operations.unused import deactivate_unused
-from segengine.project.model import Measure, Segment
+from segengine.project.model import Segment
 from segengine.store.control import Control, Lease
 from segengine.store.runs import (
     REFRESHED,
@@ -51,6 +53,12 @@ class RefreshReport:
     profile_count: int
     seconds: float
 
+    @property
+    def unchanged_count(self) -> int:
+        """How many kept their snapshot because they cannot have changed."""
+        runs: list[SegmentRun | MeasureRun] = [*self.segments, *self.measures]
+        return sum(run.status is Status.SUCCESSFUL and run.snapshot_run_id != run.run_id for run in runs)
+
     def of(self, status: Status) -> list[SegmentRun]:
         """Return the segments that ended in a status."""
         return [segment for segment in self.segments if segment.status is status]
@@ -67,19 +75,22 @@ def refresh_segments(
     names: Sequence[str] = (),
     *,
     due: bool = False,
+    full: bool = False,
     as_of: datetime | None = None,
     wait: timedelta = timedelta(0),
     progress: Progress = logger.info,
 ) -> RefreshReport:
     """Evaluate segments and measures on their sources as of one instant and publish the result.
 
-    Without names, what nobody used for 45 days is deactivated first.
+    What cannot have changed since its last refresh keeps its snapshot, and is not evaluated again. Without names, what
+    nobody used for 45 days is deactivated first.
 
     Args:
         project: The project.
         names: Names or ids; none: all active measures and dynamic segments, and active static segments once after each
             activation. Inactive ones that are named are skipped with that cause.
         due: Only what is due by its schedule; where that is nothing, no run takes place.
+        full: Evaluate also what cannot have changed.
         as_of: The instant that counts; None: now. An earlier one leaves out rows whose time column is later.
         wait: How long to wait for another run to end; what is evaluated is what counts then.
         progress: Called with a line for each phase.
@@ -94,7 +105,7 @@ def refresh_segments(
     until = time.monotonic() + wait.total_seconds()
     while True:
         try:
-            return _refresh_now(project, names, due, as_of, progress)
+            return _refresh_now(project, names, due, full, as_of, progress)
         except LeaseHeldError as held:
             if time.monotonic() >= until:
                 raise
@@ -110,7 +121,7 @@ def _wait_for_lease(project: OpenProject, until: float) -> None:
 
 
 def _refresh_now(
-    project: OpenProject, names: Sequence[str], due: bool, as_of: datetime | None, progress: Progress
+    project: OpenProject, names: Sequence[str], due: bool, full: bool, as_of: datetime | None, progress: Progress
 ) -> RefreshReport:
     catalogue, registry = load_registered(project)
     if not names and deactivate_unused(project, catalogue, registry, progress=progress):
@@ -136,6 +147,7 @@ def _refresh_now(
             lease.progress = line
             progress(line)
 
+        pinned = pin_present(project, catalogue, chosen.values(), instant, started_at)
         evaluation = Evaluation(
             project=project,
             catalogue=catalogue,
@@ -145,25 +157,14 @@ def _refresh_now(
             started_at=started_at,
             last_keys=dict(lease.before.last_profile_key),
             progress=note,
+            versions={table: each.version for table, each in pinned.items()},
         )
         outcomes = Outcomes(catalogue, registry, history, lease, instant, started_at)
-        return _Refresh(project, control, lease, evaluation, outcomes).execute(chosen)
+        return _Refresh(project, control, lease, evaluation, outcomes, pinned, full).execute(chosen)
 
 
 def _nothing_due(project: OpenProject, as_of: datetime) -> RefreshReport:
     return RefreshReport("", as_of, project.session.description, (), (), (), 0, 0.0)
-
-
-def list_chosen(project: OpenProject, names: Sequence[str] = (), *, due: bool = False) -> list[Segment | Measure]:
-    """Return what a refresh would evaluate, parents first; reads the registry and writes nothing.
-
-    Raises:
-        ConfigError: A name is unknown, or nothing has been applied.
-    """
-    catalogue, registry = load_registered(project)
-    _, history = read_state(project)
-    due_at = datetime.now(UTC) if due else None
-    return list(choose_definitions(catalogue, registry, history, names, due_at).values())
 
 
 def create_tables(project: OpenProject) -> Control:
@@ -190,7 +191,8 @@ def create_tables(project: OpenProject) -> Control:
 class _Refresh:
     """One run under its lease: evaluate, say how each definition ended, publish.
 
-    `failures`: what its sources fail, and why, by id.
+    `pinned`: the sources as a run at the present reads them; `full`: also what cannot have changed is evaluated;
+    `failures`: what its sources fail, and why, by id; `unchanged`: what keeps its snapshot.
     """
 
     project: OpenProject
@@ -198,11 +200,15 @@ class _Refresh:
     lease: Lease
     evaluation: Evaluation
     outcomes: Outcomes
+    pinned: Mapping[str, Pinned]
+    full: bool
     failures: dict[str, str] = field(default_factory=dict)
+    unchanged: frozenset[str] = frozenset()
 
     def execute(self, chosen: Definitions) -> RefreshReport:
         clock = time.perf_counter()
         blocked = self.outcomes.blocked(chosen, {})
+        self.unchanged = self._find_unchanged(chosen, blocked)
         try:
             blocked, written = self._evaluate(chosen, blocked)
             news = self._read_news(chosen, blocked)
@@ -210,8 +216,8 @@ class _Refresh:
             if not self.lease.lost_to:
                 self._record_failure(chosen, blocked, error)
             raise
-        scans, profile_counts = self.evaluation.scans, self.evaluation.profile_counts
-        ended = self.outcomes.after_evaluation(chosen, blocked, written, self.evaluation, news)
+        scans, profile_counts = self.evaluation.scans, self._profile_counts()
+        ended = self.outcomes.after_evaluation(chosen, blocked, self.unchanged, written, self.evaluation, news)
         self._publish(ended + self.outcomes.abandoned(chosen), Status.SUCCESSFUL, "")
         return RefreshReport(
             run_id=self.lease.work_id,
@@ -231,24 +237,45 @@ class _Refresh:
             DataContractError: The sources fail everything, or it cannot be told whom they fail.
             RunError: The engine failed, for another reason than a source that cannot be read.
         """
-        due = {identity: definition for identity, definition in chosen.items() if identity not in blocked}
+        due = self._to_evaluate(chosen, blocked)
         try:
             self.evaluation.check_sources(due)
         except (DataContractError, RunError) as error:
             found = find_failures(due, self.outcomes.catalogue, self.outcomes.as_of, self.evaluation.sources_at)
             blocked = self._without_failing(chosen, found, error)
-            due = {identity: definition for identity, definition in chosen.items() if identity not in blocked}
+            due = self._to_evaluate(chosen, blocked)
             self.evaluation.check_sources(due)
         try:
             return dict(blocked), self.evaluation.evaluate(due)
         except (DataContractError, RunError) as error:
             self.lease.check()
             blocked = self._without_failing(chosen, self.evaluation.find_failing(due), error)
-            due = {identity: definition for identity, definition in chosen.items() if identity not in blocked}
+            due = self._to_evaluate(chosen, blocked)
             self.evaluation = self.evaluation.begin_again(make_run_id(self.outcomes.started_at), self.lease.before)
             self.lease.work_id = self.evaluation.run_id  # what the first try has written belongs to no run
             self.evaluation.check_sources(due)
             return dict(blocked), self.evaluation.evaluate(due)
+
+    def _profile_counts(self) -> dict[str, int]:
+        """Return the number of profiles of each audience, counted now or with the snapshot that is kept."""
+        kept = [each for each in map(self.outcomes.history.segments.current, self.unchanged) if each is not None]
+        segments = self.outcomes.catalogue.segments
+        stored = {segments[run.segment_id].audience: run.profile_count or 0 for run in kept}
+        return stored | self.evaluation.profile_counts
+
+    def _find_unchanged(self, chosen: Definitions, blocked: Mapping[str, Blocked]) -> frozenset[str]:
+        """Return what keeps its snapshot, as it cannot have changed."""
+        if self.full or not self.pinned:
+            return frozenset()
+        comparison = Comparison(self.outcomes.catalogue, self.outcomes.history, self.pinned, self.outcomes.as_of)
+        reasons = comparison.find_reasons(self._to_evaluate(chosen, blocked))
+        unchanged = frozenset(identity for identity, reason in reasons.items() if not reason)
+        if unchanged:
+            self.evaluation.progress(f"{len(unchanged)} of {len(chosen)} definition(s) cannot have changed")
+        return unchanged
+
+    def _to_evaluate(self, chosen: Definitions, blocked: Mapping[str, Blocked]) -> Definitions:
+        return {key: each for key, each in chosen.items() if key not in blocked and key not in self.unchanged}
 
     def _without_failing(
         self, chosen: Definitions, found: Mapping[str, str], error: SegEngineError
@@ -283,6 +310,7 @@ class _Refresh:
             started_at=self.outcomes.started_at,
             finished_at=datetime.now(UTC),
             source_versions=json.dumps(self.evaluation.versions, sort_keys=True),
+            source_commits=json.dumps({table: each.commit for table, each in self.pinned.items()}, sort_keys=True),
             scans=json.dumps([vars(scan) for scan in self.evaluation.scans]),
             error=error,
             segengine_version=__version__,

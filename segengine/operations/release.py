@@ -25,7 +25,6 @@ from segengine.store.runs import (
     append_run,
     make_run_id,
     read_history,
-    read_outline_counts,
 )
 
 Decision = Literal["release", "drop"]
@@ -62,7 +61,7 @@ def decide_held(project: OpenProject, names: Sequence[str], decision: Decision) 
         decided = []
         for identity in ids:
             held = _find_held(catalogue, history, identity, decision)
-            decided.append(_decide(project, history, held, lease.work_id, decision, now))
+            decided.append(_decide(history, held, lease.work_id, decision, now))
         run = Run(
             run_id=lease.work_id,
             previous_run_id=lease.before.published_id,
@@ -74,6 +73,7 @@ def decide_held(project: OpenProject, names: Sequence[str], decision: Decision) 
             started_at=now,
             finished_at=datetime.now(UTC),
             source_versions=json.dumps({}),
+            source_commits=json.dumps({}),
             scans=json.dumps([]),
             error="",
             segengine_version=__version__,
@@ -97,9 +97,7 @@ def _find_held(catalogue: Catalogue, history: History, identity: str, decision: 
     return held
 
 
-def _decide(
-    project: OpenProject, history: History, held: SegmentRun, run_id: str, decision: Decision, now: datetime
-) -> SegmentRun:
+def _decide(history: History, held: SegmentRun, run_id: str, decision: Decision, now: datetime) -> SegmentRun:
     common = replace(held, run_id=run_id, started_at=now, finished_at=datetime.now(UTC))
     if decision == "drop":
         error = f"held back ({held.error}) and dropped by {find_author()}"
@@ -110,5 +108,4 @@ def _decide(
         status=Status.SUCCESSFUL,
         snapshot_version=next_version(history, held),
         error="",
-        outline_counts=json.dumps(read_outline_counts(project.warehouse, held)),
     )

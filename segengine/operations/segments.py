@@ -183,7 +183,7 @@ def make_outline(segment: Segment, names: Mapping[str, str], counts: OutlineCoun
 def find_snapshot(
     trail: Trail[DefinitionRun], definition: Segment | Measure, number: int | None = None, at: datetime | None = None
 ) -> DefinitionRun:
-    """Return a definition's snapshot: of a number, the newest as of a time, or the current one.
+    """Return a definition's snapshot: of a number (the run that made it), the newest as of a time, or the current one.
 
     Raises:
         ConfigError: There is none.
@@ -195,7 +195,7 @@ def find_snapshot(
         reason = f"its last refresh ended {last.status}: {last.error}" if last else "it was never refreshed"
         raise ConfigError(f"{subject} has no snapshot: {reason}.", f"Run `segengine refresh {definition.id}`.")
     if number is not None:
-        chosen = [run for run in snapshots if run.snapshot_version == number]
+        chosen = [run for run in snapshots if run.snapshot_version == number][:1]
         known = ", ".join(str(run.snapshot_version) for run in snapshots[-10:])
         missing = f"{subject} has no snapshot {number}."
     else:

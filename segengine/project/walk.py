@@ -11,6 +11,7 @@ from segengine.project.model import (
     All,
     AnyOf,
     Arithmetic,
+    AsOf,
     Attribute,
     Brackets,
     Condition,
@@ -24,9 +25,11 @@ from segengine.project.model import (
     ProfileRule,
     RowsRule,
     Segment,
+    Settings,
     Step,
     ValueOf,
 )
+from segengine.project.values import Relative
 
 
 def segment_rules(steps: tuple[Step, ...]) -> Iterator[ProfileRule | RowsRule]:
@@ -62,13 +65,18 @@ def expression_leaves(expression: Expression) -> Iterator[Condition | InSegment]
             yield from expression_leaves(item)
 
 
+def operand_parts(operand: Operand) -> Iterator[Operand]:
+    """Yield what an expression is made of: attributes, other values, numbers, the instant of the run."""
+    if isinstance(operand, Arithmetic):
+        yield from operand_parts(operand.left)
+        yield from operand_parts(operand.right)
+    else:
+        yield operand
+
+
 def operand_leaves(operand: Operand) -> Iterator[Attribute | ValueOf]:
     """Yield the attributes and other values an expression is made of."""
-    if isinstance(operand, Attribute | ValueOf):
-        yield operand
-    elif isinstance(operand, Arithmetic):
-        yield from operand_leaves(operand.left)
-        yield from operand_leaves(operand.right)
+    yield from (part for part in operand_parts(operand) if isinstance(part, Attribute | ValueOf))
 
 
 def operand_attributes(operand: Operand) -> Iterator[Attribute]:
@@ -149,6 +157,41 @@ def definition_parents(definition: Segment | Measure) -> tuple[str, ...]:
         found |= {attribute.measure for attribute in measure_attributes(definition) if attribute.measure}
         found |= {definition.over} if definition.over else set()
     return tuple(sorted(found))
+
+
+def depends_on_as_of(definition: Segment | Measure) -> bool:
+    """Return whether a definition asks what time it is; what it refers to may, all the same."""
+    tests = (leaf.test for leaf in definition_leaves(definition) if isinstance(leaf, Condition))
+    if any(isinstance(test, Relative) for test in tests):
+        return True
+    operands = (value.source for value in definition.values) if isinstance(definition, Measure) else ()
+    aggregated = (source.of if isinstance(source, Aggregate) else source for source in operands)
+    parts = (part for operand in aggregated if operand is not None for part in operand_parts(operand))
+    return any(isinstance(part, AsOf) for part in parts)
+
+
+def tables_read(definition: Segment | Measure, settings: Settings) -> frozenset[str]:
+    """Return the tables that a definition's members or values, and what is attached to them, may depend on.
+
+    Not those of what it refers to. Some may be left unread: the profiles of a business measure, the accounts of a
+    contact segment that asks nothing of them.
+    """
+    attributes = [leaf.attribute for leaf in definition_leaves(definition) if isinstance(leaf, Condition)]
+    paths: list[Path | None] = []
+    if isinstance(definition, Measure):
+        attributes += measure_attributes(definition)
+        paths.append(definition.path)
+    else:
+        paths += [rule.path for rule in segment_rules(definition.steps) if isinstance(rule, RowsRule)]
+        paths += [attachment.path for attachment in definition.attach]
+        attributes += [part for each in definition.attach for part in (*each.key, *each.attributes)]
+    accounts = settings.account_of(definition.audience)
+    found = {settings.audiences[definition.audience].table} | ({accounts.table} if accounts else set())
+    for path in paths:
+        found |= {path.over, *(hop.target for hop in path.hops)} if path else set()
+    for attribute in attributes:
+        found |= {hop.target for hop in attribute.hops}
+    return frozenset(found)
 
 
 def profile_attribute(attribute: Attribute, path: Path) -> Attribute | None:

@@ -35,7 +35,11 @@ REFRESHED, RELEASED, DROPPED = "refresh", "release", "drop"  # what a run was fo
 
 @dataclass(frozen=True)
 class Run:
-    """One published run; times in UTC."""
+    """One published run; times in UTC.
+
+    `source_versions` (JSON): the version each source was read at, null where it has none; `source_commits` (JSON): of
+    a run at the present, what tells that version from another table's, '' where it has none.
+    """
 
     run_id: str
     previous_run_id: str
@@ -47,6 +51,7 @@ class Run:
     started_at: datetime
     finished_at: datetime
     source_versions: str
+    source_commits: str
     scans: str
     error: str
     segengine_version: str
@@ -232,10 +237,10 @@ def walk_chain(table: str, newest: str, previous: Mapping[str, str]) -> list[str
 
 
 def read_outline_counts(warehouse: Warehouse, run: SegmentRun) -> list[list[int | None]]:
-    """Return, for each line of the outline of the run's definition, its profiles and those of the running total."""
+    """Return, for each line of the outline of a snapshot's definition, its profiles and those of the running total."""
     from pyspark.sql import functions as F
 
-    own = (F.col("run_id") == run.run_id) & (F.col("segment_id") == run.segment_id)
+    own = (F.col("run_id") == run.snapshot_run_id) & (F.col("segment_id") == run.segment_id)
     with engine_errors("reading table segment_runs"):
         row = warehouse.read("segment_runs").where(own).select("outline_counts").first()
     counts: list[list[int | None]] = json.loads(row[0]) if row and row[0] else []

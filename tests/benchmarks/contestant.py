@@ -24,9 +24,9 @@ from .measure import Outcome, Phases
 
 
 def refresh_twice(folder: Path, engine: str, sample: Sequence[str], member_rows: bool, phases: Phases) -> Outcome:
-    """Refresh a project's segments twice; the first counts, start and definitions are phases of their own.
+    """Refresh a project's segments twice in full; the first counts, start and definitions are phases of their own.
 
-    So is, where asked for, the writing of every member id as a row.
+    So are a refresh with nothing changed and, where asked for, the writing of every member id as a row.
 
     The members of the sampled segments are written beside the project as `<segment>.parquet`.
     """
@@ -42,9 +42,13 @@ def refresh_twice(folder: Path, engine: str, sample: Sequence[str], member_rows:
             report = refresh_segments(project)
         size = snapshot_bytes(folder)
         with phases.measured("second refresh"):
-            again = refresh_segments(project)
+            again = refresh_segments(project, full=True)
         if refresh_counts(again) != refresh_counts(report):
             raise AssertionError("the second refresh found other members than the first")
+        with phases.measured("nothing changed"):
+            kept = refresh_segments(project)
+        if kept.unchanged_count != len(report.segments) or refresh_counts(kept) != refresh_counts(report):
+            raise AssertionError(f"{kept.unchanged_count} segments kept their snapshots")
         if member_rows:
             with phases.measured("member rows"):
                 table = write_member_rows(project)

@@ -31,7 +31,7 @@ from .measure import Measured, describe_machine, run_measured
 from .opponents import OPPONENTS, connect_duckdb
 from .segments import BenchmarkSegment, write_project
 
-LATER = ("second refresh", "member rows")  # phases after the one that counts
+LATER = ("second refresh", "nothing changed", "member rows")  # phases after the one that counts
 SAMPLE = 20  # segments whose whole member sets are compared
 
 

@@ -12,8 +12,8 @@ from workspace import Workspace
 from segengine.cli.main import main
 from segengine.engine.session import EngineSession
 from segengine.errors import ConfigError
+from segengine.operations.dry_run import plan_refresh
 from segengine.operations.measures import list_measures
-from segengine.operations.refresh import list_chosen
 from segengine.operations.status import read_status
 
 pytestmark = pytest.mark.before_the_engine
@@ -57,7 +57,7 @@ def shop(engine: EngineSession, tmp_path: Path) -> Workspace:
 
 def due(workspace: Workspace, *names: str) -> set[str]:
     with workspace.opened() as project:
-        return {definition.id for definition in list_chosen(project, names, due=True)}
+        return {planned.definition.id for planned in plan_refresh(project, names, due=True)}
 
 
 def month_start() -> datetime:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -15,7 +15,7 @@ from reference_measures import MeasureReference, values_of
 from reference_times import to_instant
 from reference_values import FailedError
 from workspace import Workspace
-from worlds import Case, World
+from worlds import Case, Row, World
 
 from segengine.engine.session import EngineSession
 from segengine.errors import DefinitionError, Level
@@ -107,8 +107,8 @@ def judge_by_engine(case: Case, workspace: Workspace, engine: EngineSession) -> 
         engine: The engine that refreshes.
     """
     write_sources(case.world, workspace)
-    parents = [_stored_definition(name, ids, case.world) for name, ids in case.stored.items()]
-    definitions = _sound([*parents, *case.measures, *case.segments], case.world, workspace.folder)
+    parents = [stored_definition(name, ids, case.world) for name, ids in case.stored.items()]
+    definitions = sound_definitions([*parents, *case.measures, *case.segments], case.world, workspace.folder)
     if not definitions:
         return {}
     workspace.define(dump_documents(definitions))
@@ -148,17 +148,22 @@ def write_sources(world: World, workspace: Workspace) -> None:
     """Write a world's project file and its tables."""
     workspace.write_project(dump_documents([dict(world.project)]))
     for table, rows in world.rows.items():
-        types = world.types[table]
-        arrays = [pa.array([row[column] for row in rows], arrow_type(type_)) for column, type_ in types.items()]
-        workspace.write_table(table, pa.table(arrays, names=list(types)))
+        write_rows_of(world, table, rows, workspace)
 
 
-def _stored_definition(name: str, ids: set[str], world: World) -> dict[str, Any]:
+def write_rows_of(world: World, table: str, rows: Sequence[Row], workspace: Workspace) -> None:
+    """Write one of a world's tables with these rows."""
+    types = world.types[table]
+    arrays = [pa.array([row[column] for row in rows], arrow_type(type_)) for column, type_ in types.items()]
+    workspace.write_table(table, pa.table(arrays, names=list(types)))
+
+
+def stored_definition(name: str, ids: set[str], world: World) -> dict[str, Any]:
     """Return a definition with certain members; with none, it names an id that nobody has."""
     return {"kind": "segment", "name": name, "where": {world.profile_key: sorted(ids) or ["-987654321"]}}
 
 
-def _sound(definitions: list[dict[str, Any]], world: World, folder: Path) -> list[dict[str, Any]]:
+def sound_definitions(definitions: list[dict[str, Any]], world: World, folder: Path) -> list[dict[str, Any]]:
     """Return the definitions without an error, and without a parent that has one."""
     catalogue, problems = read_segments(folder, world, definitions)
     wrong = {issue.message.split('"')[1] for issue in problems.issues if issue.level is Level.ERROR}
@@ -172,7 +177,7 @@ def _sound(definitions: list[dict[str, Any]], world: World, folder: Path) -> lis
 
 def find_refusals(case: Case, folder: Path) -> list[str]:
     """Return the errors of a case's project and definitions, other than that a random condition cannot hold."""
-    parents = [_stored_definition(name, ids, case.world) for name, ids in case.stored.items()]
+    parents = [stored_definition(name, ids, case.world) for name, ids in case.stored.items()]
     try:
         _, problems = read_segments(folder, case.world, [*parents, *case.measures, *case.segments])
     except DefinitionError as error:

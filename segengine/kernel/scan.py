@@ -1,7 +1,7 @@
 """One pass over the rows of a scan: clause bits per row, states per profile, bitmaps per bucket.
 
 Rows carry the dense key of their profile. Accumulators are plain arrays indexed by the key's place: OR for "some row",
-saturating counters for "at least n rows". Batches are joined to 256 K rows up to a million, by what a row takes, sorted
+saturating counters for "at least n rows". Batches are joined to 256 K rows up to two million, by what a row takes, sorted
 by place once, and worked on in pieces that stay in the processor's cache.
 """
 
@@ -11,6 +11,7 @@ import os
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -30,10 +31,11 @@ from segengine.kernel.values import Columns, Values, joined_values
 from segengine.plan.rows import Clause, Clauses, Combined, RowSet
 from segengine.plan.scans import BUCKET_SIZE, RowCount, Scan, SomeRow, SomeRowOf
 
-_BATCH_ROWS = 1 << 20
+_BATCH_ROWS = 1 << 21
 _FEWEST_BATCH_ROWS = 1 << 18
 _BATCH_BYTES = 48 << 20
 _PIECE_ROWS = 1 << 14
+Codes = npt.NDArray[np.unsignedinteger[Any]]
 _SHIFT = BUCKET_SIZE.bit_length() - 1
 _NOBODY = 0  # the key of rows that reach no profile; its bucket, 0, is no bucket of profiles
 
@@ -102,7 +104,7 @@ class ScanKernel:
 
     def _batch_rows(self) -> int:
         """Return how many rows are joined: the more, the less often states are fetched, but not beyond some bytes."""
-        row_bytes = 8 + 4 * len(self._indexes) + 8 * (len(self._readers) + len(self._dimensions))
+        row_bytes = 8 + 2 * len(self._indexes) + 8 * (len(self._readers) + len(self._dimensions))
         return min(_BATCH_ROWS, max(_FEWEST_BATCH_ROWS, _BATCH_BYTES // row_bytes))
 
     def _encode(self, rows: pa.RecordBatch) -> _Coded:
@@ -118,7 +120,7 @@ class ScanKernel:
                 keys = rows.column(rows.schema.get_field_index(KEY))
         known = self._invalid_counts()
         columns = Columns(lambda attribute: rows.column(rows.schema.get_field_index(self._scan.column_name(attribute))))
-        codes = [index.read(columns).astype(np.int32) for index in self._indexes]
+        codes = [_narrowed(index.read(columns), len(index.table)) for index in self._indexes]
         values = [reader.read(columns) for reader in self._readers.values()]
         values += [reader.read(columns) for reader in self._dimensions.values()]
         if self._invalid_counts() != known:
@@ -217,8 +219,13 @@ class _Coded:
     """Rows as profile keys, shape (n,), the codes of each column, shape (n,) each, and the values aggregated."""
 
     keys: npt.NDArray[np.int64]
-    codes: list[npt.NDArray[np.int32]]
+    codes: list[Codes]
     values: list[Values]
+
+
+def _narrowed(codes: npt.NDArray[np.intp], count: int) -> Codes:
+    """Return codes below `count` in as few bytes as they need: the fewer, the more rows are joined."""
+    return codes.astype(np.min_scalar_type(count - 1))
 
 
 def _joined(parts: list[_Coded]) -> _Coded:
@@ -270,7 +277,7 @@ class _States:
         self._keeps_lanes = False
         self.overflow: dict[int, dict[int, list[int]]] = {}
 
-    def match(self, tables: Sequence[Words], codes: Sequence[npt.NDArray[np.int32]], count: int) -> Words:
+    def match(self, tables: Sequence[Words], codes: Sequence[Codes], count: int) -> Words:
         """Return the clause bits of a piece of rows, shape (count, words), in a buffer that the next piece reuses."""
         words = self._buffer(0, count)
         if not tables:

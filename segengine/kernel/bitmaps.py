@@ -19,24 +19,27 @@ AnyArray = npt.NDArray[Any]
 _TRANSPOSE_STEPS = ((7, 0x00AA00AA00AA00AA), (14, 0x0000CCCC0000CCCC), (28, 0x00000000F0F0F0F0))
 
 
-def transpose_words(words: Words) -> Bytes:
+def transpose_words(words: Words, columns: int | None = None) -> Bytes:
     """Return the bit columns of a matrix as bitmaps.
 
     Args:
         words: Shape (n, w), n a multiple of 8; bit b of word k of row i is cell (i, 64 k + b).
+        columns: How many columns are wanted, the first ones; None: all.
 
     Returns:
-        Shape (64 w, n / 8): row 64 k + b holds cell (i, 64 k + b) as its bit i.
+        Shape (64 w, n / 8), or (columns, n / 8): row 64 k + b holds cell (i, 64 k + b) as its bit i.
         Source: Warren, Hacker's Delight, 2nd ed., 7-3: 8 x 8 bit matrices in three mask-and-shift steps.
     """
-    count, width = words.shape[0] // 8, words.shape[1] * 8  # named: NumPy cannot guess a side where there is no word
-    planes = np.ascontiguousarray(words).view(np.uint8).reshape(count, 8, width).transpose(2, 0, 1)
-    squares = np.ascontiguousarray(planes).view(np.uint64)[..., 0]  # (8 w, n / 8): one 8 x 8 bit matrix each
+    count, row_bytes = words.shape[0] // 8, words.shape[1] * 8  # named: NumPy cannot guess a side that has no word
+    columns = 8 * row_bytes if columns is None else columns
+    width = -(-columns // 8)
+    planes = np.ascontiguousarray(words).view(np.uint8).reshape(count, 8, row_bytes)[..., :width].transpose(2, 0, 1)
+    squares = np.ascontiguousarray(planes).view(np.uint64)[..., 0]  # (width, n / 8): one 8 x 8 bit matrix each
     for shift, mask in _TRANSPOSE_STEPS:
         swapped = (squares ^ (squares >> np.uint64(shift))) & np.uint64(mask)
         squares = squares ^ swapped ^ (swapped << np.uint64(shift))
-    columns = squares.view(np.uint8).reshape(width, count, 8).transpose(0, 2, 1)
-    return np.ascontiguousarray(columns).reshape(width * 8, count)
+    bitmaps = squares.view(np.uint8).reshape(width, count, 8).transpose(0, 2, 1)
+    return np.ascontiguousarray(bitmaps).reshape(width * 8, count)[:columns]
 
 
 def pack_booleans(rows: npt.NDArray[np.bool_], width: int) -> Words:

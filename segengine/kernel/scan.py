@@ -419,8 +419,7 @@ class _States:
                 values = self._aggregation.result((judge.rows, judge.aggregate), own)
                 if places := drop_overflow(values):
                     over |= dict.fromkeys(judge.outputs, places)
-                found = transpose_words(judge.words(values))
-                blob[list(judge.outputs)] = found[: len(judge.outputs)]
+                blob[list(judge.outputs)] = transpose_words(judge.words(values), len(judge.outputs))
             if over:
                 self.overflow[bucket] = over
             yield bucket, blob.tobytes()

@@ -62,6 +62,8 @@ def test_transposed_words_are_the_bit_columns(count: int, words: int) -> None:
     transposed = transpose_words(pack_booleans(cells, words))
     assert transposed.shape == (words * 64, count // 8)
     assert np.array_equal(np.unpackbits(transposed, axis=1, bitorder="little"), cells.T)
+    for columns in [each for each in (0, 1, 7, 8, 9, 64) if each <= 64 * words]:
+        assert np.array_equal(transpose_words(pack_booleans(cells, words), columns), transposed[:columns])
 
 
 def test_packed_bits_beyond_the_columns_are_zero() -> None:

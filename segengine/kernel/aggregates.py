@@ -20,6 +20,7 @@ from segengine.kernel.arithmetic import Clock, compute, exact_numbers, half_even
 from segengine.kernel.bitmaps import AnyArray
 from segengine.kernel.date_parts import settle_walls
 from segengine.kernel.ordinals import Ordinals, text_values
+from segengine.kernel.packed import pack_pairs, unpack_pairs, unpack_value
 from segengine.kernel.picks import Kept, Picks
 from segengine.kernel.values import Columns, Groups, Numbered, Texts, Values, make_groups
 from segengine.project.aggregates import MAX_PRECISION, QUOTIENT_SCALE, value_type
@@ -31,7 +32,6 @@ _INT64 = np.iinfo(np.int64)
 _LIMIT = 10**MAX_PRECISION
 _QUOTIENT = 10**QUOTIENT_SCALE
 _EXACT_QUOTIENT = int(_INT64.max) // _QUOTIENT - 1  # whole parts up to here leave room for the digits
-_ID_BITS = 32
 _WHOLE_FLOATS = 1 << 52
 _FLOATS = ("float", "double")
 
@@ -296,8 +296,10 @@ class Extremes:
     """Smallest or largest values."""
 
     def __init__(self, function: AggregateFunction, is_float: bool) -> None:
-        self._least = function is AggregateFunction.MIN
+        self.least = function is AggregateFunction.MIN
+        self.is_float = is_float
         self._best: AnyArray = np.zeros(0, dtype=np.float64 if is_float else np.int64)
+        self._shared: AnyArray | None = None
         self._seen: npt.NDArray[np.bool_] = np.zeros(0, dtype=bool)
         self._exact: dict[int, int] = {}
 
@@ -306,13 +308,19 @@ class Extremes:
         self._best = np.pad(self._best, (0, room - len(self._best)))
         self._seen = np.pad(self._seen, (0, room - len(self._seen)))
 
+    def share(self, packed: AnyArray) -> None:
+        """Keep the extremes in an array of others from now on, by `pack_value`: of the smallest the complement."""
+        self._shared = packed
+
     def add(self, values: AnyArray, groups: Groups) -> None:
-        """Take in values, shape (groups.count,)."""
-        join = np.minimum if self._least else np.maximum
+        """Take in values, shape (groups.count,); beside a shared array, those that it cannot hold."""
+        join = np.minimum if self.least else np.maximum
+        if self._shared is not None:
+            values = values.astype(object)
         best = join.reduceat(values, groups.starts)
         places = groups.places
         if values.dtype == object:
-            pick = min if self._least else max
+            pick = min if self.least else max
             for place, value in zip(places.tolist(), best.tolist(), strict=True):
                 self._exact[place] = pick(value, self._exact.get(place, value))
             return
@@ -321,8 +329,12 @@ class Extremes:
 
     def result(self, own: slice) -> Ordinals:
         """Return the extremes of a bucket; missing where there was no value."""
-        values, missing = self._best[own].copy(), ~self._seen[own]
-        pick = min if self._least else max
+        if self._shared is None:
+            values, missing = self._best[own].copy(), ~self._seen[own]
+        else:
+            values, missing = unpack_value(self._shared[own]), self._shared[own] == 0
+            values = np.where(missing, 0, ~values if self.least else values)
+        pick = min if self.least else max
         large: dict[int, int] = {}
         for place in [place for place in self._exact if own.start <= place < own.stop]:
             here = place - own.start
@@ -338,15 +350,18 @@ class DistinctCounts:
     def __init__(self) -> None:
         self._pairs: list[Integers] = []
         self._loose = 0  # pairs since they were last made distinct
-        self._room = 0
+        self._counts: Counts | None = None
 
     def grow(self, room: int) -> None:
         """Make room for so many places."""
-        self._room = room
+
+    def count_by(self, counts: Counts) -> None:
+        """Have the distinct values counted elsewhere from now on."""
+        self._counts = counts
 
     def add(self, values: AnyArray, groups: Groups) -> None:
         """Take in numbers of values, shape (groups.count,)."""
-        pairs = _distinct((np.repeat(groups.places, groups.lengths) << _ID_BITS) | values)
+        pairs = _distinct(pack_pairs(np.repeat(groups.places, groups.lengths), values))
         self._pairs.append(pairs)
         self._loose += len(pairs)
         if self._loose > 2 * len(self._pairs[0]):
@@ -357,7 +372,7 @@ class DistinctCounts:
         if len(self._pairs) > 1:
             self._compact()
         pairs = self._pairs[0] if self._pairs else np.zeros(0, dtype=np.int64)
-        return pairs >> _ID_BITS, pairs & ((1 << _ID_BITS) - 1)
+        return unpack_pairs(pairs)
 
     def _compact(self) -> None:
         self._pairs = [_distinct(np.concatenate(self._pairs))]
@@ -365,6 +380,8 @@ class DistinctCounts:
 
     def result(self, own: slice) -> Ordinals:
         """Return the counts of a bucket, shape (32,768,); 0 where there was nothing."""
+        if self._counts is not None:
+            return self._counts.result(own)
         places, _ = self.pairs()
         first, last = np.searchsorted(places, [own.start, own.stop])
         places = places[first:last] - own.start

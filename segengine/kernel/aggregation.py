@@ -12,6 +12,8 @@ from segengine.kernel.aggregates import (
     Accumulator,
     Averages,
     Counts,
+    DistinctCounts,
+    Extremes,
     Form,
     Reading,
     Sums,
@@ -21,14 +23,16 @@ from segengine.kernel.aggregates import (
     readings,
 )
 from segengine.kernel.bitmaps import AnyArray, Words
-from segengine.kernel.blocks import Block, CountBlock, SumBlock, ordered_bits, rank_rows
+from segengine.kernel.blocks import Block, CountBlock, DistinctBlock, ExtremeBlock, SumBlock, ordered_bits
 from segengine.kernel.ordinals import Ordinals
+from segengine.kernel.ranks import Ranked
 from segengine.kernel.values import Values, make_groups
 from segengine.plan.rows import RowSet
 from segengine.project.model import Aggregate, Arithmetic, Attribute
 
 Wanted = tuple[RowSet, Aggregate]
 
+_ADDED = "added"
 _FEWEST = 12  # row sets from which a block is less work than one after the other
 
 
@@ -40,6 +44,14 @@ class _Member:
     @property
     def needed(self) -> list[bool]:
         return [reading.needed for reading in self.readings]
+
+
+def _kind(aggregate: Aggregate, accumulator: Accumulator) -> str | None:
+    """Return which aggregates of a column go into one block; None: into none."""
+    if isinstance(accumulator, Counts | Sums | Averages):
+        return _ADDED
+    is_whole = isinstance(accumulator, Extremes) and not accumulator.is_float
+    return aggregate.function if is_whole or isinstance(accumulator, DistinctCounts) else None
 
 
 class Aggregation:
@@ -63,19 +75,24 @@ class Aggregation:
                 self._loose.setdefault(row_set, []).append(member)
 
     def _make_blocks(self, lane_of: Mapping[RowSet, int]) -> set[Wanted]:
-        """Put sums and counts of columns with many row sets into blocks; return what is in them."""
-        by_column: dict[Attribute | Arithmetic | None, list[Wanted]] = {}
-        for wanted, member in self._members.items():
-            if wanted[0] in lane_of and isinstance(member.accumulator, Counts | Sums | Averages):
-                by_column.setdefault(wanted[1].of, []).append(wanted)
+        """Put what is aggregated of a column over many row sets into blocks; return what is in them."""
+        alike: dict[tuple[Attribute | Arithmetic | None, str], list[Wanted]] = {}
+        for (row_set, aggregate), member in self._members.items():
+            kind = _kind(aggregate, member.accumulator)
+            if row_set in lane_of and kind is not None:
+                alike.setdefault((aggregate.of, kind), []).append((row_set, aggregate))
         blocked: set[Wanted] = set()
-        for own in by_column.values():
-            if len({row_set for row_set, _ in own}) >= _FEWEST:
-                blocked.update(own)
-                self._add_blocks(own, lane_of)
+        for (_, kind), own in alike.items():
+            if len({row_set for row_set, _ in own}) < _FEWEST:
+                continue
+            blocked.update(own)
+            if kind == _ADDED:
+                self._add_sums(own, lane_of)
+            else:
+                self._add_block(own, lane_of)
         return blocked
 
-    def _add_blocks(self, wanted: Sequence[Wanted], lane_of: Mapping[RowSet, int]) -> None:
+    def _add_sums(self, wanted: Sequence[Wanted], lane_of: Mapping[RowSet, int]) -> None:
         """Put sums and counts of one column into a block each; an average has a part in both."""
         sums: dict[RowSet, Sums] = {}
         counts: dict[RowSet, list[Counts]] = {}
@@ -98,6 +115,24 @@ class Aggregation:
             self._blocks.append(block)
             reading = (Reading(key[0], Form.EXACT),)
             self._spare.append((block, {row_set: _Member(found, reading) for row_set, found in sums.items()}))
+
+    def _add_block(self, wanted: Sequence[Wanted], lane_of: Mapping[RowSet, int]) -> None:
+        """Put one extreme, or the numbers of distinct values, of one column into a block."""
+        members = {row_set: self._members[row_set, aggregate] for row_set, aggregate in wanted}
+        key = next(iter(members.values())).readings[0].key
+        extremes: dict[int, Extremes] = {}
+        distinct: dict[int, DistinctCounts] = {}
+        for row_set, member in members.items():
+            if isinstance(member.accumulator, Extremes):
+                extremes[lane_of[row_set]] = member.accumulator
+            elif isinstance(member.accumulator, DistinctCounts):
+                distinct[lane_of[row_set]] = member.accumulator
+        if distinct:
+            self._blocks.append(DistinctBlock(key, distinct))
+        if extremes:
+            block = ExtremeBlock(key, extremes)
+            self._blocks.append(block)
+            self._spare.append((block, members))
 
     def grow(self, room: int) -> None:
         """Make room for so many places."""
@@ -126,19 +161,16 @@ class Aggregation:
             block.begin(values, longest)
         return bool(self._loose) or not all(block.is_ready for block in self._blocks)
 
-    def add_bits(self, words: Words, first: int, starts: AnyArray, places: AnyArray) -> None:
-        """Take in some rows of the batch, those of whole places, as far as they go into blocks.
+    def add_bits(self, words: Words, first: int, ranked: Ranked) -> None:
+        """Take in some rows of the batch, as far as they go into blocks.
 
         Args:
             words: Bits by the number of the row set, shape (n, words).
             first: The place in the batch of the first of these rows.
-            starts: The first row of each of the `places`.
-            places: They come once a batch.
+            ranked: The rows by profile; a profile comes once a batch.
         """
         blocks = [block for block in self._blocks if block.is_ready]
-        if not blocks:
-            return
-        for ranked in rank_rows(starts, len(words), places):
+        if blocks:
             bits, rows = ordered_bits(words, ranked), first + ranked.order
             for block in blocks:
                 block.add(bits, rows, ranked)

@@ -1,114 +1,98 @@
-"""Sums and counts of one column over many row sets at once.
+"""Aggregates of one column over many row sets at once.
 
 One row set after the other costs a search for its rows, and a pass over them, each. Here all row sets of a column are
-the columns of a matrix: the bits of a row become masks, the masks its value in each row set, and rows are added up
-whole. Profiles are taken longest first, and of all of them the first rows, then the second ones, and so on: then each
-step adds two matrices that lie in the processor's cache, and no row is moved.
+the columns of a matrix: the bits of a row become masks, the masks its value in each row set, and rows are joined whole,
+by rank (`Ranked`).
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
-from segengine.kernel.aggregates import Counts, Sums, ValueKey
+from segengine.kernel.aggregates import Counts, DistinctCounts, Extremes, Sums, ValueKey
 from segengine.kernel.bitmaps import AnyArray, Bytes, Words
-from segengine.kernel.values import Texts, Values
+from segengine.kernel.packed import pack_pairs, pack_value, repack, unpack_pairs
+from segengine.kernel.ranks import GROUPS, LONGEST, Ranked, rank_rows, sorted_order
+from segengine.kernel.values import Texts, Values, make_groups
 
-_GROUPS = 1 << 11  # profiles at a time: their sums stay in cache
 _SETTLED = 1 << 8  # places whose states are turned at a time
-LONGEST = 1 << 6  # rows of one profile at a time; more are taken for several profiles
-_INT32 = np.iinfo(np.int32)
+_INT32, _INT64 = np.iinfo(np.int32), np.iinfo(np.int64)
 _MOST_32 = (1 << 31) // LONGEST
 _MOST_64 = (1 << 62) // LONGEST
+_UNSIGNED = tuple(map(np.dtype, (np.uint8, np.uint16, np.uint32, np.uint64)))
 _BITS = (np.arange(256)[:, None] >> np.arange(8)) & 1  # of each byte
-_MASKS = {np.dtype(type_): (-_BITS).astype(type_) for type_ in (np.int32, np.int64)}
+_MASKS = {type_: (-_BITS).astype(type_) for type_ in (*_UNSIGNED, np.dtype(np.int32), np.dtype(np.int64))}
 _ONES = _BITS.astype(np.uint8)
-
-
-@dataclass(frozen=True)
-class Ranked:
-    """Rows of some profiles: the first of each, longest profile first, then the second of each that has one, ...
-
-    `order`: the rows, shape (n,); `sizes`: how many first, second, ... rows there are; `places`: of the profiles, each
-    once. Where it `is_rest`, rows beyond a profile's first `LONGEST` come for themselves and places several times.
-    """
-
-    order: AnyArray
-    sizes: list[int]
-    places: AnyArray
-    is_rest: bool
-
-    def steps(self) -> Iterator[slice]:
-        """Yield where the first, second, ... rows are."""
-        first = 0
-        for size in self.sizes:
-            yield slice(first, first + size)
-            first += size
-
-
-def rank_rows(starts: AnyArray, count: int, places: AnyArray) -> Iterator[Ranked]:
-    """Yield rows some profiles at a time, and last the rows of long profiles beyond their first ones.
-
-    Args:
-        starts: The first row of each profile.
-        count: How many rows there are.
-        places: Of the profiles.
-    """
-    lengths = np.diff(np.append(starts, count))
-    yield from _ranked(starts, np.minimum(lengths, LONGEST), places, is_rest=False)
-    rests = (lengths - 1) // LONGEST  # how often `LONGEST` rows follow the first ones
-    if rests.any():
-        within = LONGEST * (1 + np.arange(int(rests.sum())) - np.repeat(np.cumsum(rests) - rests, rests))
-        left = np.repeat(lengths, rests) - within
-        yield from _ranked(
-            np.repeat(starts, rests) + within, np.minimum(left, LONGEST), np.repeat(places, rests), is_rest=True
-        )
-
-
-def _ranked(starts: AnyArray, lengths: AnyArray, places: AnyArray, *, is_rest: bool) -> Iterator[Ranked]:
-    for first in range(0, len(starts), _GROUPS):
-        own = slice(first, first + _GROUPS)
-        by_length = np.argsort(-lengths[own], kind="stable")
-        begins = starts[own][by_length]
-        sizes = (len(begins) - np.cumsum(np.bincount(lengths[own])))[:-1].tolist()
-        order = np.concatenate([begins[:size] + rank for rank, size in enumerate(sizes)])
-        yield Ranked(order, sizes, places[own][by_length], is_rest)
+_FEWEST_LOOSE = 1 << 20  # pairs from which they are made distinct
 
 
 class Block(ABC):
-    """The sums, or the counts, of one column over some row sets; their states are columns of one matrix."""
+    """An aggregate of one column over some row sets."""
+
+    is_ready: bool = False
+
+    @abstractmethod
+    def grow(self, room: int) -> None:
+        """Make room for so many places."""
+
+    @abstractmethod
+    def begin(self, values: Mapping[ValueKey, Values], longest: int) -> None:
+        """Prepare for a batch whose longest profile has so many rows; not `is_ready` where numbers are too large."""
+
+    @abstractmethod
+    def add(self, bits: Bytes, rows: AnyArray, ranked: Ranked) -> None:
+        """Take in rows of the batch.
+
+        Args:
+            bits: The row sets of each row, in the order of the rows, shape (n, bytes).
+            rows: Which rows of the batch these are.
+            ranked: Their profiles.
+        """
+
+    @abstractmethod
+    def settle(self) -> None:
+        """Lay the states out by row set, as they are read in the end, not by place, as they are added to."""
+
+
+def _needed_bytes(lanes: Iterable[int]) -> tuple[AnyArray, dict[int, int]]:
+    """Return which bytes of a row's bits have some lanes, and where each lane is in those."""
+    needed = sorted({lane // 8 for lane in lanes})
+    place_of = {byte: place for place, byte in enumerate(needed)}
+    return np.array(needed, dtype=np.intp), {lane: 8 * place_of[lane // 8] + lane % 8 for lane in lanes}
+
+
+class MatrixBlock(Block):
+    """A block whose states are columns of one matrix."""
+
+    _join: np.ufunc = np.add
 
     def __init__(
-        self, key: ValueKey | None, members: Mapping[int, Sequence[Sums | Counts]], type_: npt.DTypeLike
+        self, key: ValueKey | None, members: Mapping[int, Sequence[Sums | Counts | Extremes]], type_: npt.DTypeLike
     ) -> None:
         """Take over states.
 
         Args:
             key: The column; None: the rows themselves.
-            members: By number of the row set what is summed or counted of it: states that nothing was added to.
+            members: By number of the row set what is aggregated of it: states that nothing was added to.
             type_: Of the states, as long as it holds them.
         """
         self.key = key
-        self.is_ready = False
-        self._bytes = slice(min(members) // 8, max(members) // 8 + 1)
-        self._members = [(lane - 8 * self._bytes.start, member) for lane, found in members.items() for member in found]
-        self._width = 8 * (self._bytes.stop - self._bytes.start)
+        self._bytes, columns = _needed_bytes(members)
+        self._members = [(columns[lane], member) for lane, found in members.items() for member in found]
+        self._width = 8 * len(self._bytes)
         self._states: AnyArray = np.zeros((0, self._width), dtype=type_)
         self._bound = 0  # no state lies further from 0
         self._buffers: dict[tuple[str, np.dtype[np.generic]], AnyArray] = {}
 
-    def grow(self, room: int) -> None:
-        """Make room for so many places."""
+    def grow(self, room: int) -> None:  # noqa: D102 - as in the base
         more = np.zeros((room - len(self._states), self._width), dtype=self._states.dtype)
         self._keep(np.concatenate([self._states, more]))
 
-    def settle(self) -> None:
-        """Lay the states out by row set, as they are read in the end, not by place, as they are added to."""
+    def settle(self) -> None:  # noqa: D102 - as in the base
         if self._states.flags.f_contiguous:
             return
         settled = np.empty(self._states.shape, dtype=self._states.dtype, order="F")
@@ -128,40 +112,49 @@ class Block(ABC):
         if self._bound > np.iinfo(self._states.dtype).max and self._states.dtype != np.int64:
             self._keep(self._states.astype(np.int32 if self._bound <= _INT32.max else np.int64))
 
-    @abstractmethod
-    def begin(self, values: Mapping[ValueKey, Values], longest: int) -> None:
-        """Prepare for a batch whose longest profile has so many rows; not `is_ready` where numbers are too large."""
-
-    def add(self, bits: Bytes, rows: AnyArray, ranked: Ranked) -> None:
-        """Take in rows of the batch.
-
-        Args:
-            bits: The row sets of each row, in the order of the rows, shape (n, bytes).
-            rows: Which rows of the batch these are.
-            ranked: Their profiles.
-        """
-        sums = self._summed(bits[:, self._bytes], rows, ranked)
-        if ranked.is_rest:  # few: `add.at` takes as long for a place as a hundred additions
-            np.add.at(self._states, ranked.places, sums)
+    def add(self, bits: Bytes, rows: AnyArray, ranked: Ranked) -> None:  # noqa: D102 - as in the base
+        found = self._joined(bits.take(self._bytes, axis=1, mode="clip"), rows, ranked)
+        if ranked.is_rest:  # few: `at` takes as long for a place as a hundred additions
+            self._join.at(self._states, ranked.places, found)
             return
-        states = self._buffer("states", self._states.dtype)[: len(sums)]
+        states = self._buffer("states", self._states.dtype)[: len(found)]
         np.take(self._states, ranked.places, axis=0, out=states, mode="clip")
-        states += sums
+        self._join(states, found, out=states)
         self._states[ranked.places] = states
 
     @abstractmethod
-    def _summed(self, bits: Bytes, rows: AnyArray, ranked: Ranked) -> AnyArray:
-        """Return the sum or the count of each profile and row set, shape (profiles, width)."""
+    def _joined(self, bits: Bytes, rows: AnyArray, ranked: Ranked) -> AnyArray:
+        """Return the aggregate of each profile and row set, shape (profiles, width)."""
+
+    def _joined_values(self, bits: Bytes, values: AnyArray, ranked: Ranked) -> AnyArray:
+        """Return the values of the rows joined by profile and row set: what is 0 of rows that are not in it."""
+        type_ = values.dtype
+        joined, own = self._buffer("joined", type_), self._buffer("own", type_)
+        values = values[:, None]
+        for step in ranked.steps():
+            size = step.stop - step.start
+            target = own[:size] if step.start else joined[:size]
+            np.take(_MASKS[type_], bits[step], axis=0, out=target.reshape(size, -1, 8), mode="clip")
+            np.bitwise_and(target, values[step], out=target)
+            if step.start:
+                self._join(joined[:size], target, out=joined[:size])
+        return joined[: len(ranked.places)]
 
     def _buffer(self, name: str, type_: npt.DTypeLike) -> AnyArray:
         """Return a matrix to work in: new memory each time would cost more than the work."""
         key = name, np.dtype(type_)
         if key not in self._buffers:
-            self._buffers[key] = np.empty((_GROUPS, self._width), dtype=type_)
+            self._buffers[key] = np.empty((GROUPS, self._width), dtype=type_)
         return self._buffers[key]
 
 
-class SumBlock(Block):
+def _numbers(column: Values) -> AnyArray:
+    if isinstance(column.data, Texts):
+        raise TypeError("texts are no numbers")
+    return column.data
+
+
+class SumBlock(MatrixBlock):
     """Exact sums."""
 
     def __init__(self, key: ValueKey, members: Mapping[int, Sums]) -> None:
@@ -172,9 +165,7 @@ class SumBlock(Block):
 
     def begin(self, values: Mapping[ValueKey, Values], longest: int) -> None:  # noqa: D102 - as in the base
         column = values[self._own_key]
-        data = column.data
-        if isinstance(data, Texts):
-            raise TypeError("texts have no sum")
+        data = _numbers(column)
         if column.there is not None:
             data = np.where(column.there, data, 0)
         most = max(int(data.max()), -int(data.min())) if data.dtype == np.int64 else _MOST_64
@@ -186,21 +177,11 @@ class SumBlock(Block):
         for sums in self._sums:
             sums.expect(most * longest)
 
-    def _summed(self, bits: Bytes, rows: AnyArray, ranked: Ranked) -> AnyArray:
-        type_ = self._data.dtype
-        sums, products = self._buffer("sums", type_), self._buffer("products", type_)
-        values = self._data.take(rows, mode="clip")[:, None]
-        for step in ranked.steps():
-            size = step.stop - step.start
-            target = products[:size] if step.start else sums[:size]
-            np.take(_MASKS[type_], bits[step], axis=0, out=target.reshape(size, -1, 8), mode="clip")
-            np.bitwise_and(target, values[step], out=target)
-            if step.start:
-                np.add(sums[:size], target, out=sums[:size])
-        return sums[: len(ranked.places)]
+    def _joined(self, bits: Bytes, rows: AnyArray, ranked: Ranked) -> AnyArray:
+        return self._joined_values(bits, self._data.take(rows, mode="clip"), ranked)
 
 
-class CountBlock(Block):
+class CountBlock(MatrixBlock):
     """Numbers of rows, of those that have a value."""
 
     def __init__(self, key: ValueKey | None, members: Mapping[int, Sequence[Counts]]) -> None:
@@ -212,7 +193,7 @@ class CountBlock(Block):
         self._expect(longest)
         self.is_ready = True
 
-    def _summed(self, bits: Bytes, rows: AnyArray, ranked: Ranked) -> AnyArray:
+    def _joined(self, bits: Bytes, rows: AnyArray, ranked: Ranked) -> AnyArray:
         if self._there is not None:
             bits = bits * self._there.take(rows, mode="clip")[:, None]
         counts, ones = self._buffer("counts", np.uint8), self._buffer("ones", np.uint8)
@@ -223,6 +204,110 @@ class CountBlock(Block):
             if step.start:
                 np.add(counts[:size], target, out=counts[:size])
         return counts[: len(ranked.places)]
+
+
+class ExtremeBlock(MatrixBlock):
+    """Smallest or largest whole numbers, as `pack_value` keeps them."""
+
+    _join = np.maximum
+
+    def __init__(self, key: ValueKey, members: Mapping[int, Extremes]) -> None:
+        super().__init__(key, {lane: [extremes] for lane, extremes in members.items()}, np.uint8)
+        self._own_key = key
+        self._least = next(iter(members.values())).least
+        self._data: AnyArray = np.zeros(0, dtype=np.uint8)
+
+    def begin(self, values: Mapping[ValueKey, Values], longest: int) -> None:  # noqa: D102 - as in the base
+        column = values[self._own_key]
+        data = _numbers(column)
+        self.is_ready = data.dtype == np.int64
+        if not self.is_ready:
+            return
+        if self._least:
+            data = ~data
+        low, high = int(data.min()), int(data.max())
+        self.is_ready = low > _INT64.min
+        if not self.is_ready:
+            return
+        most = max(high, -low)
+        type_ = next(each for each in _UNSIGNED if most < 1 << (8 * each.itemsize - 1))
+        if type_.itemsize > self._states.dtype.itemsize:
+            self._keep(repack(self._states, type_))
+        self._data = pack_value(data, self._states.dtype)
+        if column.there is not None:
+            self._data[~column.there] = 0
+
+    def _joined(self, bits: Bytes, rows: AnyArray, ranked: Ranked) -> AnyArray:
+        return self._joined_values(bits, self._data.take(rows, mode="clip"), ranked)
+
+
+class DistinctBlock(Block):
+    """Numbers of distinct values: (place, number of the value) as one integer, each once, with the row sets it is in.
+
+    In the end these are rows to be counted.
+    """
+
+    def __init__(self, key: ValueKey, members: Mapping[int, DistinctCounts]) -> None:
+        self.key = key
+        self.is_ready = True
+        self._bytes, columns = _needed_bytes(members)
+        self._words = -(-len(self._bytes) // 8)
+        wanted = np.zeros(64 * self._words, dtype=np.uint8)
+        wanted[list(columns.values())] = 1
+        self._wanted: Words = np.packbits(wanted, bitorder="little").view(np.uint64)
+        self._counts = {columns[lane]: [Counts()] for lane in members}
+        for lane, member in members.items():
+            member.count_by(self._counts[columns[lane]][0])
+        self._is_settled = False
+        self._room = 0
+        self._pairs: list[AnyArray] = []
+        self._bits: list[Words] = []
+        self._distinct_count = 0
+        self._loose = 0  # pairs since they were last made distinct
+
+    def grow(self, room: int) -> None:  # noqa: D102 - as in the base
+        self._room = room
+
+    def begin(self, values: Mapping[ValueKey, Values], longest: int) -> None:  # noqa: D102 - as in the base
+        self._is_settled = False
+        if self._loose > max(_FEWEST_LOOSE, 2 * self._distinct_count):
+            self._compact()
+        self._numbers, self._there = _numbers(values[self.key]), values[self.key].there
+
+    def add(self, bits: Bytes, rows: AnyArray, ranked: Ranked) -> None:  # noqa: D102 - as in the base
+        own = np.zeros((len(bits), 8 * self._words), dtype=np.uint8)
+        own[:, : len(self._bytes)] = bits.take(self._bytes, axis=1, mode="clip")
+        words = own.view(np.uint64) & self._wanted
+        found = words[:, 0] != 0 if self._words == 1 else words.any(axis=1)
+        if self._there is not None:
+            found &= self._there.take(rows, mode="clip")
+        pairs = pack_pairs(ranked.row_places(), self._numbers.take(rows, mode="clip"))[found]
+        self._pairs.append(pairs)
+        self._bits.append(words[found])
+        self._loose += len(pairs)
+
+    def _compact(self) -> None:
+        pairs, bits = np.concatenate(self._pairs), np.concatenate(self._bits)
+        order = sorted_order(pairs)
+        pairs = pairs.take(order)
+        starts = np.flatnonzero(np.concatenate([[True], pairs[1:] != pairs[:-1]]))
+        self._pairs = [pairs.take(starts)]
+        self._bits = [np.bitwise_or.reduceat(bits.take(order, axis=0), starts, axis=0)]
+        self._distinct_count, self._loose = len(starts), 0
+
+    def settle(self) -> None:  # noqa: D102 - as in the base
+        if self._is_settled:
+            return
+        counted = CountBlock(None, self._counts)
+        counted.grow(self._room)
+        if any(map(len, self._pairs)):
+            self._compact()
+            groups = make_groups(unpack_pairs(self._pairs[0])[0])
+            counted.begin({}, int(groups.lengths.max()))
+            for ranked in rank_rows(groups.starts, groups.count, groups.places):
+                counted.add(ordered_bits(self._bits[0], ranked), ranked.order, ranked)
+        counted.settle()
+        self._is_settled = True
 
 
 def ordered_bits(words: Words, ranked: Ranked) -> Bytes:

@@ -9,6 +9,8 @@ from __future__ import annotations
 import numpy as np
 
 from segengine.kernel.bitmaps import AnyArray, Words
+from segengine.kernel.ranks import Ranked
+from segengine.kernel.values import make_groups
 
 Planes = list[Words]
 
@@ -42,19 +44,45 @@ def add_saturating(numbers: Planes, others: Planes, depth: int) -> Planes:
     return sums
 
 
-def sum_groups(bits: Words, starts: AnyArray, depth: int) -> Planes:
-    """Return how many rows of each group have each bit set, as planes of shape (groups, words).
+def sum_ranked(bits: Words, ranked: Ranked, depth: int) -> tuple[Planes, AnyArray]:
+    """Return how many rows of each profile have a bit, and the places of the profiles, each once.
 
     Args:
-        bits: Shape (n, words), one bit per counter.
-        starts: First row of each group, ascending from 0; groups are never empty.
+        bits: Shape (n, words), one bit per counter, rows as `ranked` numbers them.
+        ranked: The rows by profile.
+        depth: Planes at most; larger sums saturate.
+    """
+    bits = np.take(bits, ranked.order, axis=0, mode="clip")
+    planes: Planes = [np.zeros((len(ranked.places), bits.shape[1]), dtype=np.uint64) for _ in range(depth)]
+    for rank, step in enumerate(ranked.steps(), start=1):
+        carry = bits[step]
+        for plane in planes[: rank.bit_length()]:  # a sum of so many ones has no more digits
+            own = plane[: len(carry)]
+            over = own & carry
+            own ^= carry
+            carry = over
+        if rank >> depth:
+            for plane in planes:
+                plane[: len(carry)] |= carry
+    if not ranked.is_rest:
+        return planes, ranked.places
+    order = np.argsort(ranked.places, kind="stable")
+    groups = make_groups(ranked.places[order])
+    return sum_groups([plane[order] for plane in planes], groups.starts, depth), groups.places
+
+
+def sum_groups(planes: Planes, starts: AnyArray, depth: int) -> Planes:
+    """Return the sums of numbers by group as planes, shape (groups, words) each, lowest first.
+
+    Args:
+        planes: The numbers, shape (n, words) each.
+        starts: First number of each group, ascending from 0; groups are never empty.
         depth: Planes at most; larger sums saturate.
 
-    Rows are added in pairs within their group, then the sums in pairs, and so on: log2 of the largest group in rounds,
-    each on half the rows, however uneven the groups are.
+    Numbers are added in pairs within their group, then the sums in pairs, and so on: log2 of the largest group in
+    rounds, each on half the numbers, however uneven the groups are.
     """
-    planes: Planes = [bits]
-    count = len(bits)
+    count = len(planes[0])
     while len(starts) < count:
         lengths = np.diff(np.append(starts, count))
         within = np.arange(count) - np.repeat(starts, lengths)

@@ -19,6 +19,7 @@ from segengine.kernel.arithmetic import Clock, stored_type, to_arrow
 from segengine.kernel.bitmaps import AnyArray
 from segengine.kernel.date_parts import first_days, local_days, take_part
 from segengine.kernel.ordinals import Ordinals, read_ordinals, text_values
+from segengine.kernel.packed import pack_pairs, unpack_pairs
 from segengine.kernel.states import absorb_states, state_arrays, state_fields
 from segengine.kernel.values import Columns, Numbered, Values, make_groups
 from segengine.kernel.values import Groups as RowGroups
@@ -29,7 +30,6 @@ from segengine.project.types import AttributeType, Family
 
 Integers = npt.NDArray[np.int64]
 KEY = "profile_key"
-_LOW_BITS = 32  # of two numbers as one
 _INT64 = np.iinfo(np.int64)
 
 
@@ -164,12 +164,7 @@ class PairNumbers:
     def pairs(self) -> tuple[Integers, Integers]:
         """Return the two sides of all pairs in the order of their numbers."""
         packed = np.concatenate([np.zeros(0, dtype=np.int64), *self._parts])
-        return packed >> _LOW_BITS, packed & ((1 << _LOW_BITS) - 1)
-
-
-def pack_pairs(first: Integers, second: Integers) -> Integers:
-    """Return two numbers as one."""
-    return (first << _LOW_BITS) | second
+        return unpack_pairs(packed)
 
 
 class GroupTable:

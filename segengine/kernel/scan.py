@@ -1,8 +1,8 @@
 """One pass over the rows of a scan: clause bits per row, states per profile, bitmaps per bucket.
 
 Rows carry the dense key of their profile. Accumulators are plain arrays indexed by the key's place: OR for "some row",
-saturating counters for "at least n rows". Batches are joined to 256 K rows up to two million, by what a row takes, sorted
-by place once, and worked on in pieces that stay in the processor's cache.
+saturating counters for "at least n rows". Batches are joined to 256 K rows up to two million, by what a row takes,
+sorted by place once, and worked on in pieces that stay in the processor's cache.
 """
 
 from __future__ import annotations
@@ -22,10 +22,11 @@ from segengine.kernel.aggregation import Aggregation, Lanes
 from segengine.kernel.arithmetic import Clock
 from segengine.kernel.bad_values import BadValues, InvalidCounts
 from segengine.kernel.bitmaps import BITMAP_BYTES, AnyArray, Words, transpose_words
-from segengine.kernel.counters import Planes, add_saturating, at_least, sum_groups
+from segengine.kernel.counters import Planes, add_saturating, at_least, sum_ranked
 from segengine.kernel.groups import KEY as KEY
 from segengine.kernel.groups import DimensionReader, GroupTable
 from segengine.kernel.program import ScanProgram, compile_scan
+from segengine.kernel.ranks import Ranked, rank_rows, sorted_order
 from segengine.kernel.values import BadColumnError as BadColumnError  # callers know it from here
 from segengine.kernel.values import Columns, Values, joined_values
 from segengine.plan.rows import Clause, Clauses, Combined, RowSet
@@ -146,7 +147,7 @@ class ScanKernel:
 
     def _accumulate(self, rows: _Coded) -> None:
         places = self._state.places(rows.keys)
-        order = _sorted_order(places)
+        order = sorted_order(places)
         places = places.take(order, mode="clip")
         starts = np.flatnonzero(np.concatenate([[True], places[1:] != places[:-1]]))
         if self._scan.path is None:
@@ -160,8 +161,7 @@ class ScanKernel:
             first, last = np.searchsorted(starts, [piece.start, piece.stop])
             own = starts[first:last]
             words = self._state.match(tables, [column[piece] for column in codes], piece.stop - piece.start)
-            self._state.update(words, own - piece.start, places[own])
-            self._state.add_bits(words, piece.start, own - piece.start, places[own])
+            self._state.update(words, piece.start, own - piece.start, places[own])
         lanes = self._state.lanes(len(places))
         if lanes is not None:
             self._state.aggregate(places, lanes, values)
@@ -238,15 +238,6 @@ def _joined(parts: list[_Coded]) -> _Coded:
     )
 
 
-def _sorted_order(places: AnyArray) -> AnyArray:
-    """Return the order of places; NumPy sorts 16 bits by their digits, several times faster than it compares."""
-    order = np.argsort(places.astype(np.uint16), kind="stable")
-    high = places >> 16
-    if not high.any():
-        return order
-    return order.take(np.argsort(high.take(order, mode="clip").astype(np.uint16), kind="stable"), mode="clip")
-
-
 def _pieces(starts: AnyArray, count: int) -> Iterator[slice]:
     """Yield pieces of about `_PIECE_ROWS` rows that end where a profile ends."""
     begin = 0
@@ -316,34 +307,46 @@ class _States:
         self._seen[places] = True
         return before
 
-    def update(self, words: Words, starts: AnyArray, places: AnyArray) -> None:
-        """Take in the clause bits of a piece; `starts`: first row of each profile, `places`: where its state is."""
+    def update(self, words: Words, first: int, starts: AnyArray, places: AnyArray) -> None:
+        """Take in the clause bits of a piece.
+
+        Args:
+            words: The bits, shape (n, words).
+            first: The place in the batch of the first of these rows.
+            starts: The first row of each profile.
+            places: Where the state of each profile is.
+        """
         layout = self._layout
         if layout.lanes:
             lanes = self._joined_layers(words, layout.inside, [lane.inside for lane in layout.lanes])
             lanes &= ~self._joined_layers(words, layout.outside, [lane.outside for lane in layout.lanes])
         wanted = words[:, : self._bits.shape[1]]
         self._bits[places] |= np.bitwise_or.reduceat(wanted, starts, axis=0)
-        if layout.counted:
-            counted = self._joined_layers(words, layout.counters, layout.counted)
-            depth = layout.count_depth
-            sums = add_saturating([plane[places] for plane in self._counts], sum_groups(counted, starts, depth), depth)
-            for plane, total in zip(self._counts, sums, strict=True):
-                plane[places] = total
+        if not layout.counted and not layout.aggregated:
+            return
+        counted = np.ascontiguousarray(self._joined_layers(words, layout.counters, layout.counted))
+        bits = np.ascontiguousarray(self._joined_layers(words, layout.summed, layout.aggregated))
+        for ranked in rank_rows(starts, len(words), places):
+            self._count(counted, ranked)
+            self._aggregation.add_bits(bits, first, ranked)
+        if self._keeps_lanes:
+            self._noted.append(bits.copy())
+
+    def _count(self, bits: Words, ranked: Ranked) -> None:
+        """Count the rows that have a bit."""
+        if not self._layout.counted:
+            return
+        depth = self._layout.count_depth
+        sums, places = sum_ranked(bits, ranked, depth)
+        sums = add_saturating([plane[places] for plane in self._counts], sums, depth)
+        for plane, total in zip(self._counts, sums, strict=True):
+            plane[places] = total
 
     def begin(self, values: Mapping[ValueKey, Values], starts: AnyArray, count: int, *, keeps_lanes: bool) -> None:
         """Prepare for aggregating a batch of `count` rows; `starts`: the first row of each profile."""
         if self._layout.aggregated:
             longest = int(np.diff(np.append(starts, count)).max())
             self._keeps_lanes = self._aggregation.begin(values, longest) or keeps_lanes
-
-    def add_bits(self, words: Words, first: int, starts: AnyArray, places: AnyArray) -> None:
-        """Aggregate a piece as far as its bits are enough; keep which rows the rest needs for later."""
-        if self._layout.aggregated:
-            bits = self._joined_layers(words, self._layout.summed, self._layout.aggregated)
-            self._aggregation.add_bits(bits, first, starts, places)
-            if self._keeps_lanes:
-                self._noted.append(bits.copy())
 
     def lanes(self, count: int) -> Lanes | None:
         """Return which of the batch's `count` rows are aggregated; None where nothing needs to know any more."""
@@ -369,7 +372,7 @@ class _States:
 
     def _joined_layers(self, words: Words, layers: tuple[slice, ...], row_sets: Sequence[RowSet]) -> Words:
         """Return the lanes' bits in the words of the first layer, trees filled in."""
-        joined = words[:, layers[0]]
+        joined = words[:, layers[0] if layers else slice(0)]
         for layer in layers[1:]:  # later layers are shorter: they hold the row sets of more clauses alone
             joined[:, : layer.stop - layer.start] |= words[:, layer]
         for place, row_set in enumerate(row_sets):

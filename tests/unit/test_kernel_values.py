@@ -15,6 +15,7 @@ import pytest
 
 from segengine.kernel import aggregation as aggregation_module
 from segengine.kernel import blocks as blocks_module
+from segengine.kernel import ranks as ranks_module
 from segengine.kernel import scan as scan_module
 from segengine.kernel.aggregates import aggregate_type
 from segengine.kernel.arithmetic import Clock
@@ -201,8 +202,9 @@ def test_values_equal_plain_python(seed: int, monkeypatch: pytest.MonkeyPatch) -
         monkeypatch.setattr(scan_module, "_PIECE_ROWS", choose.choice([1, 8]))
     if seed % 3:  # blocks however few row sets there are, profiles in several parts, few at a time
         monkeypatch.setattr(aggregation_module, "_FEWEST", 1)
-        monkeypatch.setattr(blocks_module, "LONGEST", choose.choice([1, 3, 64]))
-        monkeypatch.setattr(blocks_module, "_GROUPS", choose.choice([1, 2, 64]))
+        monkeypatch.setattr(ranks_module, "LONGEST", choose.choice([1, 3, 64]))
+        monkeypatch.setattr(ranks_module, "GROUPS", choose.choice([1, 2, 64]))
+        monkeypatch.setattr(blocks_module, "_FEWEST_LOOSE", choose.choice([0, 100]))
     builder = ScanBuilder("customer", "rows", PATH)
     wanted: dict[int, tuple[Aggregate, Callable[[Row], bool]]] = {}
     for _ in range(choose.choice([1, 8, 70])):
@@ -290,6 +292,33 @@ def test_more_rows_are_counted_than_states_hold_at_first() -> None:
         for key in (1, 2):
             own = sum(other == key and row[QUANTITY] >= limit for other, row in rows)
             assert [value_of(found, key, 3 * limit + number) for number in (0, 1)] == [own, own]
+
+
+@pytest.mark.parametrize("sizes", [(7, 10), (100, 127, 128, 129), (2**15, 2**31, 2**40), (2**63 - 1, 2**63 - 2), (0,)])
+def test_many_extremes_and_distinct_values_of_one_column_whatever_their_size(sizes: Sequence[int]) -> None:
+    choose = random.Random(sum(sizes))
+    builder = ScanBuilder("customer", "rows", PATH)
+    functions = (F.MIN, F.MAX, F.COUNT_UNIQUE)
+    for limit in range(-20, 20):
+        many = make_row_set(condition(QUANTITY, "at_least", str(limit)))
+        for function in functions:
+            builder.value(Value(many, Aggregate(function, ID)))
+    scan = builder.build()
+    kernel = ScanKernel(scan)
+    rows: list[tuple[int | None, Row]] = []
+    for size in sizes:  # each larger than what was kept before
+        more: list[tuple[int | None, Row]] = []
+        for _ in range(300):
+            number = choose.choice([None, size, -size, -size - 1, choose.randint(-size, size)])
+            more.append((choose.choice([1, 1, 5, BUCKET_SIZE * 4]), {ID: number, QUANTITY: choose.randrange(-25, 19)}))
+        kernel.add(batches(more, scan.columns, 70))
+        rows += more
+        for _ in range(2):  # reading does not change what is read, and more may come after it
+            found = found_values(kernel)
+            for key in (1, 5, BUCKET_SIZE * 4):
+                for place in range(120):
+                    own = [row for other, row in rows if other == key and row[QUANTITY] >= place // 3 - 20]
+                    assert value_of(found, key, place) == stored(expected(Aggregate(functions[place % 3], ID), own))
 
 
 def test_values_have_their_stored_types() -> None:

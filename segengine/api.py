@@ -15,6 +15,7 @@ import pyarrow as pa
 from segengine.errors import ConfigError
 from segengine.operations.apply import Side, apply_definitions, plan_definitions
 from segengine.operations.context import OpenProject, open_project, open_settings
+from segengine.operations.costs import RunCosts, read_costs
 from segengine.operations.definition_plan import DefinitionPlan
 from segengine.operations.describe_tables import TableView, describe_tables, read_samples
 from segengine.operations.dry_run import Planned, plan_refresh
@@ -43,6 +44,7 @@ from segengine.operations.measures import (
 from segengine.operations.member_rows import write_member_rows
 from segengine.operations.members import PREVIEW_MEMBERS, read_segment_members
 from segengine.operations.membership_changes import read_membership_changes
+from segengine.operations.metrics import write_metrics
 from segengine.operations.output_tables import write_output_tables
 from segengine.operations.preview import PreviewedSegment, preview_plan
 from segengine.operations.profile_attribute import AttributeProfile, profile_attribute
@@ -497,9 +499,23 @@ class Project:
             return write_measure_tables(project)
 
     def status(self, limit: int = 10) -> ProjectStatus:
-        """Return who holds the lease and how the newest runs ended."""
+        """Return who holds the lease, what is due, how the newest runs ended, and how large the tables are."""
         with self._session() as project:
             return read_status(project, limit)
+
+    def costs(self) -> RunCosts:
+        """Return each definition's share of the rows that the newest run read: an estimate, see `read_costs`."""
+        with self._session() as project:
+            return read_costs(project)
+
+    def write_metrics(self, file: Path | str) -> None:
+        """Write how the project stands as metrics for Prometheus, into a text file (.prom) of a folder that is there.
+
+        Raises:
+            ConfigError: The library prometheus_client is missing, or the file cannot be written.
+        """
+        with self._session() as project:
+            write_metrics(project, Path(file))
 
 
 def _aware(as_of: datetime | None) -> datetime | None:

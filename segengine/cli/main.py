@@ -21,6 +21,7 @@ from segengine.cli import (
     registry_commands,
     run_commands,
     segment_commands,
+    status_command,
 )
 from segengine.cli.output import SCHEMA_VERSION
 from segengine.errors import DefinitionError, SegEngineError
@@ -68,7 +69,7 @@ for command in (
     measure_commands.measures,
     quick_commands.quick,
     registry_commands.consumers,
-    run_commands.status,
+    status_command.status,
 ):
     cli.add_command(command)
 

@@ -135,6 +135,13 @@ def show_count(value: Any) -> str:
     return "" if value is None else f"{value:,}"
 
 
+def show_bytes(value: Any) -> str:
+    """Return a number of bytes with its unit (1 kB are 1,000), nothing for None."""
+    from rich.filesize import decimal
+
+    return "" if value is None else decimal(value)
+
+
 def show_value(value: Any) -> str:
     """Return a stored value for people and for CSV: decimals without trailing zeros, times in ISO 8601."""
     if value is None:

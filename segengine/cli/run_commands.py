@@ -1,4 +1,4 @@
-"""Commands on runs: refresh, status."""
+"""Commands on runs: refresh, release, drop."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from segengine.cli.metrics import metrics_option, metrics_written
 from segengine.cli.options import as_of_option, output_option, project_options, verbose_option
 from segengine.cli.output import (
     Column,
@@ -49,6 +50,7 @@ EXIT_SOME_FAILED = 4
 )
 @click.option("--output-tables", is_flag=True, help="Also write the output tables of segments and measures.")
 @click.option("--member-rows", is_flag=True, help="Also write all segments' members as rows of one table.")
+@metrics_option
 @project_options
 @output_option("table", "json", "yaml", "csv")
 @verbose_option
@@ -63,6 +65,7 @@ def refresh(
     wait: float,
     output_tables: bool,
     member_rows: bool,
+    metrics_file: Path | None,
     conf: Path,
     environment: str,
     engine: str,
@@ -73,7 +76,8 @@ def refresh(
 
     What cannot have changed since its last refresh keeps its snapshot: nothing that it reads or refers to changed.
 
-    Exit code 4 where one of them failed, was skipped or held back by a gate; the others are published.
+    Exit code 4 where one of them failed, was skipped or held back by a gate; the others are published. Metrics are
+    written however the run ended.
     """
     from segengine.api import Project
     from segengine.operations.context import parse_as_of
@@ -88,7 +92,7 @@ def refresh(
         return
     progress = make_progress()
     progress(f"starting engine {instance.settings.engine}")
-    with instance as project:
+    with instance as project, metrics_written(project, metrics_file):
         report = project.refresh(
             names, due=due, full=full, as_of=moment, wait=timedelta(minutes=wait), progress=progress
         )
@@ -253,66 +257,3 @@ def _show_decided(runs: Sequence[SegmentRun], output: str) -> None:
         for run in runs
     ]
     emit_rows(output, "segments", rows, columns)
-
-
-@click.command()
-@click.option("--limit", type=click.IntRange(1), default=10, show_default=True, help="How many runs to show.")
-@project_options
-@output_option("table", "json", "yaml", "csv")
-def status(limit: int, conf: Path, environment: str, engine: str, output: str) -> None:
-    """Show whether a run is under way, and how the last ones ended."""
-    from segengine.api import Project
-
-    project = Project(conf, environment=environment, engine=engine)
-    state = project.status(limit)
-    rows = [
-        {
-            "run_id": summary.run.run_id,
-            "status": str(summary.run.status),
-            "as_of": summary.run.as_of,
-            "started_at": summary.run.started_at,
-            "seconds": summary.seconds,
-            "segments": dict(summary.status_counts),
-            "row_count": summary.row_count,
-            "orphan_count": summary.orphan_count,
-            "scans": [dict(scan) for scan in summary.scans],
-            "engine": summary.run.engine,
-            "author": summary.run.author,
-            "error": summary.run.error,
-        }
-        for summary in state.runs
-    ]
-    if output == "csv":
-        emit_rows(output, "runs", rows, [])
-    elif output != "table":
-        names = ("owner", "work_id", "until", "progress")
-        lease = {**{name: getattr(state, name) for name in names}, "ids": list(state.refreshing)}
-        due = {"due_count": state.due_count, "next_due": state.next_due}
-        emit_document(output, {"lease": lease if state.owner else None, **due, "runs": rows})
-    else:
-        held = f"{state.work_id} is under way ({state.owner}), {len(state.refreshing)} definitions"
-        held += f": {state.progress}" if state.progress else ""
-        click.echo(held if state.owner else "no run is under way")
-        following = show_time_in(project.settings.time_zone)(state.next_due)
-        click.echo(f"due now: {state.due_count} definitions; next due: {following or 'nothing else'}")
-        _show_runs(rows, project.settings.time_zone)
-
-
-def _show_runs(rows: list[dict[str, Any]], zone: str) -> None:
-    show_time = show_time_in(zone)
-    columns = [
-        Column("run_id", "run"),
-        Column("status", "status"),
-        Column("as_of", "as of", show_time),
-        Column("started_at", "started", show_time),
-        Column("seconds", "seconds", lambda value: f"{value:.1f}", right=True),
-        Column("segments", "definitions", lambda counts: ", ".join(f"{n} {status}" for status, n in counts.items())),
-        Column("row_count", "rows read", show_count, right=True),
-        Column("orphan_count", "orphans", show_count, right=True),
-    ]
-    if any(row["error"] for row in rows):
-        columns.append(Column("error", "why"))
-    if rows:
-        print_table(rows, columns)
-    else:
-        click.echo("no run yet; start one with `segengine refresh`")

@@ -32,6 +32,7 @@ from segengine.store.runs import (
     make_run_id,
     read_history,
 )
+from segengine.store.sizes import TableSize, read_size
 from segengine.store.snapshots import Written
 from segengine.store.warehouse import SCHEMAS
 
@@ -192,7 +193,8 @@ class _Refresh:
     """One run under its lease: evaluate, say how each definition ended, publish.
 
     `pinned`: the sources as a run at the present reads them; `full`: also what cannot have changed is evaluated;
-    `failures`: what its sources fail, and why, by id; `unchanged`: what keeps its snapshot.
+    `failures`: what its sources fail, and why, by id; `unchanged`: what keeps its snapshot; `size_before`: of the
+    table of snapshots.
     """
 
     project: OpenProject
@@ -204,11 +206,13 @@ class _Refresh:
     full: bool
     failures: dict[str, str] = field(default_factory=dict)
     unchanged: frozenset[str] = frozenset()
+    size_before: TableSize | None = None
 
     def execute(self, chosen: Definitions) -> RefreshReport:
         clock = time.perf_counter()
         blocked = self.outcomes.blocked(chosen, {})
         self.unchanged = self._find_unchanged(chosen, blocked)
+        self.size_before = read_size(self.project.warehouse, "snapshots")
         try:
             blocked, written = self._evaluate(chosen, blocked)
             news = self._read_news(chosen, blocked)
@@ -314,9 +318,15 @@ class _Refresh:
             scans=json.dumps([vars(scan) for scan in self.evaluation.scans]),
             error=error,
             segengine_version=__version__,
+            snapshot_bytes=self._count_written() if status is Status.SUCCESSFUL else None,
         )
         append_run(self.project.warehouse, run, ended.segments, ended.measures)
         self.control.publish(self.lease, self.evaluation.last_keys)
+
+    def _count_written(self) -> int | None:
+        """Return the bytes this run added to the table of snapshots; None where nobody can tell."""
+        after = read_size(self.project.warehouse, "snapshots")
+        return after.byte_count - self.size_before.byte_count if after and self.size_before else None
 
     def _record_failure(
         self, chosen: Definitions, blocked: Mapping[str, Blocked], error: Exception | KeyboardInterrupt

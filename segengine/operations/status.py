@@ -11,7 +11,11 @@ from typing import Any
 
 from segengine.operations.context import OpenProject, load_registered, read_state
 from segengine.operations.due import find_next_due
-from segengine.store.runs import History, Run, Status
+from segengine.project.catalogue import Catalogue
+from segengine.store.control import ControlRow
+from segengine.store.registry import Registry
+from segengine.store.runs import REFRESHED, History, Run, Status
+from segengine.store.sizes import WarehouseSize, read_sizes
 
 
 @dataclass(frozen=True)
@@ -20,14 +24,8 @@ class RunSummary:
 
     run: Run
     status_counts: Mapping[str, int]
-    row_count: int
     orphan_count: int
     scans: tuple[Mapping[str, Any], ...]
-
-    @property
-    def seconds(self) -> float:
-        """Wall-clock seconds from start to publication."""
-        return (self.run.finished_at - self.run.started_at).total_seconds()
 
 
 @dataclass(frozen=True)
@@ -35,6 +33,7 @@ class ProjectStatus:
     """Who holds the lease ('' if nobody), what it was doing at its last heartbeat, and the newest runs first.
 
     `due_count`: how many definitions are due now; `next_due`: when the next of the others will be, None: never.
+    `last_success`: the newest refresh that ended well, however far back.
     """
 
     owner: str
@@ -45,14 +44,31 @@ class ProjectStatus:
     runs: tuple[RunSummary, ...]
     due_count: int
     next_due: datetime | None
+    last_success: Run | None
+    size: WarehouseSize
 
 
 def read_status(project: OpenProject, limit: int = 10) -> ProjectStatus:
     """Return the state of the project's runs."""
-    control, history = read_state(project)
+    return make_status(project, read_definitions(project), *read_state(project), limit)
+
+
+def read_definitions(project: OpenProject) -> tuple[Catalogue, Registry] | None:
+    """Return the applied definitions; None before the first `apply`."""
+    return load_registered(project) if project.warehouse.exists("definitions") else None
+
+
+def make_status(
+    project: OpenProject,
+    definitions: tuple[Catalogue, Registry] | None,
+    control: ControlRow | None,
+    history: History,
+    limit: int = 10,
+) -> ProjectStatus:
+    """Return the state of the project's runs out of what is published; only the sizes of tables are read for it."""
     now = datetime.now(UTC)
     held = control is not None and control.is_held(now)
-    due = _due_times(project, history, now)
+    due = _due_times(*definitions, history, now) if definitions else []
     counts: dict[str, Counter[str]] = {}
     ended = [(run.run_id, run.status) for run in history.segments.runs]
     ended += [(run.run_id, run.status) for run in history.measures.runs]
@@ -68,14 +84,17 @@ def read_status(project: OpenProject, limit: int = 10) -> ProjectStatus:
         runs=tuple(reversed(runs)),
         due_count=sum(time <= now for time in due),
         next_due=min((time for time in due if time > now), default=None),
+        last_success=next((run for run in reversed(history.runs) if _is_success(run)), None),
+        size=read_sizes(project.warehouse),
     )
 
 
-def _due_times(project: OpenProject, history: History, now: datetime) -> list[datetime]:
-    """Return from when on each definition is due, of those that ever are; nothing before the first `apply`."""
-    if not project.warehouse.exists("definitions"):
-        return []
-    catalogue, registry = load_registered(project)
+def _is_success(run: Run) -> bool:
+    return run.purpose == REFRESHED and run.status is Status.SUCCESSFUL
+
+
+def _due_times(catalogue: Catalogue, registry: Registry, history: History, now: datetime) -> list[datetime]:
+    """Return from when on each definition is due, of those that ever are."""
     known = catalogue.evaluated.values()
     times = (find_next_due(catalogue, registry, history, definition, now) for definition in known)
     return [time for time in times if time is not None]
@@ -83,6 +102,6 @@ def _due_times(project: OpenProject, history: History, now: datetime) -> list[da
 
 def _summarise(run: Run, counts: Counter[str]) -> RunSummary:
     scans = tuple(json.loads(run.scans))
-    rows, orphans = (sum(scan[name] for scan in scans) for name in ("row_count", "orphan_count"))
+    orphans = sum(scan["orphan_count"] for scan in scans)
     ordered = {str(status): counts[str(status)] for status in Status if counts[str(status)]}
-    return RunSummary(run, ordered, rows, orphans, scans)
+    return RunSummary(run, ordered, orphans, scans)

@@ -38,7 +38,8 @@ class Run:
     """One published run; times in UTC.
 
     `source_versions` (JSON): the version each source was read at, null where it has none; `source_commits` (JSON): of
-    a run at the present, what tells that version from another table's, '' where it has none.
+    a run at the present, what tells that version from another table's, '' where it has none;
+    `snapshot_bytes`: of the files of snapshots it wrote, None: not known.
     """
 
     run_id: str
@@ -55,6 +56,17 @@ class Run:
     scans: str
     error: str
     segengine_version: str
+    snapshot_bytes: int | None = None
+
+    @property
+    def seconds(self) -> float:
+        """Wall-clock seconds from start to publication."""
+        return (self.finished_at - self.started_at).total_seconds()
+
+    @property
+    def row_count(self) -> int:
+        """The rows it read from sources."""
+        return sum(int(scan["row_count"]) for scan in json.loads(self.scans))
 
 
 @dataclass(frozen=True)

@@ -392,8 +392,8 @@ def test_list_show_and_status(shop: Workspace) -> None:
     (run,) = status.runs
     assert (run.run.as_of, run.status_counts) == (MAY, {"Successful": 5})
     # everybody reads 4 customers, the rules over purchases 3 rows
-    assert (run.row_count, run.orphan_count) == (7, 0)
-    assert run.seconds > 0
+    assert (run.run.row_count, run.orphan_count) == (7, 0)
+    assert run.run.seconds > 0
 
 
 @pytest.mark.over_connect

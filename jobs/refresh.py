@@ -2,9 +2,7 @@
 
 import sys
 
-from segengine.cli.main import main
+from segengine.cli.main import entrypoint
 
 if __name__ == "__main__":
-    code = main(["refresh", "--engine", "spark", *sys.argv[1:]])
-    if code:
-        sys.exit(code)
+    entrypoint(["refresh", "--engine", "spark", *sys.argv[1:]])

@@ -138,8 +138,8 @@ def _wants_json(arguments: Sequence[str]) -> bool:
     return asked or os.environ.get("SEGENGINE_OUTPUT") == "json"
 
 
-def entrypoint() -> None:
-    """Run the command and leave the process; on Databricks even exit code 0 would count as a failure."""
-    code = main()
+def entrypoint(argv: Sequence[str] | None = None) -> None:
+    """Run the command as `main` does and leave the process; on Databricks even exit code 0 would count as a failure."""
+    code = main(argv)
     if code:
         sys.exit(code)

@@ -1,8 +1,9 @@
-"""The job file, run by a real spark-submit with Delta."""
+"""The job files, one of them run by a real spark-submit with Delta, and the notebook."""
 
 from __future__ import annotations
 
 import os
+import runpy
 import shutil
 import subprocess
 import sys
@@ -10,11 +11,13 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from workspace import Workspace
 
 import segengine
 from segengine import Project
 from segengine.demo.contoso import write_contoso
 from segengine.demo.projects import copy_project
+from segengine.engine.session import EngineSession
 
 ROOT = Path(__file__).parents[2]
 
@@ -57,3 +60,85 @@ def test_spark_submit_refreshes_and_publishes(tmp_path: Path) -> None:
     assert '"engine": "Spark' in done.stdout
     counts = {s.segment.id: s.current.member_count for s in Project(folder).segments() if s.current is not None}
     assert counts == {"everyone": 5000, "web_only": 1410}
+
+
+SHOP = """
+project: shop
+time_zone: Europe/Berlin
+schedule: {daily: ["02:00"]}
+tables:
+  customers: {path: data/customers, key: customer_id}
+audiences: {customer: {table: customers}}
+"""
+SEGMENTS = """
+kind: segment
+name: Romans
+where: {city: Rome}
+---
+kind: segment
+name: Written by hand
+type: static
+where: everyone
+"""
+
+
+@pytest.fixture
+def shop(embedded_engine: EngineSession, tmp_path: Path) -> Workspace:
+    workspace = Workspace(tmp_path, embedded_engine)
+    customers = {"customer_id": ["a", "b", "c"], "city": ["Rome", "Rome", "Oslo"]}
+    workspace.set_up(SHOP, {"customers": customers}, SEGMENTS)
+    workspace.apply()
+    return workspace
+
+
+def run_job(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> object:
+    """Run the scheduled job in this process and return its exit code; None: the file ends, as Databricks wants it."""
+    monkeypatch.setattr(sys, "argv", ["scheduled_refresh.py", *arguments])
+    try:
+        runpy.run_path(str(ROOT / "jobs" / "scheduled_refresh.py"), run_name="__main__")
+    except SystemExit as stop:
+        return stop.code
+    return None
+
+
+def test_the_scheduled_job_refreshes_what_is_due(
+    shop: Workspace, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    conf = ("--conf", str(shop.folder), "--engine", "embedded")  # instead of the job's: the last one counts
+    assert run_job(monkeypatch, *conf) is None
+    assert "2 of 2 segments published" in capsys.readouterr().out
+    assert run_job(monkeypatch, *conf) is None
+    captured = capsys.readouterr()
+    assert "nothing is due" in captured.err
+    assert captured.out == ""
+    assert len(shop.published().runs) == 1
+    assert run_job(monkeypatch, "--engine", "embedded", "--conf", str(shop.folder / "nowhere")) == 2
+    assert "nowhere" in capsys.readouterr().err
+
+
+def test_the_notebook(shop: Workspace) -> None:
+    """Run as a file, with what Databricks gives a notebook: its widgets, a session, and `display`."""
+    shown: list[list[tuple[object, ...]]] = []
+
+    class Widgets:
+        values = {"folder": str(shop.folder), "environment": ""}
+
+        def text(self, name: str, default: str) -> None:
+            assert default
+            assert name in self.values
+
+        def get(self, name: str) -> str:
+            return self.values[name]
+
+    class Utilities:
+        widgets = Widgets()
+
+    given = {
+        "dbutils": Utilities(),
+        "spark": shop.session.spark,
+        "display": lambda frame: shown.append([tuple(row) for row in frame.collect()]),
+    }
+    runpy.run_path(str(ROOT / "notebooks" / "refresh.py"), init_globals=given)
+    assert [sorted(rows) for rows in shown] == [
+        [("Romans", "Successful", 2, ""), ("Written by hand", "Successful", 3, "")]
+    ]

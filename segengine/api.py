@@ -176,11 +176,12 @@ class Project:
         prune: bool = False,
         take: Side | None = None,
         as_of: datetime | None = None,
+        progress: Progress = logger.info,
     ) -> tuple[DefinitionPlan, list[PreviewedSegment]]:
         """Return what `apply` would change, and the members each changed definition would have; publishes nothing."""
         with self._session() as project:
             plan = plan_definitions(project, files, prune=prune, take=take)
-            return plan, preview_plan(project, plan, as_of=as_of)
+            return plan, preview_plan(project, plan, as_of=as_of, progress=progress)
 
     def apply(self, files: Sequence[Path] = (), *, prune: bool = False, take: Side | None = None) -> DefinitionPlan:
         """Record the definition files in the registry."""

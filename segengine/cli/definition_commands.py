@@ -14,6 +14,7 @@ from segengine.cli.output import (
     Column,
     emit_document,
     emit_rows,
+    make_progress,
     print_outline,
     print_table,
     show_count,
@@ -90,7 +91,8 @@ def plan(
         show_plan(project.plan(files, prune=prune, take=take), output)
         return
     moment = parse_as_of(as_of, project.settings.time_zone) if as_of else None
-    result, previews = project.preview(files, prune=prune, take=take, as_of=moment)
+    with make_progress() as progress:
+        result, previews = project.preview(files, prune=prune, take=take, as_of=moment, progress=progress)
     if output != "table":
         emit_rows(output, "counts", [_preview_row(preview) for preview in previews], [])
         return

@@ -23,6 +23,7 @@ from segengine.cli import (
     segment_commands,
     status_command,
 )
+from segengine.cli.log import is_json, logged, say_event, say_summary
 from segengine.cli.output import SCHEMA_VERSION
 from segengine.errors import DefinitionError, SegEngineError
 
@@ -81,6 +82,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: The arguments without the program's name; None: those of this process.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
+    with logged():
+        code = _run(arguments)
+        say_summary(code)
+    return code
+
+
+def _run(arguments: list[str]) -> int:
     try:
         with _canceled_by_sigterm():
             result = cli.main(args=arguments, prog_name="segengine", standalone_mode=False)
@@ -89,15 +97,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         return error.exit_code
     except click.exceptions.Exit as stop:
         return stop.exit_code
-    except click.Abort:
-        click.echo("canceled", err=True)
+    except (click.Abort, KeyboardInterrupt):
+        _say_canceled()
         return EXIT_CANCELED
     except click.ClickException as error:
-        error.show()
+        if is_json():
+            say_event("error", "error", kind=type(error).__name__, message=error.format_message(), hint="", issues=[])
+        else:
+            error.show()
         return error.exit_code
-    except KeyboardInterrupt:
-        click.echo("canceled", err=True)
-        return EXIT_CANCELED
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # the reader went away: nothing more can be said there
         return 0
@@ -117,18 +125,28 @@ def _canceled_by_sigterm() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
+def _say_canceled() -> None:
+    if is_json():
+        say_event("error", "error", kind="Canceled", message="canceled", hint="", issues=[])
+    else:
+        click.echo("canceled", err=True)
+
+
 def _report(error: SegEngineError, arguments: Sequence[str]) -> None:
-    """Print an error for people on stderr, and as JSON on stdout where JSON was asked for."""
-    if isinstance(error, DefinitionError):
-        for issue in error.issues:
+    """Print an error on stderr, for people or machines, and as JSON on stdout where JSON was asked for."""
+    issues = error.issues if isinstance(error, DefinitionError) else ()
+    found = [issue.as_dict() for issue in issues]
+    content = {"kind": type(error).__name__, "message": error.message, "hint": error.hint, "issues": found}
+    if is_json():
+        say_event("error", "error", **content)
+    elif issues:
+        for issue in issues:
             click.echo(str(issue), err=True)
     else:
         click.echo(f"error: {error.message}", err=True)
         if error.hint:
             click.echo(f"hint: {error.hint}", err=True)
     if _wants_json(arguments):
-        issues = [issue.as_dict() for issue in error.issues] if isinstance(error, DefinitionError) else []
-        content = {"kind": type(error).__name__, "message": error.message, "hint": error.hint, "issues": issues}
         click.echo(json.dumps({"schema_version": SCHEMA_VERSION, "error": content}, indent=2))
 
 

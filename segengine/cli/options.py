@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import click
 
+from segengine.cli.log import log_format_option
 from segengine.cli.periods import PERIODS
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -15,7 +16,7 @@ FORMATS = ("table", "json", "yaml", "csv")
 
 
 def project_options(command: Command) -> Command:
-    """Add `--conf`, `--env` and `--engine`: which project, with which overlay, on which engine."""
+    """Add `--conf`, `--env` and `--engine` (which project, with which overlay, on which engine), and `--log-format`."""
     for option in reversed(
         (
             click.option(
@@ -36,6 +37,7 @@ def project_options(command: Command) -> Command:
                 metavar="ENGINE",
                 help="embedded, spark or sc://host:port instead of the project's.",
             ),
+            log_format_option,
         )
     ):
         command = option(command)

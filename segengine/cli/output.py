@@ -5,9 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-import logging
 import sys
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -18,6 +16,9 @@ from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 import click
+
+from segengine.cli.log import ProgressReport
+from segengine.cli.log import set_verbose as set_verbose
 
 if TYPE_CHECKING:
     from segengine.operations.segments import OutlineLine
@@ -110,24 +111,9 @@ def print_outline(lines: Sequence[OutlineLine]) -> None:
     print_table(rows, columns)
 
 
-def make_progress() -> Callable[[str], None]:
-    """Return a function that prints lines with the seconds so far to stderr."""
-    start = time.perf_counter()
-
-    def progress(line: str) -> None:
-        click.echo(f"[{time.perf_counter() - start:6.1f} s] {line}", err=True)
-
-    return progress
-
-
-def set_verbose(verbose: bool) -> None:
-    """Let segengine's own log lines through to stderr where asked."""
-    if verbose:
-        handler = logging.StreamHandler()
-        handler.setFormatter(logging.Formatter("%(name)s: %(message)s"))
-        own = logging.getLogger("segengine")
-        own.addHandler(handler)
-        own.setLevel(logging.DEBUG)
+def make_progress() -> ProgressReport:
+    """Return what tells the phases of a command on stderr; `with` it, a bar is shown on a terminal."""
+    return ProgressReport()
 
 
 def show_count(value: Any) -> str:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from segengine.cli.log import log_format_option
 from segengine.cli.options import output_option, project_options
 from segengine.cli.output import Column, emit_document, emit_rows, make_progress, print_table, show_count, show_grain
 from segengine.cli.tables import column_lines, operator_document, show_operators, show_table, table_document
@@ -47,6 +48,7 @@ def init(folder: Path) -> None:
     "complete_journey: real grocery data (needs the extra `examples`).",
 )
 @click.option("--engine", default="", metavar="ENGINE", help="embedded (default), spark or sc://host:port.")
+@log_format_option
 def demo(folder: Path | None, name: str, engine: str) -> None:
     """Make an example company in DIR and evaluate its segments.
 
@@ -57,7 +59,8 @@ def demo(folder: Path | None, name: str, engine: str) -> None:
 
     target = folder or Path(f"segengine-{name.replace('_', '-')}")
     example = _example(name)
-    report = make_demo(target, example.write_project, example.days, engine, make_progress())
+    with make_progress() as progress:
+        report = make_demo(target, example.write_project, example.days, engine, progress)
     _show_demo(report, example)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import asdict
 from datetime import timedelta
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from segengine.cli.log import add_to_summary
 from segengine.cli.metrics import metrics_option, metrics_written
 from segengine.cli.options import as_of_option, output_option, project_options, verbose_option
 from segengine.cli.output import (
@@ -90,22 +92,23 @@ def refresh(
         planned = instance.plan_refresh(names, due=due, full=full, as_of=moment)
         _show_planned(planned, output)
         return
-    progress = make_progress()
-    progress(f"starting engine {instance.settings.engine}")
-    with instance as project, metrics_written(project, metrics_file):
-        report = project.refresh(
-            names, due=due, full=full, as_of=moment, wait=timedelta(minutes=wait), progress=progress
-        )
-        good = report.of(Status.SUCCESSFUL)
-        if output_tables:
-            progress(f"writing {len(good)} output table(s)")
-            project.write_output_tables([run.segment_id for run in good])
-            project.write_measure_tables()
-        if member_rows:
-            progress("writing the members of all segments as rows")
-            project.write_member_rows()
-    if due and not report.run_id:
-        progress("nothing is due")
+    with make_progress() as progress:
+        progress(f"starting engine {instance.settings.engine}")
+        with instance as project, metrics_written(project, metrics_file):
+            report = project.refresh(
+                names, due=due, full=full, as_of=moment, wait=timedelta(minutes=wait), progress=progress
+            )
+            good = report.of(Status.SUCCESSFUL)
+            if output_tables:
+                progress(f"writing {len(good)} output table(s)")
+                project.write_output_tables([run.segment_id for run in good])
+                project.write_measure_tables()
+            if member_rows:
+                progress("writing the members of all segments as rows")
+                project.write_member_rows()
+        if due and not report.run_id:
+            progress("nothing is due")
+    _summarise(report)
     _show_report(report, output, instance.settings.time_zone)
     if not report.is_complete:
         context.exit(EXIT_SOME_FAILED)
@@ -129,6 +132,18 @@ def _show_planned(planned: Sequence[Planned], output: str) -> None:
         Column("reason", "because"),
     ]
     emit_rows(output, "definitions", rows, columns)
+
+
+def _summarise(report: RefreshReport) -> None:
+    """Say of a run in the log what monitoring asks: how many definitions ended how, and what it read."""
+    add_to_summary(
+        run_id=report.run_id,
+        as_of=report.as_of,
+        engine=report.engine,
+        segments=Counter(str(run.status) for run in report.segments),
+        measures=Counter(str(run.status) for run in report.measures),
+        row_count=sum(scan.row_count for scan in report.scans),
+    )
 
 
 def _show_report(report: RefreshReport, output: str, zone: str) -> None:

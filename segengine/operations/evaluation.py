@@ -41,6 +41,18 @@ Progress = Callable[[str], None]
 OutlineCounts = list[list[int | None]]  # for each line of an outline: its profiles, and the running total's
 
 
+class Phase(str):
+    """A line of progress that also says how many seconds all of the run is expected to take; None: not known."""
+
+    expected_seconds: float | None
+
+    def __new__(cls, line: str, expected_seconds: float | None = None) -> Phase:
+        """Return the line."""
+        phase = super().__new__(cls, line)
+        phase.expected_seconds = expected_seconds
+        return phase
+
+
 @dataclass(frozen=True)
 class ScanFacts:
     """What a scan read: rows, and how many of them reach no profile."""

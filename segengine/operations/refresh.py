@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -14,7 +15,7 @@ from segengine.engine.commits import Pinned
 from segengine.errors import DataContractError, LeaseHeldError, RunError, SegEngineError
 from segengine.operations.context import OpenProject, find_author, load_registered
 from segengine.operations.due import choose_definitions
-from segengine.operations.evaluation import Evaluation, Progress, ScanFacts
+from segengine.operations.evaluation import Evaluation, Phase, Progress, ScanFacts
 from segengine.operations.gates import SourceNews, read_news
 from segengine.operations.outcomes import Blocked, Definitions, Ended, Outcomes
 from segengine.operations.source_checks import find_failures
@@ -24,6 +25,7 @@ from segengine.project.model import Segment
 from segengine.store.control import Control, Lease
 from segengine.store.runs import (
     REFRESHED,
+    History,
     MeasureRun,
     Run,
     SegmentRun,
@@ -143,10 +145,12 @@ def _refresh_now(
         if due and not chosen:
             return _nothing_due(project, instant)
 
+        expected = _expect_seconds(history, len(chosen))
+
         def note(line: str) -> None:
             lease.check()
             lease.progress = line
-            progress(line)
+            progress(Phase(line, expected))
 
         pinned = pin_present(project, catalogue, chosen.values(), instant, started_at)
         evaluation = Evaluation(
@@ -162,6 +166,15 @@ def _refresh_now(
         )
         outcomes = Outcomes(catalogue, registry, history, lease, instant, started_at)
         return _Refresh(project, control, lease, evaluation, outcomes, pinned, full).execute(chosen)
+
+
+def _expect_seconds(history: History, definition_count: int) -> float | None:
+    """Return how long the newest refresh of so many definitions took that read anything; None where there was none."""
+    counts = Counter(run.run_id for run in history.segments.runs)
+    counts.update(run.run_id for run in history.measures.runs)
+    runs = [run for run in history.runs if run.purpose == REFRESHED and run.status is Status.SUCCESSFUL]
+    alike = (run for run in reversed(runs) if counts[run.run_id] == definition_count and run.row_count)
+    return next((run.seconds for run in alike), None)
 
 
 def _nothing_due(project: OpenProject, as_of: datetime) -> RefreshReport:

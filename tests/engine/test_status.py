@@ -255,3 +255,22 @@ def test_runs_of_a_warehouse_are_rows_for_everybody(written: Workspace) -> None:
     written.refresh()
     (row,) = read_rows(written.warehouse / "runs")
     assert row["snapshot_bytes"] == data_bytes(written.warehouse / "snapshots")
+
+
+def test_a_refresh_logged_for_machines(written: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["refresh", "--conf", str(written.folder), "--log-format", "json"]
+    assert main(arguments) == 0
+    first = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    assert [event["event"] for event in first] == ["progress"] * 4 + ["summary"]
+    assert not any("expected_seconds" in event for event in first), "nobody knows yet"
+    shutil.rmtree(written.data / "reviews")
+    assert main(arguments) == 4
+    again = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    (run,) = [summary.run for summary in status_of(written).runs if summary.run.run_id == first[-1]["run_id"]]
+    assert {event["expected_seconds"] for event in again if "expected_seconds" in event} == {run.seconds}
+    summary = again[-1]
+    assert (summary["command"], summary["exit_code"], summary["level"]) == ("segengine refresh", 4, "error")
+    assert (summary["segments"], summary["measures"]) == ({"Successful": 3, "Failed": 1}, {"Failed": 1})
+    assert summary["row_count"] == 4 + 3
+    seconds = [event["seconds"] for event in again]
+    assert seconds == sorted(seconds)

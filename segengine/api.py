@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -408,11 +408,41 @@ class Project:
         limit: int | None = PREVIEW_MEMBERS,
         snapshot: int | None = None,
         at: datetime | None = None,
+        held: bool = False,
     ) -> list[str]:
-        """Return the ids of a segment's members: the first `limit` by profile key, or all (None)."""
+        """Return the ids of a segment's members: the first `limit` by profile key, or all (None).
+
+        Of the current snapshot, one given by number or time, or (`held`) of what a gate holds back.
+        """
         with self._session() as project:
-            members = read_segment_members(project, name, limit=limit, snapshot=snapshot, at=at)
+            members = read_segment_members(project, name, limit=limit, snapshot=snapshot, at=at, held=held)
             return [str(profile_id) for batch in members.batches for profile_id in batch.to_pylist()]
+
+    def members_with_attributes(
+        self,
+        name: str,
+        *,
+        limit: int | None = PREVIEW_MEMBERS,
+        snapshot: int | None = None,
+        at: datetime | None = None,
+        held: bool = False,
+        attributes: Sequence[str] | None = None,
+    ) -> pa.Table:
+        """Return a row for each member as `members` does: the ids, then attributes of the profiles as rules write them.
+
+        Args:
+            name: Name or id of the segment.
+            limit: At most so many, by profile key; None: all.
+            snapshot: Number of a snapshot.
+            at: The snapshot that was the newest as of that time.
+            held: Of what a gate holds back.
+            attributes: None: those that the segment's rules ask of profiles. NULL where the profile is gone.
+        """
+        with self._session() as project:
+            members = read_segment_members(
+                project, name, limit=limit, snapshot=snapshot, at=at, held=held, attributes=attributes
+            )
+            return _as_table(members.rows, members.columns)
 
     def members_with_accounts(
         self,
@@ -449,9 +479,7 @@ class Project:
         """
         with self._session() as project:
             found = read_membership_changes(project, name, start=start, end=end, limit=limit, attributes=attributes)
-            empty = pa.table({column: pa.array([], pa.string()) for column in found.columns})
-            batches = list(found.rows)
-            return pa.Table.from_batches(batches).replace_schema_metadata() if batches else empty
+            return _as_table(found.rows, {column: column for column in found.columns})
 
     def write_output_tables(self, names: Sequence[str]) -> list[str]:
         """Write the output tables of segments and return the tables' names."""
@@ -517,6 +545,14 @@ class Project:
         """
         with self._session() as project:
             write_metrics(project, Path(file))
+
+
+def _as_table(rows: Iterable[pa.RecordBatch], names: Mapping[str, str]) -> pa.Table:
+    """Return batches as one table, its columns named as said; text where there are no rows to tell the types."""
+    batches = list(rows)
+    if not batches:
+        return pa.table({name: pa.array([], pa.string()) for name in names.values()})
+    return pa.Table.from_batches(batches).rename_columns([*names.values()]).replace_schema_metadata()
 
 
 def _aware(as_of: datetime | None) -> datetime | None:

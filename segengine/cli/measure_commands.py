@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,7 @@ import click
 
 from segengine.cli.listing import Listing, filter_options, listing_options
 from segengine.cli.manage_commands import add_manage_commands
-from segengine.cli.options import output_option, project_options, snapshot_options
+from segengine.cli.options import output_option, period_option, project_options, snapshot_options
 from segengine.cli.output import (
     Column,
     emit_document,
@@ -25,6 +26,7 @@ from segengine.cli.output import (
     show_users,
     show_value,
 )
+from segengine.cli.periods import Period, within_period
 
 if TYPE_CHECKING:
     from segengine.operations.measures import MeasureDetails, MeasureSummary
@@ -111,9 +113,10 @@ def _snapshot_row(run: MeasureRun) -> dict[str, Any]:
 
 @measures.command("show")
 @click.argument("name")
+@period_option
 @project_options
 @output_option("table", "json", "yaml")
-def show_command(name: str, conf: Path, environment: str, engine: str, output: str) -> None:
+def show_command(name: str, period: Period, conf: Path, environment: str, engine: str, output: str) -> None:
     """Show one measure: definition, status, trend, where it is used."""
     from segengine.api import Project
 
@@ -121,6 +124,8 @@ def show_command(name: str, conf: Path, environment: str, engine: str, output: s
         details = project.measure(name)
         totals = project.totals(name) if details.summary.measure.is_total else []
         zone = project.settings.time_zone
+    shown = within_period(details.snapshots, period)
+    details, totals = replace(details, snapshots=tuple(shown)), totals[len(details.snapshots) - len(shown) :]
     snapshots = [_snapshot_row(run) for run in details.snapshots]
     for row, values in zip(snapshots, totals, strict=False):
         row["totals"] = dict(values)

@@ -17,6 +17,7 @@ from segengine.cli.output import Column, emit_document, plain_value, print_table
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from segengine.operations.members import Members
     from segengine.operations.membership_changes import MembershipChanges
     from segengine.store.runs import SegmentRun
 
@@ -44,6 +45,7 @@ def _names(attributes: str | None) -> tuple[str, ...] | None:
 @click.command("members")
 @click.argument("name")
 @snapshot_options
+@click.option("--held", is_flag=True, help="Of the result that a gate holds back, before it is released.")
 @_attributes_option
 @_all_option
 @_file_option
@@ -53,6 +55,7 @@ def members_command(
     name: str,
     snapshot: int | None,
     at: str | None,
+    held: bool,
     attributes: str | None,
     everybody: bool,
     file: Path | None,
@@ -69,12 +72,16 @@ def members_command(
     from segengine.operations.members import PREVIEW_MEMBERS, read_segment_members
 
     _check_file(output, file)
+    if held and (snapshot is not None or at is not None):
+        raise click.UsageError("--held is no snapshot yet: it goes without --snapshot and --at.")
     settings = open_settings(conf, environment, engine)
     moment = parse_as_of(at, settings.time_zone) if at else None
     limit = None if everybody or output in ("csv", "parquet") else PREVIEW_MEMBERS
     wanted = _names(attributes) if attributes is not None or output == "table" else ()
     with open_project(settings) as project:
-        members = read_segment_members(project, name, limit=limit, snapshot=snapshot, at=moment, attributes=wanted)
+        members = read_segment_members(
+            project, name, limit=limit, snapshot=snapshot, at=moment, held=held, attributes=wanted
+        )
         run = members.snapshot
         if output in ("csv", "parquet"):
             _write(output, file, members.columns, members.rows)
@@ -82,6 +89,8 @@ def members_command(
         rows = [row for batch in members.rows for row in batch.to_pylist()]
     if output == "json":
         shown: dict[str, Any] = {**snapshot_row(run), "name": members.segment.name}
+        if held:
+            shown |= {"snapshot_version": None, "held": run.error}
         shown["members"] = [row["profile_id"] for row in rows]
         if members.account_name:
             shown["accounts"] = [row["account_id"] for row in rows]
@@ -89,11 +98,17 @@ def members_command(
             shown["attributes"] = [{key: plain_value(row[key]) for key in members.attributes} for row in rows]
         emit_document(output, {"members": shown})
         return
+    _print_members(members, rows, settings.time_zone)
+
+
+def _print_members(members: Members, rows: Sequence[Mapping[str, Any]], zone: str) -> None:
+    run = members.snapshot
     print_table(rows, [Column(key, header, show_value) for key, header in members.columns.items()])
-    when = show_time_in(settings.time_zone)(run.as_of)
-    shown_of = f'{len(rows):,} of {run.member_count or 0:,} members of "{members.segment.name}"'
-    rest = "; all with --all or -o csv" if len(rows) < (run.member_count or 0) else ""
-    click.echo(f"{shown_of}, snapshot {run.snapshot_version} as of {when}{rest}")
+    count = run.member_count or 0
+    shown = f'{len(rows):,} of {count:,} members of "{members.segment.name}"'
+    what = f"held back ({run.error})," if run.status == "Held" else f"snapshot {run.snapshot_version}"
+    more = "; all with --all or -o csv" if len(rows) < count else ""
+    click.echo(f"{shown}, {what} as of {show_time_in(zone)(run.as_of)}{more}")
 
 
 @click.command("changes")

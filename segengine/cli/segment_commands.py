@@ -16,6 +16,7 @@ from segengine.cli.options import output_option, period_option, project_options,
 from segengine.cli.output import (
     Column,
     emit_document,
+    plain_value,
     print_outline,
     print_table,
     show_count,
@@ -23,15 +24,19 @@ from segengine.cli.output import (
     show_share,
     show_time_in,
     show_users,
+    show_value,
 )
 from segengine.cli.periods import Period, within_period
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from segengine.operations.segments import CountedOutline, SegmentDetails, SegmentSummary
     from segengine.operations.why import Why
     from segengine.store.runs import SegmentRun
 
 _SHOWN_SNAPSHOTS = 10
+_SHOWN_MEMBERS = 100
 
 
 @click.group()
@@ -110,23 +115,46 @@ def _held_row(run: SegmentRun) -> dict[str, Any]:
 @segments.command("show")
 @click.argument("name")
 @click.option("--counts", is_flag=True, help="The rules as a tree, each with the profiles that satisfy it.")
+@click.option(
+    "--members",
+    "member_limit",
+    type=click.IntRange(1),
+    is_flag=False,
+    flag_value=_SHOWN_MEMBERS,
+    metavar="[N]",
+    help=f"Also the first members (N of them, else {_SHOWN_MEMBERS}), with the attributes in the rules.",
+)
 @period_option
 @project_options
 @output_option("table", "json", "yaml")
 def show_command(
-    name: str, counts: bool, period: Period, conf: Path, environment: str, engine: str, output: str
+    name: str,
+    counts: bool,
+    member_limit: int | None,
+    period: Period,
+    conf: Path,
+    environment: str,
+    engine: str,
+    output: str,
 ) -> None:
     """Show one segment: definition, status, trend of members with who entered and left, where it is used."""
     from segengine.api import Project
 
-    project = Project(conf, environment=environment, engine=engine)
-    if counts:
-        _show_counts(project.counts(name), project.settings.time_zone, output)
-        return
-    details = project.segment(name)
-    snapshots = within_period(details.snapshots, period)
+    if counts and member_limit is not None:
+        raise click.UsageError("--counts shows the rules alone: it goes without --members.")
+    with Project(conf, environment=environment, engine=engine) as project:
+        if counts:
+            _show_counts(project.counts(name), project.settings.time_zone, output)
+            return
+        details = project.segment(name)
+        snapshots = within_period(details.snapshots, period)
+        members = None
+        if member_limit is not None and details.summary.current:
+            members = project.members_with_attributes(name, limit=member_limit)
     if output == "table":
         _show_details(details, snapshots, project.settings.time_zone)
+        if member_limit is not None:
+            _show_members(details, members)
         return
     content = {
         **_summary_row(details.summary),
@@ -134,7 +162,19 @@ def show_command(
         "snapshots": [snapshot_row(run) for run in snapshots],
         "used_by": [vars(user) for user in details.used_by],
     }
+    if members is not None:
+        content["members"] = [{key: plain_value(value) for key, value in row.items()} for row in members.to_pylist()]
     emit_document(output, {"segment": content})
+
+
+def _show_members(details: SegmentDetails, members: pa.Table | None) -> None:
+    click.echo()
+    if members is None:
+        click.echo("no members: it has no snapshot yet")
+        return
+    print_table(members.to_pylist(), [Column(name, name, show_value) for name in members.column_names])
+    current = details.summary.current
+    click.echo(f"the first {members.num_rows:,} of {show_count(current and current.member_count)} members")
 
 
 def _show_counts(outline: CountedOutline, zone: str, output: str) -> None:

@@ -65,7 +65,8 @@ def load_registered(project: OpenProject) -> tuple[Catalogue, Registry]:
     raise_on_errors(problems)
     definitions = [record.as_definition() for record in registry.live().values()]
     catalogue = check_definitions(definitions, project.settings, schema, problems)
-    return keep_broken(catalogue, problems.issues), registry
+    deleted = {known.id: f'{known.kind} "{known.name}"' for known in registry.newest.values() if known.removed}
+    return keep_broken(catalogue, problems.issues, deleted), registry
 
 
 def read_state(project: OpenProject) -> tuple[ControlRow | None, History]:

@@ -17,7 +17,7 @@ from segengine.kernel.bitmaps import BITMAP_BYTES, bitmap_keys
 from segengine.kernel.scan import KEY
 from segengine.operations.context import OpenProject, load_registered, read_state
 from segengine.operations.past_sources import sources_of_run
-from segengine.operations.segments import find_snapshot
+from segengine.operations.segments import find_held, find_snapshot
 from segengine.operations.unused import note_use
 from segengine.plan.scans import BUCKET_SIZE, Scan
 from segengine.project.catalogue import Catalogue
@@ -71,6 +71,7 @@ def read_segment_members(
     limit: int | None = PREVIEW_MEMBERS,
     snapshot: int | None = None,
     at: datetime | None = None,
+    held: bool = False,
     attributes: Sequence[str] | None = (),
 ) -> Members:
     """Return the ids of a segment's members, with those of their accounts where they belong to any.
@@ -81,15 +82,16 @@ def read_segment_members(
         limit: At most so many; None: all.
         snapshot: Number of a snapshot; None: the current one.
         at: The snapshot that was the newest as of that time.
+        held: The result that waits for its release, instead of a snapshot.
         attributes: What else is wanted, as rules on the profile write it; None: what the segment's rules ask.
 
     Raises:
-        ConfigError: There is no such segment, snapshot or attribute.
+        ConfigError: There is no such segment, snapshot or attribute, or nothing is held back.
     """
     catalogue, _ = load_registered(project)
     segment = find_segment(catalogue, name)
     _, history = read_state(project)
-    run = find_snapshot(history.segments, segment, snapshot, at)
+    run = find_held(history.segments, segment) if held else find_snapshot(history.segments, segment, snapshot, at)
     profiles = find_profiles(project, catalogue, history, run, attributes)
     if limit is None:
         note_use(project, segment.id, "members")

@@ -12,6 +12,7 @@ from segengine import __version__
 from segengine.errors import ConfigError
 from segengine.operations.context import OpenProject, find_author, load_registered, read_state
 from segengine.operations.outcomes import next_version
+from segengine.operations.segments import find_held
 from segengine.project.catalogue import Catalogue
 from segengine.project.find import find_segment
 from segengine.store.control import Control
@@ -85,11 +86,7 @@ def decide_held(project: OpenProject, names: Sequence[str], decision: Decision) 
 
 def _find_held(catalogue: Catalogue, history: History, identity: str, decision: Decision) -> SegmentRun:
     segment = catalogue.segments[identity]
-    held = history.segments.held(identity)
-    if held is None:
-        last = history.segments.last(identity)
-        state = f"its last refresh ended {last.status}" if last else "it was never refreshed"
-        raise ConfigError(f'Segment "{segment.name}" has nothing held back: {state}.')
+    held = find_held(history.segments, segment)
     hashes = catalogue.hashes[identity]
     if decision == "release" and (held.data_hash, held.parents_hash) != (hashes.data, hashes.parents):
         message = f'What is held back of segment "{segment.name}" is of an earlier definition.'

@@ -205,3 +205,17 @@ def find_snapshot(
     if not chosen:
         raise ConfigError(missing, f"Known: {known}.")
     return chosen[-1]
+
+
+def find_held(trail: Trail[SegmentRun], segment: Segment) -> SegmentRun:
+    """Return the result of a segment that waits for its release.
+
+    Raises:
+        ConfigError: Nothing is held back.
+    """
+    held = trail.held(segment.id)
+    if held is None:
+        last = trail.last(segment.id)
+        state = f"its last refresh ended {last.status}" if last else "it was never refreshed"
+        raise ConfigError(f'Segment "{segment.name}" has nothing held back: {state}.')
+    return held

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Any
 
 from segengine.errors import DefinitionError, Issue, Level
@@ -15,14 +16,18 @@ from segengine.project.model import Definition, Measure, Segment, Settings
 from segengine.project.names import make_output_table
 from segengine.project.nodes import Plain, to_plain
 from segengine.project.problems import Problems
+from segengine.project.references import refers_to
 
 
-def keep_broken(catalogue: Catalogue, issues: Sequence[Issue]) -> Catalogue:
+def keep_broken(
+    catalogue: Catalogue, issues: Sequence[Issue], deleted: Mapping[str, str] = MappingProxyType({})
+) -> Catalogue:
     """Return the catalogue with its broken definitions among the others: without rules or values, never evaluated.
 
     Args:
         catalogue: What was checked: only the good ones are resolved.
         issues: What was found. Those of a definition tell why it is broken.
+        deleted: What messages call the definitions that were deleted, by id: their id alone says little to people.
 
     Raises:
         DefinitionError: An error is of no single definition.
@@ -37,6 +42,11 @@ def keep_broken(catalogue: Catalogue, issues: Sequence[Issue]) -> Catalogue:
     }
     for error in reversed(errors):  # the first of each counts
         causes[by_file[error.place.file]] = error.message.partition(": ")[2] or error.message
+    causes |= {
+        identity: f"it uses {' and '.join(gone)}, which {'was' if len(gone) == 1 else 'were'} deleted."
+        for identity in causes
+        if (gone := _find_deleted(catalogue.definitions[identity], deleted))
+    }
     missing = [catalogue.definitions[identity] for identity in causes if identity not in resolved]
     segments = {d.id: _segment(d, catalogue.settings) for d in missing if d.kind == "segment"}
     measures = {d.id: _measure(d, catalogue.settings) for d in missing if d.kind == "measure"}
@@ -49,6 +59,12 @@ def keep_broken(catalogue: Catalogue, issues: Sequence[Issue]) -> Catalogue:
             identity: cause for identity, cause in causes.items() if catalogue.definitions[identity].kind != "consumer"
         },
     )
+
+
+def _find_deleted(definition: Definition, deleted: Mapping[str, str]) -> list[str]:
+    """Return what messages call the deleted definitions that a definition refers to."""
+    fields = to_plain(definition.fields)
+    return [shown for identity, shown in deleted.items() if refers_to(fields, identity)]
 
 
 def _segment(definition: Definition, settings: Settings) -> Segment:

@@ -55,6 +55,11 @@ def show_references(plain: Plain, names: Mapping[str, str]) -> Plain:
     return _Rewriter(names, {BY_ID + identity: name for identity, name in names.items()}).definition(plain)
 
 
+def refers_to(plain: Plain, identity: str) -> bool:
+    """Return whether a definition's stored plain values refer to a segment or measure by its id."""
+    return show_references(plain, {identity: "\0"}) != plain
+
+
 @dataclass(frozen=True)
 class _Rewriter:
     """Replaces references in the places where they can stand."""

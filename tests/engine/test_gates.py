@@ -52,6 +52,7 @@ kind: segment
 name: Everybody
 where: everyone
 """
+VISITS = {"visit_id": [1], "customer_id": ["a"]}
 JUNE = datetime(2026, 6, 1, tzinfo=UTC)
 
 
@@ -63,9 +64,7 @@ def purchases(*ids: str, at: datetime = JUNE - timedelta(days=1)) -> dict[str, o
 @pytest.fixture
 def gated(engine: EngineSession, tmp_path: Path) -> Workspace:
     workspace = Workspace(tmp_path, engine)
-    customers = {"customer_id": list("abcdef")}
-    visits = {"visit_id": [1], "customer_id": ["a"]}
-    tables = {"customers": customers, "purchases": purchases("a", "b"), "visits": visits}
+    tables = {"customers": {"customer_id": list("abcdef")}, "purchases": purchases("a", "b"), "visits": VISITS}
     workspace.set_up(PROJECT, tables, SEGMENTS)
     workspace.apply()
     report = workspace.refresh(as_of=JUNE)
@@ -90,6 +89,19 @@ def hold_back(workspace: Workspace, as_of: datetime = JUNE + timedelta(days=1)) 
     assert found["buyers"] == ("Held", problem)
     assert found["customers_who_buy"] == ("Skipped", f'parent "Buyers" was held back: {problem}')
     assert found["everybody"][0] == "Successful"
+
+
+@pytest.mark.over_connect
+def test_who_would_be_in_it_is_seen_before_the_release(gated: Workspace) -> None:
+    with pytest.raises(ConfigError, match='Segment "Buyers" has nothing held back: its last refresh ended Successful'):
+        gated.members("Buyers", held=True)
+    hold_back(gated)
+    assert sorted(gated.members("Buyers", held=True)) == ["c", "d", "e", "f"]
+    assert sorted(gated.members("Buyers")) == ["a", "b"], "these count"
+    decide(gated, "release", "Buyers")
+    assert sorted(gated.members("Buyers")) == ["c", "d", "e", "f"]
+    with pytest.raises(ConfigError, match='Segment "Buyers" has nothing held back'):
+        gated.members("Buyers", held=True)
 
 
 def test_held_back_shown_and_released(gated: Workspace) -> None:
@@ -209,3 +221,27 @@ def test_what_a_killed_run_was_doing_is_not_forgotten(gated: Workspace) -> None:
     with pytest.raises(ConfigError, match="The last run ended without saying so"):
         decide(gated, "release", "Buyers")
     assert gated.listed()["everybody"].status is Status.FAILED
+
+
+def test_held_members_on_the_command_line(
+    embedded_engine: EngineSession, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    workspace = Workspace(tmp_path, embedded_engine)
+    tables = {"customers": {"customer_id": list("abcdef")}, "purchases": purchases("a", "b"), "visits": VISITS}
+    workspace.set_up(PROJECT, tables, SEGMENTS)
+    workspace.apply()
+    workspace.refresh(as_of=JUNE)
+    hold_back(workspace)
+    command = ["segments", "members", "Buyers", "--held", "--conf", str(workspace.folder)]
+    assert main(command) == 0
+    shown = capsys.readouterr().out
+    problem = "the number of members changed by 2 of 2, 100.0%, at most 50.0% may"
+    assert f'4 of 4 members of "Buyers", held back ({problem}), as of 2026-06-02 00:00' in shown
+    assert main([*command, "-o", "json"]) == 0
+    document = json.loads(capsys.readouterr().out)["members"]
+    assert (sorted(document["members"]), document["held"]) == (["c", "d", "e", "f"], problem)
+    assert document["snapshot_version"] is None
+    assert main([*command, "-o", "csv"]) == 0
+    assert sorted(capsys.readouterr().out.split()) == ["c", "customer_id", "d", "e", "f"]
+    assert main([*command, "--snapshot", "1"]) == 2
+    assert "it goes without --snapshot and --at" in capsys.readouterr().err

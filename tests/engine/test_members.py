@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from datetime import UTC, date, datetime
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 from workspace import Workspace
 
+from segengine import Project
 from segengine.cli.main import main
 from segengine.cli.periods import within_period
 from segengine.engine.session import EngineSession
@@ -144,3 +146,39 @@ def test_files(refreshed: Workspace, tmp_path: Path, capsys: pytest.CaptureFixtu
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
     assert main(["segments", "members", "adults", "-o", "parquet", *conf]) == 2
     assert main(["segments", "members", "adults", "-o", "csv", "--file", str(tmp_path / "no" / "m.csv"), *conf]) != 0
+
+
+def test_show_with_members(refreshed: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
+    command = ["segments", "show", "Adults", "--conf", str(refreshed.folder)]
+    assert main([*command, "--members"]) == 0
+    shown = capsys.readouterr().out
+    assert re.search(r"customer_id +age +home_store.city\n.*\n +c +41 +Oslo\n", shown)
+    assert shown.rstrip().endswith("the first 1 of 1 members")
+    assert main([*command, "--members", "5", "-o", "json"]) == 0
+    segment = json.loads(capsys.readouterr().out)["segment"]
+    assert segment["members"] == [{"customer_id": "c", "age": 41, "home_store.city": "Oslo"}]
+    assert main([*command, "-o", "json"]) == 0
+    assert "members" not in json.loads(capsys.readouterr().out)["segment"]
+    assert main([*command, "--members", "--counts"]) == 2
+    assert "it goes without --members" in capsys.readouterr().err
+    assert main([*command, "--members", "0"]) == 2
+
+
+def test_show_with_members_before_there_are_any(
+    embedded_engine: EngineSession, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    workspace = Workspace(tmp_path, embedded_engine)
+    tables = {"customers": customers({"a": 20}), "stores": STORES}
+    purchases = {"purchase_id": [1], "customer_id": ["a"], "amount": [1]}
+    workspace.set_up(PROJECT, {**tables, "purchases": purchases}, SEGMENTS)
+    workspace.apply()
+    assert main(["segments", "show", "Adults", "--members", "--conf", str(tmp_path)]) == 0
+    assert "no members: it has no snapshot yet" in capsys.readouterr().out
+
+
+def test_members_as_a_table_from_python(refreshed: Workspace) -> None:
+    with Project(refreshed.folder) as project:
+        table = project.members_with_attributes("Adults", snapshot=1, limit=1)
+        assert table.to_pylist() == [{"customer_id": "a", "age": 20, "home_store.city": "Oslo"}]
+        since = project.members_with_attributes("Adults", limit=None, attributes=["since"])
+        assert since.to_pylist() == [{"customer_id": "c", "since": date(2020, 1, 2)}]

@@ -49,6 +49,19 @@ def test_the_broken_have_a_cause_and_no_rules() -> None:
     assert all(catalogue.hashes[identity].data for identity in catalogue.order)
 
 
+def test_what_was_deleted_is_called_by_its_name() -> None:
+    both = (
+        "---\nkind: segment\nname: Both\n"
+        "rules: [{where: {in_segment: gone}}, {except: {where: {'@spent': {at_least: 1}}}}]\n"
+    )
+    deleted = {"gone": 'segment "Gone away"', "spent": 'measure "All spent"', "good2": 'segment "Unused"'}
+    catalogue = keep_broken(*check(GOOD + ORPHAN + MEASURE + both), deleted)
+
+    assert catalogue.broken["orphan"] == 'it uses segment "Gone away", which was deleted.'
+    assert catalogue.broken["both"] == 'it uses segment "Gone away" and measure "All spent", which were deleted.'
+    assert "deleted" not in catalogue.broken["lost"], "its table is gone"
+
+
 def test_without_errors_nothing_changes() -> None:
     catalogue, issues = check(GOOD)
     assert keep_broken(catalogue, issues) == catalogue

@@ -143,8 +143,8 @@ def _show_details(
     from segengine.report.charts import draw_lines
 
     row, show_time = _summary_row(details.summary), show_time_in(zone)
-    inactive = "inactive, " if row["state"] == "inactive" else ""
-    click.echo(f"{row['name']} ({row['id']}), per {row['per']}, {inactive}{row['status']}")
+    state = "" if row["state"] == "active" else f"{row['state']}, "
+    click.echo(f"{row['name']} ({row['id']}), per {row['per']}, {state}{row['status']}")
     if row["error"]:
         click.echo(f"why: {row['error']}")
     if row["as_of"]:

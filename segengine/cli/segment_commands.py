@@ -193,8 +193,8 @@ def _show_details(details: SegmentDetails, snapshots: Sequence[SegmentRun], zone
     from segengine.report.charts import draw_trend
 
     row, show_time = _summary_row(details.summary), show_time_in(zone)
-    inactive = "inactive, " if row["state"] == "inactive" else ""
-    click.echo(f"{row['name']} ({row['id']}), {row['type']}, {inactive}{row['status']}")
+    state = "" if row["state"] == "active" else f"{row['state']}, "
+    click.echo(f"{row['name']} ({row['id']}), {row['type']}, {state}{row['status']}")
     if row["error"]:
         click.echo(f"why: {row['error']}")
     if (held := details.summary.held) is not None:

@@ -64,11 +64,11 @@ def check_schedules(catalogue: Catalogue) -> None:
 def find_next_due(
     catalogue: Catalogue, registry: Registry, history: History, definition: Segment | Measure, now: datetime
 ) -> datetime | None:
-    """Return from when on a definition is due (in the past: since when), None where it is inactive or only when asked.
+    """Return from when on a definition is due (in the past: since when), None where it is not active or if only asked.
 
     A result that waits for its release, or was dropped, counts as a success: the next one is due as planned.
     """
-    if definition.state == "inactive":
+    if definition.state != "active":
         return None
     if _is_static(definition):
         return None if _refreshed_since_activation(registry, history, definition.id) else now
@@ -85,7 +85,7 @@ def _refreshed_since_activation(registry: Registry, history: History, identity: 
     """Return whether a segment has a snapshot that was begun after it was last activated."""
     activated_at, was_active = datetime.min.replace(tzinfo=UTC), True
     for version in registry.versions_of(identity):
-        is_active = version.fields.get("state") != "inactive"
+        is_active = version.fields.get("state", "active") == "active"
         if is_active and not was_active:
             activated_at = version.recorded_at
         was_active = is_active

@@ -47,6 +47,7 @@ class Blocked(NamedTuple):
     error: str
 
 
+_NOT_ACTIVE = {"inactive": "it is inactive", "draft": "it is a draft"}
 _ENDED = {Status.FAILED: "failed", Status.SKIPPED: "was skipped", Status.HELD: "was held back"}
 
 
@@ -62,7 +63,7 @@ class Outcomes:
     started_at: datetime
 
     def blocked(self, chosen: Definitions, failures: Mapping[str, str]) -> dict[str, Blocked]:
-        """Return what cannot be evaluated: inactive, broken, failed by its sources, or a parent must not feed it.
+        """Return what cannot be evaluated: not active, broken, failed by its sources, or a parent must not feed it.
 
         Args:
             chosen: What was asked for by id, parents first.
@@ -70,8 +71,8 @@ class Outcomes:
         """
         found: dict[str, Blocked] = {}
         for identity, definition in chosen.items():
-            if definition.state == "inactive":
-                found[identity] = Blocked(Status.SKIPPED, "it is inactive")
+            if definition.state != "active":
+                found[identity] = Blocked(Status.SKIPPED, _NOT_ACTIVE[definition.state])
             elif cause := self.catalogue.broken.get(identity) or failures.get(identity):
                 found[identity] = Blocked(Status.FAILED, cause)
             elif cause := self._parent_problem(identity, chosen, found):
@@ -261,8 +262,9 @@ def stored_parent_problem(catalogue: Catalogue, history: History, parent: str) -
     if parent in catalogue.broken:
         return f"{shown} cannot be evaluated: {catalogue.broken[parent]}"
     if current is None or last is None:
-        return f"{shown} has never been refreshed"
-    passed_over = last.status is Status.SKIPPED and catalogue.evaluated[parent].state == "inactive"
+        is_draft = catalogue.evaluated[parent].state == "draft"
+        return f"{shown} {'is a draft' if is_draft else 'has never been refreshed'}"
+    passed_over = last.status is Status.SKIPPED and catalogue.evaluated[parent].state != "active"
     if last.status is not Status.SUCCESSFUL and last.purpose != DROPPED and not passed_over:
         return f"the last refresh of {shown} ended {last.status}"
     hashes = catalogue.hashes[parent]

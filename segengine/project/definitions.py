@@ -93,7 +93,7 @@ def read_tags(fields: Fields, problems: Problems) -> tuple[str, ...]:
 
 def read_state(fields: Fields, problems: Problems) -> State:
     """Return whether a definition takes part in refreshes."""
-    states: tuple[State, ...] = ("active", "inactive")
+    states: tuple[State, ...] = ("active", "inactive", "draft")
     chosen = problems.choice(fields.get("state"), "state", states)
     return next((known for known in states if known == chosen), "active")
 

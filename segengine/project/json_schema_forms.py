@@ -41,7 +41,7 @@ def common_properties(kind: str, settings: Settings | None) -> Object:
         "id": {"type": ["string", "integer"], "pattern": "^[a-z0-9][a-z0-9_]*$"},
         "description": TEXT,
         "tags": {"anyOf": tags},
-        "state": {"enum": ["active", "inactive"], "description": "Inactive ones are not refreshed"},
+        "state": {"enum": ["active", "inactive", "draft"], "description": "Only active ones are refreshed"},
         "exempt_from_deactivation": {"type": "boolean", "description": "Stays active however long nobody uses it"},
         "audience": audience,
         "refresh": reference("refresh"),

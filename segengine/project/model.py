@@ -488,7 +488,7 @@ class Attachment:
 
 
 SegmentType = Literal["dynamic", "static"]
-State = Literal["active", "inactive"]
+State = Literal["active", "inactive", "draft"]
 
 
 @dataclass(frozen=True)
@@ -513,7 +513,7 @@ NO_GATES = Gates()
 class Segment:
     """A segment whose names are resolved and whose values are typed.
 
-    `state`: inactive ones are not refreshed. `exempt_from_deactivation`: stays active however long nobody uses it.
+    `state`: only active ones are refreshed. `exempt_from_deactivation`: stays active however long nobody uses it.
     `schedule` None: the project's.
     """
 

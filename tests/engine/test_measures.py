@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 from deltalake import DeltaTable
 from workspace import Workspace
 
+from segengine.cli.main import main
 from segengine.engine.session import EngineSession
 from segengine.errors import ConfigError
 from segengine.operations.measures import list_measures, read_totals, show_measure, write_measure_tables
@@ -320,6 +322,27 @@ def test_the_trend_of_a_total(engine: EngineSession, tmp_path: Path) -> None:
         totals = read_totals(project, details.summary.measure, details.snapshots)
 
     assert [total["revenue"] for total in totals] == [Decimal("113.00"), Decimal("122.99")]
+
+
+def test_show_goes_back_as_far_as_asked(
+    embedded_engine: EngineSession, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    workspace = make_shop(tmp_path, embedded_engine)
+    workspace.refresh("Revenue", "Spend", as_of=AS_OF)
+    workspace.append_rows("purchases", {name: values[:1] for name, values in PURCHASES.items()})
+    workspace.refresh("Revenue", "Spend", as_of=datetime(2025, 3, 30, tzinfo=UTC))
+
+    def shown(name: str, *options: str) -> list[tuple[int, object]]:
+        assert main(["measures", "show", name, *options, "-o", "json", "--conf", str(tmp_path)]) == 0
+        snapshots = json.loads(capsys.readouterr().out)["measure"]["snapshots"]
+        return [(row["snapshot_version"], row.get("totals", {}).get("revenue")) for row in snapshots]
+
+    assert shown("Revenue") == [(1, "113"), (2, "122.99")]
+    assert shown("Revenue", "--period", "7-days") == [(2, "122.99")]
+    assert shown("Revenue", "--period", "30-days") == [(1, "113"), (2, "122.99")]
+    assert shown("Spend", "--period", "7-days") == [(2, None)]
+    assert main(["measures", "show", "Revenue", "--period", "7-days", "--conf", str(tmp_path)]) == 0
+    assert "113" not in capsys.readouterr().out.rpartition("snapshot ")[2]
 
 
 @pytest.mark.before_the_engine

@@ -23,8 +23,10 @@ def test_active_unless_said_otherwise(text: str) -> None:
     assert state_of(plain) == ("active", False)
     inactive = catalogue_of(f"{text}state: inactive\nexempt_from_deactivation: true\n")
     assert state_of(inactive) == ("inactive", True)
+    draft = catalogue_of(f"{text}state: draft\n")
+    assert state_of(draft) == ("draft", False)
     (identity,) = plain.order
-    assert plain.hashes[identity].data == inactive.hashes[identity].data
+    assert plain.hashes[identity].data == inactive.hashes[identity].data == draft.hashes[identity].data
     assert plain.hashes[identity].metadata != inactive.hashes[identity].metadata
 
 
@@ -34,7 +36,7 @@ def errors(text: str) -> list[str]:
 
 def test_other_words_are_errors() -> None:
     assert errors(f"{SEGMENT}state: asleep\n") == [
-        'segment "All": state is "asleep", expected one of active, inactive. Known: active, inactive.'
+        'segment "All": state is "asleep", expected one of active, inactive, draft. Known: active, draft, inactive.'
     ]
     assert errors(f"{SEGMENT}exempt_from_deactivation: always\n") == [
         'segment "All": exempt_from_deactivation is always, expected true or false.'

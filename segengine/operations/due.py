@@ -64,7 +64,7 @@ def check_schedules(catalogue: Catalogue) -> None:
 def find_next_due(
     catalogue: Catalogue, registry: Registry, history: History, definition: Segment | Measure, now: datetime
 ) -> datetime | None:
-    """Return from when on a definition is due (in the past: since when), None where it is not active or if only asked.
+    """Return from when on a definition is due (in the past: since when); None: it is not active, or only when asked.
 
     A result that waits for its release, or was dropped, counts as a success: the next one is due as planned.
     """

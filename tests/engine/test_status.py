@@ -99,7 +99,7 @@ def data_bytes(table: Path) -> int:
 def test_what_runs_read_and_wrote(shop: Workspace) -> None:
     shop.refresh()
     first = data_bytes(shop.warehouse / "snapshots")
-    shop.refresh("Buyers")
+    shop.refresh("Buyers", full=True)
     second = data_bytes(shop.warehouse / "snapshots") - first
     status = status_of(shop)
     assert [summary.run.snapshot_bytes for summary in status.runs] == [second, first]
@@ -147,7 +147,7 @@ def test_rows_are_divided_among_those_that_ask_something_of_them(shop: Workspace
         ("Buyers", pytest.approx(1.5), 0),
     ]
     assert found.costs[0].cost.scans == ("customers", "reviews > customer")
-    shop.refresh("Everybody")
+    shop.refresh("Everybody", full=True)
     assert [(each.definition.name, each.cost.share) for each in costs_of(shop).costs] == [("Everybody", 1.0)], (
         "it asks nothing, but the profiles are read to know who is there"
     )
@@ -264,7 +264,7 @@ def test_a_refresh_logged_for_machines(written: Workspace, capsys: pytest.Captur
     assert [event["event"] for event in first] == ["progress"] * 4 + ["summary"]
     assert not any("expected_seconds" in event for event in first), "nobody knows yet"
     shutil.rmtree(written.data / "reviews")
-    assert main(arguments) == 4
+    assert main([*arguments, "--full"]) == 4
     again = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
     (run,) = [summary.run for summary in status_of(written).runs if summary.run.run_id == first[-1]["run_id"]]
     assert {event["expected_seconds"] for event in again if "expected_seconds" in event} == {run.seconds}

@@ -1,0 +1,135 @@
+"""A warehouse as it is on the disk, read by deltalake: what the checker of a store looks at."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from deltalake import DeltaTable
+
+BUCKET_BITS = 32_768
+
+Row = dict[str, Any]
+Keys = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Store:
+    """A warehouse as it is on the disk. `chain`: the published runs, oldest first."""
+
+    folder: Path
+    _tables: dict[str, list[Row]] = field(default_factory=dict)
+
+    def exists(self, table: str) -> bool:
+        return table in self._tables or any((self.folder / table / "_delta_log").glob("*.json"))
+
+    def derived(self) -> list[str]:
+        """Return the tables for other tools."""
+        return sorted(f"output/{path.name}" for path in (self.folder / "output").glob("*") if path.is_dir())
+
+    def read(self, table: str) -> list[Row]:
+        """Return all rows, published or not."""
+        if table not in self._tables:
+            there = self.exists(table)
+            self._tables[table] = DeltaTable(str(self.folder / table)).to_pyarrow_table().to_pylist() if there else []
+        return self._tables[table]
+
+    def walk(self, control: str, table: str, own: str, previous: str) -> list[str]:
+        """Return the ids from the first published one to the newest; stops where a row is missing or met again."""
+        before = {row[own]: row[previous] for row in self.read(table)}
+        chain: list[str] = []
+        current = self.read(control)[0]["published_id"] if self.exists(control) else ""
+        while current and current not in chain:
+            chain.append(current)
+            current = before.get(current, "")
+        return chain[::-1]
+
+    @cached_property
+    def control(self) -> Row:
+        return self.read("control")[0]
+
+    @cached_property
+    def last_keys(self) -> dict[str, int]:
+        return dict(json.loads(self.control["last_profile_key"] or "{}"))
+
+    @cached_property
+    def chain(self) -> list[str]:
+        return self.walk("control", "runs", "run_id", "previous_run_id")
+
+    @cached_property
+    def runs(self) -> dict[str, Row]:
+        rows = {row["run_id"]: row for row in self.read("runs")}
+        return {run_id: rows[run_id] for run_id in self.chain}
+
+    @cached_property
+    def definitions(self) -> list[Row]:
+        chain = self.walk("registry_control", "definitions", "change_id", "previous_change_id")
+        rows = [row for row in self.read("definitions") if row["change_id"] in chain]
+        return sorted(rows, key=lambda row: chain.index(row["change_id"]))
+
+    @cached_property
+    def audiences(self) -> dict[str, str]:
+        """The audience of each segment and measure."""
+        usual = next(iter(self.last_keys)) if len(self.last_keys) == 1 else "customer"
+        return {row["id"]: json.loads(row["fields"] or "{}").get("audience", usual) for row in self.definitions}
+
+    @cached_property
+    def trails(self) -> dict[str, list[Row]]:
+        """What the published runs say of segments and of measures, oldest first."""
+        return {"segment": self._read_trail("segment"), "measure": self._read_trail("measure")}
+
+    def _read_trail(self, trail: str) -> list[Row]:
+        rows = [row for row in self.read(f"{trail}_runs") if row["run_id"] in self.runs]
+        order = {run_id: place for place, run_id in enumerate(self.chain)}
+        return [{**row, "id": row[f"{trail}_id"]} for row in sorted(rows, key=lambda row: order[row["run_id"]])]
+
+    def successful(self, trail: str) -> dict[str, list[Row]]:
+        """Return the rows with a snapshot, by definition, oldest first."""
+        found: dict[str, list[Row]] = {}
+        for row in self.trails[trail]:
+            if row["status"] == "Successful":
+                found.setdefault(row["id"], []).append(row)
+        return found
+
+    @cached_property
+    def contents(self) -> dict[tuple[str, str, str], list[Row]]:
+        """What was written, by kind, run and definition."""
+        found: dict[tuple[str, str, str], list[Row]] = {}
+        for row in self.read("snapshots"):
+            found.setdefault((row["kind"], row["run_id"], row["id"]), []).append(row)
+        return found
+
+    @cached_property
+    def _members(self) -> dict[tuple[str, str], Keys]:
+        return {}
+
+    def members(self, run_id: str, segment_id: str) -> Keys:
+        """Return the profile keys in a snapshot of a segment."""
+        if (run_id, segment_id) not in self._members:
+            rows = self.contents.get(("segment", run_id, segment_id), [])
+            keys = [bitmap_keys(row["content"], row["bucket"]) for row in rows if row["content"]]
+            self._members[run_id, segment_id] = np.sort(np.concatenate(keys)) if keys else np.empty(0, np.int64)
+        return self._members[run_id, segment_id]
+
+    @cached_property
+    def given(self) -> dict[str, list[Row]]:
+        """The keys that count, by audience: those of successful published runs."""
+        found: dict[str, list[Row]] = {}
+        for row in self.read("profile_keys"):
+            if row["run_id"] in self.runs and self.runs[row["run_id"]]["status"] == "Successful":
+                found.setdefault(row["audience"], []).append(row)
+        return found
+
+    def ids(self, audience: str) -> dict[int, str]:
+        return {row["profile_key"]: row["profile_id"] for row in self.given.get(audience, [])}
+
+
+def bitmap_keys(bitmap: bytes, bucket: int) -> Keys:
+    """Return the profile keys whose bits are set: those of bucket 1 are 1 to 32,768."""
+    bits = np.unpackbits(np.frombuffer(bitmap, dtype=np.uint8), bitorder="little")
+    return np.flatnonzero(bits).astype(np.int64) + (bucket - 1) * BUCKET_BITS + 1

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from deltalake import DeltaTable, write_deltalake
+from store_checker import check_store
 from workspace import Workspace
 
 from segengine.engine.session import EngineSession
@@ -70,6 +71,7 @@ def test_tables_whose_creation_was_cut_off_are_created(
 
     assert workspace.published().members() == {"everybody": ["a", "b"]}
     assert workspace.published().last_keys == {"customer": 2}
+    check_store(workspace.warehouse)
     assert workspace.on(embedded).members("Everybody", limit=None) != []
 
 
@@ -84,6 +86,7 @@ def test_files_nobody_committed_do_not_count(workspace: Workspace, embedded: Eng
     workspace.refresh()
 
     assert workspace.published().members() == {"everybody": ["b", "c"]}
+    check_store(workspace.warehouse)
     assert sorted(workspace.on(embedded).members("Everybody")) == ["b", "c"]
 
 

@@ -15,6 +15,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from store_checker import check_store
 from workspace import Workspace
 
 from segengine.engine.session import EngineSession
@@ -178,6 +179,7 @@ def test_living_holder_keeps_its_lease_and_a_paused_one_cannot_publish(workspace
     assert published.members() == {"everybody": ["b", "d", "e"]}
     assert [run["status"] for run in published.runs] == ["Successful", "Successful"]
     assert published.keys["customer"].keys() == {"a", "b", "d", "e"}, "the keys of the run that lost were never given"
+    check_store(workspace.warehouse)
 
 
 def test_lost_lease_stops_a_run_before_its_next_phase(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:

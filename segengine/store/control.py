@@ -32,6 +32,7 @@ LEASE_TIME = timedelta(minutes=15)
 HEARTBEAT_TIME = timedelta(seconds=30)
 _FREE = ""
 _TRIES = 3
+_under_way: set[str] = set()  # what this process holds, or tries to get, a lease for
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,10 @@ class ControlRow:
 
     def is_held(self, now: datetime) -> bool:
         """Return whether somebody alive may still publish."""
-        return self.owner != _FREE and self.until is not None and self.until > now and not is_gone(self.owner)
+        if self.owner == _FREE or self.until is None or self.until <= now:
+            return False
+        left_behind = self.owner == describe_process() and self.work_id not in _under_way  # the disk was full
+        return not left_behind and not is_gone(self.owner)
 
     def is_abandoned(self, now: datetime) -> bool:
         """Return whether somebody took the lease and ended without giving it back."""
@@ -140,6 +144,13 @@ class Control:
         Raises:
             LeaseHeldError: Another process holds it.
         """
+        _under_way.add(work_id)
+        try:
+            yield from self._hold(work_id, ids)
+        finally:
+            _under_way.discard(work_id)
+
+    def _hold(self, work_id: str, ids: list[str]) -> Iterator[Lease]:
         lease = self._take(work_id, ids)
         threading.Thread(target=self._keep_alive, args=(lease,), name=f"lease of {work_id}", daemon=True).start()
         try:
@@ -170,13 +181,13 @@ class Control:
         changes = {"token": "s.new_token", **{name: f"s.{name}" for name in columns}}
         types = "new_token bigint, owner string, work_id string, ids string, until timestamp, progress string"
         for _ in range(_TRIES):
-            self._merge(source, types, changes)
+            problem = self._merge(source, types, changes)
             after = self.read()
             if (after.token, after.work_id) == (token, work_id):
                 return Lease(token, work_id, before)
             if after.token != before.token:
                 raise _held(after)
-        raise RunError(f"The lease in table {self.table} could not be written.")
+        raise RunError(f"The lease in table {self.table} could not be taken. {problem}".rstrip())
 
     def _keep_alive(self, lease: Lease) -> None:
         """Prolong a lease every now and then until it has ended or is lost; runs in a thread of its own.
@@ -196,7 +207,9 @@ class Control:
     def _beat(self, lease: Lease) -> None:
         until = datetime.now(UTC) + LEASE_TIME
         source = {"name": self.table, "token": lease.token, "until": until, "progress": lease.progress}
-        self._merge(source, "until timestamp, progress string", {"until": "s.until", "progress": "s.progress"})
+        changes = {"until": "s.until", "progress": "s.progress"}
+        if problem := self._merge(source, "until timestamp, progress string", changes):
+            logger.warning("the lease of %s could not be prolonged: %s", lease.work_id, problem)
         lease.notice(self.read())
 
     def publish(self, lease: Lease, last_profile_key: Mapping[str, int] | None = None) -> None:
@@ -221,27 +234,33 @@ class Control:
         }
         with lease.writing:
             for _ in range(_TRIES):
-                self._merge(source, "new_token bigint, published_id string, last_profile_key string", changes)
+                problem = self._merge(source, "new_token bigint, published_id string, last_profile_key string", changes)
                 after = self.read()
                 if after.published_id == lease.work_id:
                     lease.published = True
                     return
                 lease.notice(after)
                 lease.check()
-        raise RunError(f"Table {self.table} could not be written; {lease.work_id} is not published.")
+        raise RunError(f"{lease.work_id} is not published. {problem}".rstrip())
 
     def _give_back(self, lease: Lease) -> None:
         source = {"name": self.table, "token": lease.token, "new_token": lease.token + 1}
-        self._merge(source, "new_token bigint", {"token": "s.new_token", **_FREED})
+        if problem := self._merge(source, "new_token bigint", {"token": "s.new_token", **_FREED}):
+            logger.warning("the lease of %s could not be given back: %s", lease.work_id, problem)
 
-    def _merge(self, source: Mapping[str, object], columns: str, changes: dict[str, str]) -> None:
-        """Try one MERGE on the row that has the source's token; what happened is for the caller to read back."""
+    def _merge(self, source: Mapping[str, object], columns: str, changes: dict[str, str]) -> str:
+        """Try one MERGE on the row that has the source's token; return what went wrong, or ''.
+
+        What happened is for the caller to read back.
+        """
         schema = f"name string, token bigint, {columns}"
         try:
             with engine_errors(f"writing to table {self.table}"):
                 self.warehouse.update_one(self.table, source, schema, "t.token = s.token", changes)
         except RunError as error:
-            logger.warning("%s", error)
+            logger.info("%s", error)
+            return str(error)
+        return ""
 
 
 _FREED = {"owner": "''", "work_id": "''", "ids": "'[]'", "until": "cast(null as timestamp)", "progress": "''"}

@@ -152,6 +152,8 @@ def _refresh_now(
             lease.progress = line
             progress(Phase(line, expected))
 
+        if as_of is None and (warning := _find_clock_problem(history, started_at)):
+            note(warning)
         pinned = pin_present(project, catalogue, chosen.values(), instant, started_at)
         evaluation = Evaluation(
             project=project,
@@ -175,6 +177,17 @@ def _expect_seconds(history: History, definition_count: int) -> float | None:
     runs = [run for run in history.runs if run.purpose == REFRESHED and run.status is Status.SUCCESSFUL]
     alike = (run for run in reversed(runs) if counts[run.run_id] == definition_count and run.row_count)
     return next((run.seconds for run in alike), None)
+
+
+def _find_clock_problem(history: History, now: datetime) -> str:
+    """Return what to say where a snapshot is of a later time than now, or ''."""
+    newest = max((run.as_of for run in history.runs if run.status is Status.SUCCESSFUL), default=now)
+    if newest <= now:
+        return ""
+    return (
+        f"warning: it is {now:%Y-%m-%d %H:%M:%S} UTC by the clock of this machine, but there are snapshots as of "
+        f"{newest:%Y-%m-%d %H:%M:%S} UTC: they stay current; check the clock"
+    )
 
 
 def _nothing_due(project: OpenProject, as_of: datetime) -> RefreshReport:

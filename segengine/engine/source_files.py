@@ -79,7 +79,11 @@ def delta_version(table: str, location: str) -> int:
             "Set `format: parquet` or `format: csv` if it is one of those.",
         )
     try:
-        return DeltaTable(location).version()
+        version = DeltaTable(location).version()
+        newest = Path(location) / "_delta_log" / f"{version:020}.json"
+        if newest.exists() and newest.stat().st_size == 0:  # readers take it for a version that changed nothing
+            raise ValueError(f"{newest.name} is empty")
+        return version
     except (DeltaError, OSError, ValueError) as error:
         reason = str(error).splitlines()[0]
         raise DataContractError(f'Table "{table}": the Delta log at {location} cannot be read: {reason}.') from error

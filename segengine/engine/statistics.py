@@ -19,6 +19,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from segengine.engine.source_files import missing_path
 from segengine.errors import DataContractError
 
 _LOG = "_delta_log"
@@ -49,6 +50,8 @@ def delta_to_read(table: str, location: str, version: int, make_folder: Callable
         for file in (source / _LOG).rglob("*"):
             _copy_of_log(file, folder / _LOG / file.relative_to(source / _LOG))
     except OSError as error:
+        if not source.exists():
+            raise missing_path(table, location) from error
         reason = f"its statistics would mislead the embedded engine, and its log cannot be copied: {error}"
         raise DataContractError(f'Table "{table}": {reason}.', "Refresh with `engine: spark`.") from error
     return str(folder)

@@ -23,6 +23,7 @@ from segengine.operations.evaluation import Progress
 from segengine.operations.explain import explain_refresh
 from segengine.operations.get import get_definitions
 from segengine.operations.history import DefinitionVersion, read_versions
+from segengine.operations.maintain import RETENTION, MaintainReport, maintain_warehouse
 from segengine.operations.manage import (
     Selection,
     plan_change,
@@ -545,6 +546,30 @@ class Project:
         """
         with self._session() as project:
             write_metrics(project, Path(file))
+
+    def maintain(
+        self,
+        *,
+        retention: timedelta = RETENTION,
+        as_of: datetime | None = None,
+        dry_run: bool = False,
+        progress: Progress = logger.info,
+    ) -> MaintainReport:
+        """Thin snapshots by `keep`, remove what no published run needs, compact and vacuum every table.
+
+        Args:
+            retention: How far back tables can still be read as they were. Zero: nobody else may work meanwhile.
+            as_of: The instant that ages of snapshots are counted to; None: now.
+            dry_run: Only return what would be done.
+            progress: Called with a line for each table.
+
+        Raises:
+            ConfigError: No refresh has run yet, or the last one was killed and none has followed.
+            LeaseHeldError: A run is under way.
+        """
+        _aware(as_of)
+        with self._session() as project:
+            return maintain_warehouse(project, retention=retention, as_of=as_of, dry_run=dry_run, progress=progress)
 
 
 def _as_table(rows: Iterable[pa.RecordBatch], names: Mapping[str, str]) -> pa.Table:

@@ -15,6 +15,7 @@ import click
 from segengine import __version__
 from segengine.cli import (
     definition_commands,
+    maintenance_commands,
     measure_commands,
     project_commands,
     quick_commands,
@@ -45,6 +46,7 @@ def cli() -> None:
                  segengine refresh         evaluate and publish
                  segengine segments list   look at the result; also measures list
     Keep order:  segengine history, usage  what changed, who would notice; segments tag, edit, delete
+                 segengine maintain        thin old snapshots, tidy up files
 
     Exit codes: 0 done, 1 run failed, 2 wrong usage, 3 definitions invalid, 4 finished but something failed, was
     skipped or held back, 5 another run holds the lease, 130 canceled.
@@ -71,6 +73,7 @@ for command in (
     quick_commands.quick,
     registry_commands.consumers,
     status_command.status,
+    maintenance_commands.maintain,
 ):
     cli.add_command(command)
 

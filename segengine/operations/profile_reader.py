@@ -26,7 +26,7 @@ from segengine.project.paths import find_attribute, row_key
 from segengine.project.types import instant_of
 from segengine.project.walk import expression_leaves, rule_expressions, segment_rules
 from segengine.store.profile_keys import read_profile_keys
-from segengine.store.runs import DefinitionRun, History, SegmentRun
+from segengine.store.runs import DefinitionRun, History, SegmentRun, Trail
 from segengine.store.snapshots import read_bitmaps, read_values
 from segengine.store.warehouse import make_frame
 
@@ -132,7 +132,7 @@ class ProfileReader:
         return self._memberships[segment_id]
 
     def _read_membership(self, segment_id: str) -> bool:
-        used = self._used(self.history.segments.snapshots(segment_id), segment_id)
+        used = self._used(self.history.segments, segment_id)
         other = self.catalogue.segments.get(segment_id)
         key = self._profile_key(other.audience if other else self.segment.audience)
         if used is None or key is None:
@@ -141,11 +141,16 @@ class ProfileReader:
         bits = read_bitmaps(self.project.warehouse, used.snapshot_run_id, segment_id).get(bucket + 1)
         return bits is not None and bool(bits[place >> 3] >> (place & 7) & 1)
 
-    def _used(self, snapshots: list[DefinitionRun], parent: str) -> DefinitionRun | None:
+    def _used(self, trail: Trail[DefinitionRun], parent: str) -> DefinitionRun | None:
         """Return the snapshot of a parent that fed the run, else the newest."""
+        snapshots = trail.snapshots(parent)
         numbers = json.loads(self.run.parents) if self.run else {}
         stored = [run for run in snapshots if run.snapshot_version == numbers.get(parent)]
-        return next(iter(stored or snapshots[-1:]), None)
+        used = next(iter(stored or snapshots[-1:]), None)
+        if used is not None and not trail.is_kept(used):
+            message = f'Snapshot {used.snapshot_version} of "{used.name}", which the run used, is no longer kept.'
+            raise ConfigError(message, "Ask about a newer snapshot.")
+        return used
 
     def _measured(self, attribute: Attribute) -> pa.Scalar:
         """Return the value of a measure of the profile, or of its account, that the run used."""
@@ -155,7 +160,7 @@ class ProfileReader:
             raise ConfigError(
                 f'Measure "{attribute.column}" cannot be evaluated: {cause}', "Change it, or the segment."
             )
-        used = self._used(self.history.measures.snapshots(attribute.measure), attribute.measure)
+        used = self._used(self.history.measures, attribute.measure)
         key = self._profile_key(measure.audience) if measure else None
         if used is None or key is None:
             return nothing

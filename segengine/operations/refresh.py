@@ -36,7 +36,7 @@ from segengine.store.runs import (
 )
 from segengine.store.sizes import TableSize, read_size
 from segengine.store.snapshots import Written
-from segengine.store.warehouse import SCHEMAS
+from segengine.store.warehouse import ON_DEMAND, SCHEMAS
 
 logger = logging.getLogger(__name__)
 
@@ -208,7 +208,7 @@ def create_tables(project: OpenProject) -> Control:
                 "Restore it; a new one would begin a new history and give profile keys a second time.",
             )
     for table in SCHEMAS:
-        if table not in ("control", "registry_control", "definitions", "usage"):
+        if table not in ("control", "registry_control", "definitions", *ON_DEMAND):
             project.warehouse.create(table)
     control.create()
     return control

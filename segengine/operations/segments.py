@@ -145,7 +145,7 @@ def count_outline(
     """
     catalogue, registry = load_registered(project)
     _, history = read_state(project)
-    run = find_snapshot(history.segments, find_segment(catalogue, name), snapshot, at)
+    run = find_snapshot(history.segments, find_segment(catalogue, name), snapshot, at, counts_only=True)
     segment = find_version(catalogue, registry, run)
     counts = read_outline_counts(project.warehouse, run)
     lines = make_outline(segment, registry.names, counts)
@@ -181,12 +181,19 @@ def make_outline(segment: Segment, names: Mapping[str, str], counts: OutlineCoun
 
 
 def find_snapshot(
-    trail: Trail[DefinitionRun], definition: Segment | Measure, number: int | None = None, at: datetime | None = None
+    trail: Trail[DefinitionRun],
+    definition: Segment | Measure,
+    number: int | None = None,
+    at: datetime | None = None,
+    *,
+    counts_only: bool = False,
 ) -> DefinitionRun:
     """Return a definition's snapshot: of a number (the run that made it), the newest as of a time, or the current one.
 
+    `counts_only`: also one whose content is no longer kept.
+
     Raises:
-        ConfigError: There is none.
+        ConfigError: There is none, or it is no longer kept.
     """
     subject = f'{"Segment" if isinstance(definition, Segment) else "Measure"} "{definition.name}"'
     snapshots = trail.snapshots(definition.id)
@@ -204,7 +211,15 @@ def find_snapshot(
         missing = f"{subject} has no snapshot that old."
     if not chosen:
         raise ConfigError(missing, f"Known: {known}.")
-    return chosen[-1]
+    run = chosen[-1]
+    if not counts_only and not trail.is_kept(run):
+        kept = ", ".join(dict.fromkeys(str(each.snapshot_version) for each in snapshots if trail.is_kept(each)))
+        which = f"snapshot {run.snapshot_version} (as of {run.as_of:%Y-%m-%d %H:%M} UTC)"
+        raise ConfigError(
+            f"{subject}: only the counts of {which} are kept.",
+            f"`keep` of the project thinned it. Kept: snapshots {kept}.",
+        )
+    return run
 
 
 def find_held(trail: Trail[SegmentRun], segment: Segment) -> SegmentRun:

@@ -11,6 +11,7 @@ from pathlib import Path as FilePath
 from typing import Literal
 
 from segengine.errors import Place
+from segengine.project.keep import Keep
 from segengine.project.nodes import Fields
 from segengine.project.schedule import Schedule
 from segengine.project.types import AttributeType, DatePart
@@ -124,6 +125,7 @@ class Settings:
     environment: str = ""
     activities: Mapping[str, Activity] = field(default_factory=dict)
     schedule: Schedule | None = None
+    keep: Keep | None = None
 
     def relationships_from(self, table: str) -> list[Relationship]:
         """Return the many-to-one links that start at a table."""

@@ -8,6 +8,7 @@ from pathlib import Path
 from segengine.errors import ConfigError, DefinitionError, Place
 from segengine.project.activities import read_activities
 from segengine.project.audiences import read_audiences
+from segengine.project.keep import read_keep
 from segengine.project.model import ColumnSetting, Relationship, Settings, Table, TableFormat
 from segengine.project.nodes import Fields, Items, Node, Scalar, read_documents
 from segengine.project.operating import SYSTEM_PERIODS, read_schedule
@@ -119,6 +120,7 @@ def _read_settings(root: Fields, folder: Path, environment: str, problems: Probl
         environment=environment,
         activities=read_activities(root.get("activities"), tables, problems),
         schedule=read_schedule(root.get("schedule"), "schedule", SYSTEM_PERIODS, zone, problems),
+        keep=read_keep(root.get("keep"), problems),
     )
 
 

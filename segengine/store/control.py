@@ -59,8 +59,8 @@ class ControlRow:
         return not left_behind and not is_gone(self.owner)
 
     def is_abandoned(self, now: datetime) -> bool:
-        """Return whether somebody took the lease and ended without giving it back."""
-        return self.owner != _FREE and not self.is_held(now)
+        """Return whether somebody took the lease to refresh something and ended without giving it back."""
+        return self.owner != _FREE and bool(self.ids) and not self.is_held(now)
 
 
 @dataclass
@@ -212,8 +212,15 @@ class Control:
             logger.warning("the lease of %s could not be prolonged: %s", lease.work_id, problem)
         lease.notice(self.read())
 
-    def publish(self, lease: Lease, last_profile_key: Mapping[str, int] | None = None) -> None:
+    def publish(
+        self, lease: Lease, last_profile_key: Mapping[str, int] | None = None, *, keep_lease: bool = False
+    ) -> None:
         """Make the lease's work the published state and free the lease, in one MERGE.
+
+        Args:
+            lease: The right to do so.
+            last_profile_key: The last key given of each audience; None: as before.
+            keep_lease: Hold it on, for what has to follow before anybody else works.
 
         Raises:
             RunError: The lease was lost; nothing is published.
@@ -222,7 +229,7 @@ class Control:
         source = {
             "name": self.table,
             "token": lease.token,
-            "new_token": lease.token + 1,
+            "new_token": lease.token if keep_lease else lease.token + 1,
             "published_id": lease.work_id,
             "last_profile_key": keys,
         }
@@ -230,14 +237,14 @@ class Control:
             "published_id": "s.published_id",
             "last_profile_key": "s.last_profile_key",
             "token": "s.new_token",
-            **_FREED,
+            **({} if keep_lease else _FREED),
         }
         with lease.writing:
             for _ in range(_TRIES):
                 problem = self._merge(source, "new_token bigint, published_id string, last_profile_key string", changes)
                 after = self.read()
                 if after.published_id == lease.work_id:
-                    lease.published = True
+                    lease.published = not keep_lease
                     return
                 lease.notice(after)
                 lease.check()

@@ -30,7 +30,7 @@ class Status(StrEnum):
     CANCELED = "Canceled"
 
 
-REFRESHED, RELEASED, DROPPED = "refresh", "release", "drop"  # what a run was for
+REFRESHED, RELEASED, DROPPED, MAINTAINED = "refresh", "release", "drop", "maintain"  # what a run was for
 
 
 @dataclass(frozen=True)
@@ -141,9 +141,13 @@ DefinitionRun = TypeVar("DefinitionRun", SegmentRun, MeasureRun)
 
 @dataclass(frozen=True)
 class Trail(Generic[DefinitionRun]):
-    """Every published run of the segments, or of the measures, oldest first."""
+    """Every published run of the segments, or of the measures, oldest first.
+
+    `thinned`: the snapshots whose content is no longer kept, by (snapshot_run_id, id); their rows stay.
+    """
 
     runs: tuple[DefinitionRun, ...] = ()
+    thinned: frozenset[tuple[str, str]] = frozenset()
 
     @cached_property
     def _by_id(self) -> dict[str, list[DefinitionRun]]:
@@ -151,6 +155,11 @@ class Trail(Generic[DefinitionRun]):
         for run in self.runs:
             found.setdefault(run.id, []).append(run)
         return found
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """The definitions that ever had a run."""
+        return tuple(self._by_id)
 
     def of(self, identity: str) -> list[DefinitionRun]:
         """Return the runs of one definition, oldest first."""
@@ -162,9 +171,13 @@ class Trail(Generic[DefinitionRun]):
         return runs[-1] if runs else None
 
     def snapshots(self, identity: str) -> list[DefinitionRun]:
-        """Return the runs with a snapshot, by (as_of, run): the last one is current."""
+        """Return the runs with a snapshot, kept or thinned, by (as_of, run): the last one is current."""
         good = [run for run in self.of(identity) if run.status is Status.SUCCESSFUL]
         return sorted(good, key=lambda run: run.as_of)  # stable: runs of one as_of stay in order
+
+    def is_kept(self, run: SegmentRun | MeasureRun) -> bool:
+        """Return whether the content of a run's snapshot is still kept."""
+        return (run.snapshot_run_id, run.id) not in self.thinned
 
     def settled(self, identity: str) -> list[DefinitionRun]:
         """Return the runs with a result, also one that was held back or dropped, oldest first."""
@@ -182,8 +195,8 @@ class Trail(Generic[DefinitionRun]):
         return snapshots[-1] if snapshots else None
 
     def preceding(self, identity: str, as_of: datetime) -> DefinitionRun | None:
-        """Return the newest successful run with an earlier as_of."""
-        earlier = [run for run in self.snapshots(identity) if run.as_of < as_of]
+        """Return the newest successful run with an earlier as_of whose snapshot is kept."""
+        earlier = [run for run in self.snapshots(identity) if run.as_of < as_of and self.is_kept(run)]
         return earlier[-1] if earlier else None
 
 
@@ -222,10 +235,14 @@ def read_history(warehouse: Warehouse, control: ControlRow) -> History:
         rows = [row for row in _collect(warehouse, table, without) if row["run_id"] in order]
         return sorted(rows, key=lambda row: order[row["run_id"]])
 
+    segment_runs = tuple(SegmentRun(**_typed(row)) for row in published("segment_runs", ("outline_counts",)))
+    measure_runs = tuple(MeasureRun(**_typed(row)) for row in published("measure_runs"))
+    rows = published("thinned_snapshots") if warehouse.exists("thinned_snapshots") else []
+    thinned = frozenset((row["snapshot_run_id"], row["id"]) for row in rows)
     return History(
         runs=tuple(Run(**_typed(by_id[run_id])) for run_id in chain),
-        segments=Trail(tuple(SegmentRun(**_typed(row)) for row in published("segment_runs", ("outline_counts",)))),
-        measures=Trail(tuple(MeasureRun(**_typed(row)) for row in published("measure_runs"))),
+        segments=Trail(segment_runs, thinned),
+        measures=Trail(measure_runs, thinned),
     )
 
 
@@ -283,6 +300,17 @@ def _as_row(table: str, item: Any) -> Row:
     return {name: str(value) if isinstance(value := getattr(item, name), StrEnum) else value for name in names}
 
 
+_RUN_TIME = "%Y%m%dt%H%M%S"
+
+
 def make_run_id(started_at: datetime) -> str:
     """Return a run id that sorts by time and repeats for nobody else."""
-    return f"run_{started_at.astimezone(UTC):%Y%m%dt%H%M%S}_{uuid4().hex[:8]}"
+    return f"run_{started_at.astimezone(UTC):{_RUN_TIME}}_{uuid4().hex[:8]}"
+
+
+def read_run_time(run_id: str) -> datetime | None:
+    """Return when the run of an id started, in UTC, to the second; None where the id is none of ours."""
+    try:
+        return datetime.strptime(run_id.split("_")[1], _RUN_TIME).replace(tzinfo=UTC)
+    except (IndexError, ValueError):
+        return None

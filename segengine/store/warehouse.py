@@ -48,12 +48,14 @@ SCHEMAS = {
         "started_at timestamp, finished_at timestamp"
     ),
     "usage": "id string, used_at timestamp, used_for string, author string",
+    "thinned_snapshots": "run_id string, snapshot_run_id string, id string",
     "profile_keys": "audience string, profile_id string, profile_key bigint, run_id string",
     "snapshots": (
         "run_id string, kind string, id string, bucket int, content binary, row_count int, entered_count int, "
         "left_count int, facts string"
     ),
 }
+ON_DEMAND = frozenset({"usage", "thinned_snapshots"})  # created when first written; the others with the first run
 Row = dict[str, Any]
 
 
@@ -68,6 +70,10 @@ class Warehouse:
     def path(self, table: str) -> str:
         """Return a table's path, or its name in the catalog."""
         return f"{self.location}.{table}" if self.is_catalog else f"{self.location}/{table}"
+
+    def output_name(self, table: str) -> str:
+        """Return what a table for other tools is called here: it stands beside ours in a catalog, else below them."""
+        return table if self.is_catalog else f"output/{table}"
 
     def sql_name(self, table: str) -> str:
         """Return a table as SQL text names it."""
@@ -170,7 +176,7 @@ class Warehouse:
             if self.is_catalog:
                 writer.saveAsTable(self.path(table))
             else:
-                writer.save(self.path(f"output/{table}"))
+                writer.save(self.path(self.output_name(table)))
 
     def append_rows(self, table: str, rows: Sequence[Row]) -> None:
         """Append a few rows given as dicts; what a dict leaves out is NULL."""
@@ -192,14 +198,25 @@ class Warehouse:
             condition: SQL over `t` (the table) and `s` (the source row).
             changes: Column -> SQL over `t` and `s`.
         """
-        view = f"segengine_{uuid.uuid4().hex}"
         assignments = ", ".join(f"t.{name} = {value}" for name, value in changes.items())
-        make_frame(self.session, source_schema, [source]).createOrReplaceTempView(view)
+        rows = make_frame(self.session, source_schema, [source])
+        self._merge(table, rows, "t.name = s.name", f"when matched and {condition} then update set {assignments}")
+
+    def delete_rows(self, table: str, rows: DataFrame) -> None:
+        """Delete the rows that equal one of `rows` in all of its columns; one commit, none where nothing is deleted.
+
+        Values travel as rows: they are in no text, so the log of the table has none of them.
+        """
+        same = " and ".join(f"t.`{name}` = s.`{name}`" for name in rows.columns)
+        with engine_errors(f"deleting rows of table {table}"):
+            self._merge(table, rows, same, "when matched then delete")
+
+    def _merge(self, table: str, rows: DataFrame, condition: str, action: str) -> None:
+        view = f"segengine_{uuid.uuid4().hex}"
+        rows.createOrReplaceTempView(view)
         try:
-            self.session.spark.sql(
-                f"merge into {self.sql_name(table)} t using {view} s on t.name = s.name "  # noqa: S608 - names are ours
-                f"when matched and {condition} then update set {assignments}"
-            ).collect()
+            name = self.sql_name(table)
+            self.session.spark.sql(f"merge into {name} t using {view} s on {condition} {action}").collect()
         finally:
             self.session.spark.catalog.dropTempView(view)
 

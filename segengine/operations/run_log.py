@@ -1,0 +1,32 @@
+"""The row of a run that evaluates nothing: that it was done, when and by whom."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+
+from segengine import __version__
+from segengine.operations.context import OpenProject, find_author
+from segengine.store.control import Lease
+from segengine.store.runs import Run, Status, append_run
+
+
+def log_run(project: OpenProject, lease: Lease, purpose: str, started_at: datetime) -> None:
+    """Write the row of a run that evaluates nothing; it counts once the lease's work is published."""
+    run = Run(
+        run_id=lease.work_id,
+        previous_run_id=lease.before.published_id,
+        as_of=started_at,
+        purpose=purpose,
+        status=Status.SUCCESSFUL,
+        engine=project.session.description,
+        author=find_author(),
+        started_at=started_at,
+        finished_at=datetime.now(UTC),
+        source_versions=json.dumps({}),
+        source_commits=json.dumps({}),
+        scans=json.dumps([]),
+        error="",
+        segengine_version=__version__,
+    )
+    append_run(project.warehouse, run, [], [])

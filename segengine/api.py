@@ -21,6 +21,7 @@ from segengine.operations.describe_tables import TableView, describe_tables, rea
 from segengine.operations.dry_run import Planned, plan_refresh
 from segengine.operations.evaluation import Progress
 from segengine.operations.explain import explain_refresh
+from segengine.operations.forget import ForgetReport, forget_profile
 from segengine.operations.get import get_definitions
 from segengine.operations.history import DefinitionVersion, read_versions
 from segengine.operations.maintain import RETENTION, MaintainReport, maintain_warehouse
@@ -570,6 +571,33 @@ class Project:
         _aware(as_of)
         with self._session() as project:
             return maintain_warehouse(project, retention=retention, as_of=as_of, dry_run=dry_run, progress=progress)
+
+    def forget(
+        self,
+        profile_id: str,
+        *,
+        audience: str = "",
+        suppress: bool = False,
+        dry_run: bool = False,
+        progress: Progress = logger.info,
+    ) -> ForgetReport:
+        """Erase a person from everything segengine stores, and keep the person out of runs as of a time before now.
+
+        Args:
+            profile_id: The id as the profile table has it.
+            audience: Whose profiles, where there are several audiences of people.
+            suppress: Keep the person out of every run, even where a source has a row of it.
+            dry_run: Only return what would be done.
+            progress: Called with a line for each step.
+
+        Raises:
+            ConfigError: `suppress_key` or its secret is missing, or a source still has the person.
+            LeaseHeldError: A run is under way.
+        """
+        with self._session() as project:
+            return forget_profile(
+                project, profile_id, audience=audience, suppress=suppress, dry_run=dry_run, progress=progress
+            )
 
 
 def _as_table(rows: Iterable[pa.RecordBatch], names: Mapping[str, str]) -> pa.Table:

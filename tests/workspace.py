@@ -18,6 +18,7 @@ from segengine.engine.session import EngineSession, activate
 from segengine.operations.apply import Side, apply_definitions, plan_definitions
 from segengine.operations.context import OpenProject, open_settings
 from segengine.operations.definition_plan import DefinitionPlan
+from segengine.operations.forget import ForgetReport, forget_profile
 from segengine.operations.maintain import MaintainReport, maintain_warehouse
 from segengine.operations.measures import read_measure_values
 from segengine.operations.members import read_segment_members
@@ -103,6 +104,10 @@ class Workspace:
     def maintain(self, **choice: Any) -> MaintainReport:
         with self.opened() as project:
             return maintain_warehouse(project, **choice)
+
+    def forget(self, profile_id: str, **choice: Any) -> ForgetReport:
+        with self.opened() as project:
+            return forget_profile(project, profile_id, **choice)
 
     def members(self, name: str, **choice: Any) -> list[str]:
         """Return the ids `read_segment_members` gives, in its order."""

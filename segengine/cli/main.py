@@ -46,7 +46,7 @@ def cli() -> None:
                  segengine refresh         evaluate and publish
                  segengine segments list   look at the result; also measures list
     Keep order:  segengine history, usage  what changed, who would notice; segments tag, edit, delete
-                 segengine maintain        thin old snapshots, tidy up files
+                 segengine maintain        thin old snapshots, tidy up files; forget: erase a person
 
     Exit codes: 0 done, 1 run failed, 2 wrong usage, 3 definitions invalid, 4 finished but something failed, was
     skipped or held back, 5 another run holds the lease, 130 canceled.
@@ -74,6 +74,7 @@ for command in (
     registry_commands.consumers,
     status_command.status,
     maintenance_commands.maintain,
+    maintenance_commands.forget,
 ):
     cli.add_command(command)
 

@@ -1,7 +1,8 @@
-"""Commands that keep the warehouse in order: maintain."""
+"""Commands that take things out of the warehouse: maintain, forget."""
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,10 +10,21 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from segengine.cli.options import as_of_option, output_option, project_options
-from segengine.cli.output import Column, emit_document, emit_rows, make_progress, print_table, show_bytes, show_count
+from segengine.cli.output import (
+    Column,
+    emit_document,
+    emit_rows,
+    make_progress,
+    print_table,
+    show_bytes,
+    show_count,
+    show_users,
+)
+from segengine.cli.quick_questions import can_ask
 from segengine.cli.run_commands import EXIT_SOME_FAILED
 
 if TYPE_CHECKING:
+    from segengine.operations.forget import ForgetReport
     from segengine.operations.maintain import MaintainReport
 
 _SIZES = ("row_count", "file_count", "byte_count")
@@ -141,3 +153,66 @@ def _summary(report: MaintainReport) -> str:
     kept = sum(len(each.kept) for each in report.thinned)
     verb = "would keep only counts" if report.dry_run else "keep only counts now"
     return f"{thinned} {verb}, {kept:,} stay ({report.seconds:.1f} s)"
+
+
+@click.command()
+@click.argument("profile_id", metavar="CUSTOMER_ID")
+@click.option("--audience", default="", metavar="NAME", help="Whose profiles, where the project has several audiences.")
+@click.option(
+    "--suppress", is_flag=True, help="Keep the person out of every run, even where a source has (again) a row of it."
+)
+@click.option("--yes", is_flag=True, help="Do it without asking; what is erased does not come back.")
+@click.option("--dry-run", is_flag=True, envvar="SEGENGINE_DRY_RUN", help="Only say what would be done.")
+@project_options
+@output_option("table", "json", "yaml")
+def forget(
+    profile_id: str,
+    audience: str,
+    suppress: bool,
+    yes: bool,
+    dry_run: bool,
+    conf: Path,
+    environment: str,
+    engine: str,
+    output: str,
+) -> None:
+    """Erase a person who asks for it from everything segengine stores, and keep the person out of runs.
+
+    Delete the person in the sources first, or say --suppress. Needs `suppress_key: ENV_NAME` in segengine.yml: with the
+    secret in that variable the id is hashed, and the hash keeps the person out of runs as of a time before now (with
+    --suppress: of all runs). Snapshots keep an anonymous bit; that somebody was forgotten is recorded, not who. Older
+    versions of tables still have the person until `segengine maintain` removes them.
+    """
+    from segengine.api import Project
+
+    with Project(conf, environment=environment, engine=engine) as project:
+        told = project.forget(profile_id, audience=audience, suppress=suppress, dry_run=True)
+        if not dry_run and not yes:
+            if not can_ask():
+                raise click.UsageError("What is erased does not come back; say --yes (or look with --dry-run).")
+            click.confirm(f"Forget this {told.audience} for good?", abort=True, err=True)
+        if not dry_run:
+            progress = make_progress()
+            told = project.forget(profile_id, audience=told.audience, suppress=suppress, progress=progress)
+    if output != "table":
+        emit_document(output, {"forgotten": asdict(told)})
+        return
+    _show_forgotten(told)
+
+
+def _show_forgotten(report: ForgetReport) -> None:
+    verb = "would be" if report.dry_run else "is"
+    if report.was_known:
+        places = ["its key", "its values of measures", *report.tables]
+        click.echo(f"the {report.audience} {verb} erased: {', '.join(places)}")
+    else:
+        click.echo(f"no {report.audience} of this id was ever in a run: is it spelled as in the source?")
+    runs = "every run" if report.suppressed else "every run as of a time before now"
+    click.echo(f"kept out of {runs}{' once it is done' if report.dry_run else ''}")
+    if report.receivers:
+        click.echo(f"may have copies, to be told: {show_users(report.receivers)}")
+    if report.definitions:
+        click.echo(f"definitions that name the id, or did, stay as they are: {', '.join(report.definitions)}")
+    if not report.dry_run:
+        click.echo("older versions of tables have the person until `segengine maintain` removes them, after 7 days;")
+        click.echo("`segengine maintain --retention 0` removes them now")

@@ -15,6 +15,7 @@ from segengine.engine.sources import Sources, Versions, column, cut_off, pin_ver
 from segengine.errors import SegEngineError
 from segengine.operations.context import OpenProject
 from segengine.operations.source_checks import check_sources, find_culprits, find_source_use
+from segengine.operations.suppression import find_erased
 from segengine.plan.audiences import is_hidden, plan_run
 from segengine.plan.refresh import AudiencePlan
 from segengine.plan.scans import BUCKET_SIZE, LIVE_BUCKETS
@@ -222,9 +223,15 @@ class Evaluation:
         profile_count = self.profile_counts[audience]
         last_key = self.last_keys.get(audience, 0)
         known = read_profile_keys(warehouse, audience, self.history.run_ids) if last_key else None
+        erased = find_erased(self.project, self.history, audience, self.as_of, ids)
+        if erased is not None:
+            ids = ids.join(F.broadcast(erased), "profile_id", "left_anti")
+            profile_count -= erased.count()
+            self.profile_counts[audience] = profile_count
         new_last_key = add_profile_keys(warehouse, audience, ids, known, self.run_id, last_key)
         keys = read_profile_keys(warehouse, audience, [*self.history.run_ids, self.run_id])
-        if new_last_key != profile_count:  # some profiles are gone: their rows must not count as reaching a profile
+        # Where some profiles are gone or forgotten, their rows must not count as reaching a profile.
+        if new_last_key != profile_count or erased is not None:
             keys = keys.join(ids.where(F.col("profile_id") != ""), "profile_id", "left_semi")
         self.last_keys[audience] = new_last_key
         self._keys[audience] = keys

@@ -1,8 +1,8 @@
 """What cannot have changed since its last refresh: it keeps its snapshot and is not evaluated again.
 
 That is so where nothing that decides its members or values is another: its definition and those it refers to, this
-version of segengine, the snapshots of its parents, the commits of the sources it reads; and where nothing in it depends
-on the instant of the run.
+version of segengine, the snapshots of its parents, the commits of the sources it reads, the people kept out; and where
+nothing in it depends on the instant of the run.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from segengine.operations.context import OpenProject
 from segengine.project.catalogue import Catalogue
 from segengine.project.model import Measure, Segment
 from segengine.project.walk import depends_on_as_of, tables_read
-from segengine.store.runs import History, MeasureRun, Run, SegmentRun, Status
+from segengine.store.runs import FORGOTTEN, History, MeasureRun, Run, SegmentRun, Status
 
 
 def pin_present(
@@ -79,6 +79,8 @@ class Comparison:
         run = self._runs[current.run_id]
         if run.segengine_version != __version__:
             return f"it was evaluated by segengine {run.segengine_version}"
+        if self._last_forgetting > self._order[run.run_id]:
+            return "somebody was forgotten since"
         if cut_off(run.as_of, run.started_at) is not None:
             return "its snapshot is of a past time"
         commits = self._commits(run.run_id)
@@ -103,6 +105,14 @@ class Comparison:
     @cached_property
     def _runs(self) -> dict[str, Run]:
         return {run.run_id: run for run in self.history.runs}
+
+    @cached_property
+    def _order(self) -> dict[str, int]:
+        return {run.run_id: place for place, run in enumerate(self.history.runs)}
+
+    @cached_property
+    def _last_forgetting(self) -> int:
+        return max((place for place, run in enumerate(self.history.runs) if run.purpose == FORGOTTEN), default=-1)
 
     def _commits(self, run_id: str) -> dict[str, str]:
         if run_id not in self._read:

@@ -52,6 +52,7 @@ from segengine.project.relative import anchor_expression
 from segengine.project.types import EPOCH, EPOCH_DAY, AttributeType, Family
 from segengine.project.values import Constant, Relative
 from segengine.project.walk import expression_leaves, rule_expressions
+from segengine.store.profile_keys import find_profile_key
 from segengine.store.runs import SegmentRun
 
 SHOWN_ROWS = 5
@@ -116,6 +117,9 @@ def explain_membership(
         message = f'Segment "{segment.name}" cannot be evaluated: {catalogue.broken[segment.id]}'
         raise ConfigError(message, f"Change it: `segengine segments edit {segment.id}`.")
     reader = ProfileReader(project, catalogue, history, segment, run, profile_id)
+    if run and find_profile_key(project.warehouse, segment.audience, history.run_ids, profile_id) is None:
+        message = f"No run has had this {segment.audience}: it is newer than the last one, or was forgotten."
+        raise ConfigError(message, "If it is new, run `segengine refresh`.")
     judge = _Judge(reader)
     lines_of = _Lines(reader, judge, project.settings.time_zone)
     deciding = judge.deciding_step(segment.steps)

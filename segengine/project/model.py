@@ -126,6 +126,7 @@ class Settings:
     activities: Mapping[str, Activity] = field(default_factory=dict)
     schedule: Schedule | None = None
     keep: Keep | None = None
+    suppress_key: str = ""
 
     def relationships_from(self, table: str) -> list[Relationship]:
         """Return the many-to-one links that start at a table."""

@@ -29,6 +29,7 @@ PROJECT_FIELDS = (
     "activities",
     "schedule",
     "keep",
+    "suppress_key",
     "mlflow",
     "environments",
 )
@@ -121,7 +122,17 @@ def _read_settings(root: Fields, folder: Path, environment: str, problems: Probl
         activities=read_activities(root.get("activities"), tables, problems),
         schedule=read_schedule(root.get("schedule"), "schedule", SYSTEM_PERIODS, zone, problems),
         keep=read_keep(root.get("keep"), problems),
+        suppress_key=_read_variable(root, "suppress_key", problems),
     )
+
+
+def _read_variable(root: Fields, name: str, problems: Problems) -> str:
+    """Return the name of an environment variable; a secret itself is not to be in the file, nor in a message."""
+    text = problems.text(root.get(name), name) or ""
+    if text and not re.fullmatch(r"[A-Z_][A-Z0-9_]*", text):
+        message = f"{name} is no name of an environment variable: capital letters, digits and _."
+        problems.add(root.key_place(name), "SEG102", message, "Example: SEGENGINE_SUPPRESS_KEY.")
+    return text
 
 
 def _read_tables(node: Node | None, problems: Problems) -> dict[str, Table]:

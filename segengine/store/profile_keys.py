@@ -25,6 +25,22 @@ def read_profile_keys(warehouse: Warehouse, audience: str, run_ids: Sequence[str
     )
 
 
+def find_profile_key(warehouse: Warehouse, audience: str, run_ids: Sequence[str], profile_id: str) -> int | None:
+    """Return the key of a profile as given by the runs named (the published ones), or None."""
+    from pyspark.sql import functions as F
+
+    keys = read_profile_keys(warehouse, audience, run_ids)
+    with engine_errors("reading table profile_keys"):
+        row = keys.where(F.col("profile_id") == profile_id).first()
+    return None if row is None else int(row["profile_key"])
+
+
+def erase_profile_key(warehouse: Warehouse, audience: str, profile_id: str) -> None:
+    """Delete a profile's key, also where an unpublished run gave it; it is never given again."""
+    row = {"audience": audience, "profile_id": profile_id}
+    warehouse.delete_rows("profile_keys", make_frame(warehouse.session, "audience string, profile_id string", [row]))
+
+
 def check_profile_ids(ids: DataFrame, table: str, key: str) -> int:
     """Return how many profiles there are.
 

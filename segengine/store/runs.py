@@ -30,7 +30,8 @@ class Status(StrEnum):
     CANCELED = "Canceled"
 
 
-REFRESHED, RELEASED, DROPPED, MAINTAINED = "refresh", "release", "drop", "maintain"  # what a run was for
+REFRESHED, RELEASED, DROPPED = "refresh", "release", "drop"  # what a run was for
+MAINTAINED, FORGOTTEN = "maintain", "forget"
 
 
 @dataclass(frozen=True)

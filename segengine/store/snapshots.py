@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
+from segengine.engine.erasure import VALUES, erase_from_values
 from segengine.engine.failures import engine_errors
 from segengine.engine.parts import unpack_rows
 from segengine.engine.results import FACTS, MEASURE, SEGMENT, STATES
@@ -144,6 +145,17 @@ def read_values(warehouse: Warehouse, run_id: str, measure_id: str) -> dict[int,
     """
     found = _read_own(warehouse, MEASURE, SnapshotKey(run_id, measure_id))
     return {bucket: unpack_rows(content) for bucket, content in found}
+
+
+def erase_values(warehouse: Warehouse, profile_key: int | None, profile_id: str) -> None:
+    """Take a profile out of all stored values of measures: its own, and its id where that is a value or dimension."""
+    from pyspark.sql import functions as F
+
+    columns = [column.split()[0] for column in VALUES.split(", ")]
+    stored = warehouse.read("snapshots").where((F.col("kind") == MEASURE) & (F.col("row_count") > 0)).select(*columns)
+    changed = stored.mapInArrow(erase_from_values(profile_key, profile_id), VALUES)
+    key = " and ".join(f"t.{name} = s.{name}" for name in columns[:-1])
+    warehouse.update_rows("snapshots", changed, f"t.kind = '{MEASURE}' and {key}", {"content": "s.content"})
 
 
 def _read_own(warehouse: Warehouse, kind: str, key: SnapshotKey) -> list[tuple[int, bytes]]:

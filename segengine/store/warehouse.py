@@ -49,13 +49,18 @@ SCHEMAS = {
     ),
     "usage": "id string, used_at timestamp, used_for string, author string",
     "thinned_snapshots": "run_id string, snapshot_run_id string, id string",
+    "erasures": (
+        "run_id string, audience string, profile_hash string, key_check string, erased_at timestamp, suppressed boolean"
+    ),
     "profile_keys": "audience string, profile_id string, profile_key bigint, run_id string",
     "snapshots": (
         "run_id string, kind string, id string, bucket int, content binary, row_count int, entered_count int, "
         "left_count int, facts string"
     ),
 }
-ON_DEMAND = frozenset({"usage", "thinned_snapshots"})  # created when first written; the others with the first run
+# Created when first written; the others by the first run.
+ON_DEMAND = frozenset({"usage", "thinned_snapshots", "erasures"})
+_NO_STATISTICS = ("delta.dataSkippingNumIndexedCols", "0")
 Row = dict[str, Any]
 
 
@@ -113,7 +118,7 @@ class Warehouse:
         with engine_errors(f"creating table {table} in {self.location}"):
             writer = self._frame(table, rows).write.format("delta").mode("append")
             if table == "profile_keys":
-                writer = writer.option("delta.dataSkippingNumIndexedCols", "0")
+                writer = writer.option(*_NO_STATISTICS)
             if self.is_catalog:
                 writer.saveAsTable(self.path(table))
             else:
@@ -164,6 +169,7 @@ class Warehouse:
     def overwrite(self, table: str, rows: DataFrame) -> None:
         """Write a table for other tools: beside ours in a catalog, under `output/` in a path.
 
+        It gets no statistics in the Delta log: they would be ids.
         Text that Python made has over Connect a type that other readers of Delta refuse ('string collate ...'); a cast
         by name makes it plain.
         """
@@ -173,6 +179,7 @@ class Warehouse:
             columns = [(F.col(f"`{name}`"), name, type_) for name, type_ in rows.dtypes]
             plain = [(own.cast("string") if type_ == "string" else own).alias(name) for own, name, type_ in columns]
             writer = rows.select(*plain).write.format("delta").mode("overwrite").option("overwriteSchema", "true")
+            writer = writer.option(*_NO_STATISTICS)
             if self.is_catalog:
                 writer.saveAsTable(self.path(table))
             else:
@@ -198,9 +205,23 @@ class Warehouse:
             condition: SQL over `t` (the table) and `s` (the source row).
             changes: Column -> SQL over `t` and `s`.
         """
-        assignments = ", ".join(f"t.{name} = {value}" for name, value in changes.items())
         rows = make_frame(self.session, source_schema, [source])
-        self._merge(table, rows, "t.name = s.name", f"when matched and {condition} then update set {assignments}")
+        self.update_rows(table, rows, "t.name = s.name", changes, f"and {condition}")
+
+    def update_rows(
+        self, table: str, rows: DataFrame, same: str, changes: Mapping[str, str], condition: str = ""
+    ) -> None:
+        """Change the rows of a table that have a row of the source, in one commit.
+
+        Args:
+            table: The table.
+            rows: The source; at most one row for each of the table.
+            same: SQL over `t` (the table) and `s` (the source): which row belongs to which.
+            changes: Column -> SQL over `t` and `s`.
+            condition: What else must hold, beginning with `and`.
+        """
+        assignments = ", ".join(f"t.{name} = {value}" for name, value in changes.items())
+        self._merge(table, rows, same, f"when matched {condition} then update set {assignments}")
 
     def delete_rows(self, table: str, rows: DataFrame) -> None:
         """Delete the rows that equal one of `rows` in all of its columns; one commit, none where nothing is deleted.

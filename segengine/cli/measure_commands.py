@@ -19,6 +19,7 @@ from segengine.cli.output import (
     emit_document,
     plain_value,
     print_table,
+    purpose_columns,
     show_count,
     show_due_in,
     show_grain,
@@ -107,7 +108,7 @@ def _summary_row(summary: MeasureSummary) -> dict[str, Any]:
 def _snapshot_row(run: MeasureRun) -> dict[str, Any]:
     from segengine.operations.measures import value_counts
 
-    names = ("snapshot_version", "as_of", "row_count", "run_id", "definition_version")
+    names = ("snapshot_version", "as_of", "purpose", "row_count", "run_id", "definition_version")
     return {**{name: getattr(run, name) for name in names}, "values": value_counts(run)}
 
 
@@ -164,6 +165,7 @@ def _show_details(
         if len(trend) > 1 and all(value is not None for value in trend):
             click.echo("\n" + draw_lines(name, moments, [value or 0.0 for value in trend], zone).rstrip())
     columns = [Column("snapshot_version", "snapshot", right=True), Column("as_of", "as of", show_time)]
+    columns += purpose_columns(snapshots)
     if totals:
         columns += [Column(name, name, show_value, right=True) for name in totals[-1]]
         shown = [{**snapshot, **values} for snapshot, values in zip(snapshots, totals, strict=True)]

@@ -178,7 +178,8 @@ def _changes_document(changes: MembershipChanges, rows: Sequence[Mapping[str, An
 
 def snapshot_row(run: SegmentRun) -> dict[str, Any]:
     """Return a snapshot as plain values."""
-    names = ("snapshot_version", "as_of", "member_count", "entered_count", "left_count", "run_id", "definition_version")
+    counts = ("member_count", "entered_count", "left_count")
+    names = ("snapshot_version", "as_of", "purpose", *counts, "run_id", "definition_version")
     return {name: getattr(run, name) for name in names}
 
 

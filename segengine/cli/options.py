@@ -64,6 +64,14 @@ as_of_option = click.option(
     metavar="T",
     help="An RFC 3339 instant, or a date: the end of that local day (default: now).",
 )
+wait_option = click.option(
+    "--wait",
+    type=click.FloatRange(0),
+    default=0,
+    envvar="SEGENGINE_WAIT",
+    metavar="MINUTES",
+    help="Wait so long for another run to end (default: leave at once, exit code 5).",
+)
 period_option = click.option(
     "--period",
     type=click.Choice(list(PERIODS)),

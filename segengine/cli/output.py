@@ -153,6 +153,12 @@ def show_grain(measure: Measure) -> str:
     return ", ".join(names) or "business"
 
 
+def purpose_columns(snapshots: Sequence[Mapping[str, Any]]) -> list[Column]:
+    """Return the column that marks back-fills, where there are any."""
+    is_filled = any(row["purpose"] == "back-fill" for row in snapshots)
+    return [Column("purpose", "made by")] if is_filled else []
+
+
 def show_users(users: Sequence[User]) -> str:
     """Return who uses a definition, with their kinds and where outside ones are found."""
     return ", ".join(f"{user.name} ({user.kind}{f', {user.link}' if user.link else ''})" for user in users)

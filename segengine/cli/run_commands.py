@@ -12,7 +12,7 @@ import click
 
 from segengine.cli.log import add_to_summary
 from segengine.cli.metrics import metrics_option, metrics_written
-from segengine.cli.options import as_of_option, output_option, project_options, verbose_option
+from segengine.cli.options import as_of_option, output_option, project_options, verbose_option, wait_option
 from segengine.cli.output import (
     Column,
     emit_document,
@@ -42,14 +42,7 @@ EXIT_SOME_FAILED = 4
 @click.option("--full", is_flag=True, help="Evaluate also what cannot have changed since its last refresh.")
 @as_of_option
 @click.option("--dry-run", is_flag=True, envvar="SEGENGINE_DRY_RUN", help="Only say what would be evaluated, and why.")
-@click.option(
-    "--wait",
-    type=click.FloatRange(0),
-    default=0,
-    envvar="SEGENGINE_WAIT",
-    metavar="MINUTES",
-    help="Wait so long for another run to end (default: leave at once, exit code 5).",
-)
+@wait_option
 @click.option("--output-tables", is_flag=True, help="Also write the output tables of segments and measures.")
 @click.option("--member-rows", is_flag=True, help="Also write all segments' members as rows of one table.")
 @metrics_option

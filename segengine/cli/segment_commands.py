@@ -19,6 +19,7 @@ from segengine.cli.output import (
     plain_value,
     print_outline,
     print_table,
+    purpose_columns,
     show_count,
     show_due_in,
     show_share,
@@ -161,6 +162,7 @@ def show_command(
         "definition": details.fields,
         "snapshots": [snapshot_row(run) for run in snapshots],
         "used_by": [vars(user) for user in details.used_by],
+        "sources": [vars(source) for source in details.sources],
     }
     if members is not None:
         content["members"] = [{key: plain_value(value) for key, value in row.items()} for row in members.to_pylist()]
@@ -189,6 +191,7 @@ def _show_counts(outline: CountedOutline, zone: str, output: str) -> None:
 
 
 def _show_details(details: SegmentDetails, snapshots: Sequence[SegmentRun], zone: str) -> None:
+    from segengine.operations.past_sources import show_readings
     from segengine.project.nodes import dump_documents
     from segengine.report.charts import draw_trend
 
@@ -206,6 +209,8 @@ def _show_details(details: SegmentDetails, snapshots: Sequence[SegmentRun], zone
             f"{row['member_count']:,} members ({show_share(row['member_share'])} of all), {change}, "
             f"as of {show_time(row['as_of'])} (snapshot {row['snapshot_version']})"
         )
+    if details.sources:
+        click.echo(f"its run read {show_readings(details.sources)}")
     click.echo(
         f"version {row['definition_version']} by {row['author']}, {show_time(row['recorded_at'])}; "
         f"audience {row['audience']}, output table {row['output_table']}"
@@ -218,15 +223,17 @@ def _show_details(details: SegmentDetails, snapshots: Sequence[SegmentRun], zone
     if len(snapshots) > 1:
         click.echo("\n" + draw_trend("Members", snapshots, zone).rstrip())
     if snapshots:
+        shown = [snapshot_row(run) for run in snapshots[-_SHOWN_SNAPSHOTS:]]
         columns = [
             Column("snapshot_version", "snapshot", right=True),
             Column("as_of", "as of", show_time),
+            *purpose_columns(shown),
             Column("member_count", "members", show_count, right=True),
             Column("entered_count", "entered", show_count, right=True),
             Column("left_count", "left", show_count, right=True),
         ]
         click.echo()
-        print_table([snapshot_row(run) for run in snapshots[-_SHOWN_SNAPSHOTS:]], columns)
+        print_table(shown, columns)
 
 
 @segments.command("why")

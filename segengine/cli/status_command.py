@@ -58,6 +58,8 @@ def status(
 
 
 def _run_row(summary: RunSummary) -> dict[str, Any]:
+    from segengine.operations.past_sources import load_readings
+
     run = summary.run
     return {
         "run_id": run.run_id,
@@ -72,6 +74,7 @@ def _run_row(summary: RunSummary) -> dict[str, Any]:
         "orphan_count": summary.orphan_count,
         "snapshot_bytes": run.snapshot_bytes,
         "scans": [dict(scan) for scan in summary.scans],
+        "sources": [vars(source) for source in load_readings(run)],
         "engine": run.engine,
         "author": run.author,
         "error": run.error,

@@ -7,7 +7,8 @@ Python, before anything is read.
 from __future__ import annotations
 
 import csv
-from datetime import datetime, timedelta
+import json
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -95,7 +96,10 @@ def has_delta_version(location: str, version: int) -> bool:
     from deltalake.exceptions import DeltaError
 
     try:
-        files = DeltaTable(location, version=version).file_uris()
+        table = DeltaTable(location, version=version)
+        files = table.file_uris()
+        if "deletionVectors" in (table.protocol().reader_features or ()):
+            pa.table(table.deletion_vectors())  # reads their files
     except (DeltaError, OSError, ValueError):
         return False
     return all(Path(unquote(file)).is_file() for file in files)
@@ -103,11 +107,34 @@ def has_delta_version(location: str, version: int) -> bool:
 
 def delta_commit_time(location: str, version: int) -> datetime | None:
     """Return when a version of a Delta table on this machine was written; None where its log no longer says."""
-    from deltalake import DeltaTable
+    commit = Path(location) / "_delta_log" / f"{version:020d}.json"
+    return _commit_time(commit) if commit.is_file() else None
 
-    history = DeltaTable(location, version=version).history()
-    milliseconds = next((entry.get("timestamp") for entry in history if entry.get("version") == version), None)
-    return None if milliseconds is None else EPOCH + timedelta(milliseconds=milliseconds)
+
+def delta_commit_times(location: str) -> dict[int, datetime]:
+    """Return when each version of a Delta table on this machine was written, as far as its log can be read."""
+    try:
+        commits = (Path(location) / "_delta_log").glob(f"{'[0-9]' * 20}.json")
+        return {int(commit.stem): _commit_time(commit) for commit in commits}
+    except (OSError, ValueError):
+        return {}
+
+
+def _commit_time(commit: Path) -> datetime:
+    """Return when a commit was made: as it says itself, else when its file was written.
+
+    deltalake's `history` numbers the versions wrongly where a commit says nothing of itself, which it need not.
+    """
+    said: dict[str, int] = {}
+    with commit.open(encoding="utf-8") as actions:
+        for line in actions:
+            if '"commitInfo"' in line:
+                said = json.loads(line).get("commitInfo") or said
+                break
+    milliseconds = said.get("inCommitTimestamp", said.get("timestamp"))
+    if milliseconds is None:
+        return datetime.fromtimestamp(commit.stat().st_mtime, UTC)
+    return EPOCH + timedelta(milliseconds=milliseconds)
 
 
 def parquet_columns(table: str, files: list[str]) -> dict[str, str]:

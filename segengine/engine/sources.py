@@ -1,13 +1,15 @@
-"""Reading source tables: pinned to one version, checked against the lock, cut off at `as_of`."""
+"""Reading source tables: pinned to one version, checked against the lock, as they were at `as_of` or cut off there."""
 
 from __future__ import annotations
 
 import shutil
 import tempfile
 import weakref
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
@@ -17,6 +19,7 @@ from segengine.engine.session import EngineSession
 from segengine.engine.source_files import (
     check_spark_reads,
     csv_columns,
+    delta_commit_times,
     delta_version,
     engine_type_name,
     has_delta_version,
@@ -35,18 +38,27 @@ if TYPE_CHECKING:
 Versions = Mapping[str, int | None]  # table -> pinned Delta version; None: cannot be pinned
 
 
+class Reading(StrEnum):
+    """How a run as of a past instant reads a table."""
+
+    AS_IT_WAS = "as_it_was"
+    BY_TIME = "by_time_column"
+    AS_IT_IS = "as_it_is"
+
+
 @dataclass(frozen=True)
 class Sources:
     """The project's tables as one run reads them.
 
-    `as_of` is None for a run at the present: then nothing is cut off. Else rows of tables with a time column (`at`)
-    later than it are left out.
+    `as_of` is None for a run at the present: then nothing is cut off. Else tables are either at the version that was
+    the newest then (`as_they_were`), or rows with a time (`at`) later than it are left out.
     """
 
     session: EngineSession
     settings: Settings
     versions: Versions
     as_of: datetime | None = None
+    as_they_were: frozenset[str] = frozenset()
     _places: dict[str, list[str]] = field(default_factory=dict, compare=False, repr=False)
 
     def read(self, name: str) -> DataFrame:
@@ -55,7 +67,15 @@ class Sources:
         if self.session.kind == "embedded" and name not in self._places:
             self._places[name] = self._find_places(table, version)
         rows = _read(self.session, self.settings, table, version, self._places.get(name))
-        return rows if self.as_of is None or not table.at else rows.where(self._until(table, self.as_of))
+        if self.as_of is None or self.reading(name) is not Reading.BY_TIME:
+            return rows
+        return rows.where(self._until(table, self.as_of))
+
+    def reading(self, name: str) -> Reading:
+        """Return how a table is read."""
+        if name in self.as_they_were:
+            return Reading.AS_IT_WAS
+        return Reading.BY_TIME if self.as_of is not None and self.settings.tables[name].at else Reading.AS_IT_IS
 
     def _find_places(self, table: Table, version: int | None) -> list[str]:
         """Return the paths the embedded engine reads a table at, copies where its statistics would mislead."""
@@ -98,8 +118,30 @@ class Sources:
 
 
 def cut_off(as_of: datetime, started_at: datetime) -> datetime | None:
-    """Return the instant after which a run leaves rows out: its as_of where that lies before its start, else None."""
+    """Return the past instant a run reads its sources as of: its as_of where that lies before its start, else None."""
     return as_of if as_of < started_at else None
+
+
+def open_sources(
+    session: EngineSession, settings: Settings, tables: Iterable[str], as_of: datetime | None = None
+) -> Sources:
+    """Return tables as one run reads them.
+
+    Args:
+        session: The engine.
+        settings: The project.
+        tables: Their names.
+        as_of: A past instant, None: the present. Delta tables are read at the version that was the newest then, if its
+            commit and its files are still there; of others, rows later than it by their time column are left out.
+
+    Raises:
+        DataContractError: A table does not exist or cannot be read.
+    """
+    wanted = set(tables)
+    past = {name: _version_at(session, settings, name, as_of) for name in sorted(wanted)} if as_of else {}
+    then = {name: version for name, version in past.items() if version is not None}
+    versions = {**pin_versions(session, settings, wanted - then.keys()), **then}
+    return Sources(session, settings, dict(sorted(versions.items())), as_of, frozenset(then))
 
 
 def column(name: str) -> Column:
@@ -133,21 +175,55 @@ def _pin(session: EngineSession, settings: Settings, table: Table) -> int | None
             f'Table "{table.name}": the embedded engine reads files of this machine only.',
             "Use `engine: spark` for catalog tables and remote paths.",
         )
-    target = quoted(location) if table.is_catalog else f"delta.`{location}`"
     with engine_errors(f'reading the history of table "{table.name}"'):
-        history = session.spark.sql(f"describe history {target} limit 1").collect()
+        history = session.spark.sql(f"describe history {_sql_name(table, location)} limit 1").collect()
         return int(history[0]["version"])
 
 
-def can_be_read(session: EngineSession, settings: Settings, name: str, version: int) -> bool:
-    """Return whether a version of a Delta table is still there: its log, and the files it names."""
+def _sql_name(table: Table, location: str) -> str:
+    return quoted(location) if table.is_catalog else f"delta.`{location}`"
+
+
+def _version_at(session: EngineSession, settings: Settings, name: str, as_of: datetime) -> int | None:
+    """Return the version of a table that was the newest at an instant; None where it cannot be read (any more).
+
+    As Delta does it, a commit counts as no older than those before it, whatever its writer's clock said.
+    """
     table = settings.tables[name]
+    if table.format != "delta":
+        return None
+    earlier = takewhile(lambda commit: commit[1] <= as_of, sorted(_commit_times(session, settings, table).items()))
+    versions = [version for version, _ in earlier]
+    return versions[-1] if versions and can_be_read(session, settings, name, versions[-1]) else None
+
+
+def _commit_times(session: EngineSession, settings: Settings, table: Table) -> dict[int, datetime]:
+    """Return when each version of a Delta table was written, as far as its history says; none where it has none."""
     location = settings.table_location(table)
     if is_local(location) and not table.is_catalog:
-        return has_delta_version(location, version)
+        return delta_commit_times(location)
+    if session.kind == "embedded":
+        return {}
+    with engine_errors(f'reading the history of table "{table.name}"'):
+        history = session.spark.sql(f"describe history {_sql_name(table, location)}").select("version", "timestamp")
+        return {row["version"]: row["timestamp"].astimezone(UTC) for row in history.toArrow().to_pylist()}
+
+
+def can_be_read(session: EngineSession, settings: Settings, name: str, version: int) -> bool:
+    """Return whether the engine reads a version of a Delta table, and the files it names are still there."""
+    table = settings.tables[name]
+    location = settings.table_location(table)
+    is_here = is_local(location) and not table.is_catalog
+    if is_here and not has_delta_version(location, version):
+        return False
+    if is_here and session.kind == "embedded":
+        return True
     try:
         with engine_errors(f'reading version {version} of table "{name}"'):
-            _read(session, settings, table, version).limit(1).collect()
+            rows = _read(session, settings, table, version)
+            if is_here:  # Spark may refuse it all the same, where it is older than the table keeps deleted files
+                return bool(rows.schema)
+            rows.select("_metadata.file_path").distinct().collect()  # opens every file; a count would not
     except SegEngineError:
         return False
     return True
@@ -203,36 +279,44 @@ def _flat_fields(schema: Any, prefix: str = "") -> Iterator[tuple[str, str]]:
             yield from _flat_fields(part.dataType, f"{prefix}{part.name}.")
 
 
-def check_against_lock(
-    session: EngineSession, settings: Settings, schema: Schema, used: Mapping[str, set[str]], versions: Versions
-) -> None:
+def check_against_lock(sources: Sources, schema: Schema, used: Mapping[str, set[str]]) -> None:
     """Compare the sources with `schema.lock.yml` for the columns a run uses.
 
     Args:
-        session: The engine.
-        settings: The project.
+        sources: The sources at the versions the run reads: what is checked is what is read.
         schema: The lock's columns (`stored`).
         used: The stored column names used of each table.
-        versions: The versions the run reads: what is checked is what is read.
 
     Raises:
-        DataContractError: A column is gone or has another type than when the lock was pulled; all of them are named.
+        DataContractError: A column is gone or has another type than when the lock was pulled, or was not there yet or
+            had another type at the past version that is read; all of them are named.
     """
-    wrong: list[str] = []
+    changed: list[str] = []
+    different: list[str] = []
     for name, wanted in sorted(used.items()):
-        found = stored_columns(session, settings, settings.tables[name], versions.get(name))
+        table, version = sources.settings.tables[name], sources.versions.get(name)
+        found = stored_columns(sources.session, sources.settings, table, version)
         locked = schema.stored.get(name, {})
         for source in sorted(wanted):
-            if source not in found:
-                wrong.append(f'table "{name}" no longer has column "{source}"')
-            elif found[source] != locked.get(source, found[source]):
-                wrong.append(
-                    f'column "{source}" of table "{name}" is {found[source]} now, {locked[source]} in the lock'
-                )
-    if wrong:
+            expected = locked.get(source, found.get(source))
+            if found.get(source) == expected is not None:
+                continue
+            if name in sources.as_they_were:
+                had = f"was {found[source]}" if source in found else "was not there"
+                different.append(f'column "{source}" of table "{name}" {had} at version {version}, is {expected} now')
+            elif source in found:
+                changed.append(f'column "{source}" of table "{name}" is {found[source]} now, {expected} in the lock')
+            else:
+                changed.append(f'table "{name}" no longer has column "{source}"')
+    if changed:
         raise DataContractError(
-            f"The sources changed since schema.lock.yml was pulled: {'; '.join(wrong)}.",
+            f"The sources changed since schema.lock.yml was pulled: {'; '.join([*changed, *different])}.",
             "If that is meant, run `segengine schema pull`, then `segengine validate`.",
+        )
+    if different and sources.as_of is not None:
+        raise DataContractError(
+            f"As of {sources.as_of:%Y-%m-%d %H:%M} UTC the sources had other columns: {'; '.join(different)}.",
+            "Choose an instant from which on the tables are as they are in schema.lock.yml.",
         )
 
 

@@ -11,7 +11,7 @@ from segengine.project.find import find_definition
 from segengine.project.model import Measure, Segment
 from segengine.project.schedule import next_due
 from segengine.store.registry import Registry
-from segengine.store.runs import History
+from segengine.store.runs import History, Status
 
 
 def choose_definitions(
@@ -89,4 +89,6 @@ def _refreshed_since_activation(registry: Registry, history: History, identity: 
         if is_active and not was_active:
             activated_at = version.recorded_at
         was_active = is_active
-    return any(run.started_at >= activated_at for run in history.segments.snapshots(identity))
+    return any(
+        run.started_at >= activated_at for run in history.segments.of(identity) if run.status is Status.SUCCESSFUL
+    )

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from segengine.engine.accounts import carry_over
 from segengine.engine.evaluate import evaluate_plan, merge_business, try_scans
-from segengine.engine.sources import Sources, Versions, column, cut_off, pin_versions
+from segengine.engine.sources import Sources, column, cut_off, open_sources
 from segengine.errors import SegEngineError
 from segengine.operations.context import OpenProject
+from segengine.operations.past_sources import readings_of, show_readings
 from segengine.operations.source_checks import check_sources, find_culprits, find_source_use
 from segengine.operations.suppression import find_erased
 from segengine.plan.audiences import is_hidden, plan_run
@@ -65,14 +66,14 @@ class ScanFacts:
 
 @dataclass
 class Evaluation:
-    """One run's evaluation. Where its as_of lies before its start, later rows are left out.
+    """One run's evaluation. Where its as_of lies before its start, sources are read as of then.
 
     Entered and left are against the newest snapshot before `compared_before` (None: before as_of).
 
-    Filled while it runs: the pinned `versions` of sources where they are not given, the last profile key given and the
-    number of profiles of each audience, what the `scans` read, the counts of each segment's outline (`outline_counts`),
-    how many numbers of a definition had too many digits (`overflow_counts`), and which column in its way has how many
-    values that are errors (`invalid_values`).
+    Filled while it runs: the pinned `versions` of sources where they are not given and which of them are read
+    `as_they_were` then, the last profile key given and the number of profiles of each audience, what the `scans` read,
+    the counts of each segment's outline (`outline_counts`), how many numbers of a definition had too many digits
+    (`overflow_counts`), and which column in its way has how many values that are errors (`invalid_values`).
     """
 
     project: OpenProject
@@ -85,6 +86,7 @@ class Evaluation:
     progress: Progress
     compared_before: datetime | None = None
     versions: dict[str, int | None] = field(default_factory=dict)
+    as_they_were: frozenset[str] = frozenset()
     profile_counts: dict[str, int] = field(default_factory=dict)
     scans: list[ScanFacts] = field(default_factory=list)
     outline_counts: dict[str, OutlineCounts] = field(default_factory=dict)
@@ -102,8 +104,11 @@ class Evaluation:
         """
         use = find_source_use(due, self.catalogue, self.as_of)
         self.progress(f"checking {len(use.columns)} source table(s)")
-        unpinned = set(use.columns) - set(self.versions)
-        self.versions |= pin_versions(self.project.session, self.project.settings, unpinned)
+        opened = self.open_sources(set(use.columns) - set(self.versions))
+        self.versions |= opened.versions
+        self.as_they_were |= opened.as_they_were
+        if opened.as_of is not None and opened.versions:
+            self.progress(f"reading {show_readings(readings_of(opened))}")
         self.profile_counts |= check_sources(self.sources(), self.catalogue.schema, use)
 
     def evaluate(self, due: Mapping[str, Segment | Measure]) -> Written:
@@ -158,12 +163,12 @@ class Evaluation:
 
     def sources(self) -> Sources:
         """Return the sources as this run reads them."""
-        return self.sources_at(self.versions)
+        past = cut_off(self.as_of, self.started_at)
+        return Sources(self.project.session, self.project.settings, self.versions, past, self.as_they_were)
 
-    def sources_at(self, versions: Versions) -> Sources:
-        """Return sources at pinned versions, cut off as this run cuts them off."""
-        until = cut_off(self.as_of, self.started_at)
-        return Sources(self.project.session, self.project.settings, versions, until)
+    def open_sources(self, tables: Iterable[str]) -> Sources:
+        """Return tables as a run of this instant reads them, pinned now."""
+        return open_sources(self.project.session, self.project.settings, tables, cut_off(self.as_of, self.started_at))
 
     def begin_again(self, run_id: str, before: ControlRow) -> Evaluation:
         """Return an evaluation of the same sources that has done nothing yet, under another run's id."""
@@ -178,6 +183,7 @@ class Evaluation:
             progress=self.progress,
             compared_before=self.compared_before,
             versions=dict(self.versions),
+            as_they_were=self.as_they_were,
         )
 
     def _run_plan(self, plan: AudiencePlan) -> None:

@@ -63,7 +63,7 @@ def read_membership_changes(
     segment = find_segment(catalogue, name)
     _, history = read_state(project)
     after = _snapshot(history, segment, end, project.settings)
-    preceding = history.segments.preceding(segment.id, after.as_of)
+    preceding = history.segments.compared_with(after)
     before = _snapshot(history, segment, start, project.settings) if start else preceding
     if before is not None and before.as_of > after.as_of:
         message = f"Snapshot {before.snapshot_version} is later than snapshot {after.snapshot_version}."

@@ -14,7 +14,7 @@ from segengine.project.catalogue import Catalogue
 from segengine.project.model import Measure, Segment
 from segengine.store.control import Lease, died
 from segengine.store.registry import Registry
-from segengine.store.runs import DROPPED, REFRESHED, History, MeasureRun, SegmentRun, Status
+from segengine.store.runs import BACKFILLED, DROPPED, REFRESHED, History, MeasureRun, SegmentRun, Status
 from segengine.store.snapshots import MeasureCounts, SegmentCounts, Written
 
 Definitions = Mapping[str, Segment | Measure]
@@ -53,7 +53,11 @@ _ENDED = {Status.FAILED: "failed", Status.SKIPPED: "was skipped", Status.HELD: "
 
 @dataclass(frozen=True)
 class Outcomes:
-    """Makes the rows a run writes of its segments and measures."""
+    """Makes the rows a run writes of its segments and measures.
+
+    Gates judge what would become current, and inactive definitions are left out of refreshes: neither matters to a
+    back-fill.
+    """
 
     catalogue: Catalogue
     registry: Registry
@@ -61,6 +65,7 @@ class Outcomes:
     lease: Lease
     as_of: datetime
     started_at: datetime
+    purpose: str = REFRESHED
 
     def blocked(self, chosen: Definitions, failures: Mapping[str, str]) -> dict[str, Blocked]:
         """Return what cannot be evaluated: not active, broken, failed by its sources, or a parent must not feed it.
@@ -71,7 +76,7 @@ class Outcomes:
         """
         found: dict[str, Blocked] = {}
         for identity, definition in chosen.items():
-            if definition.state != "active":
+            if definition.state != "active" and self.purpose == REFRESHED:
                 found[identity] = Blocked(Status.SKIPPED, _NOT_ACTIVE[definition.state])
             elif cause := self.catalogue.broken.get(identity) or failures.get(identity):
                 found[identity] = Blocked(Status.FAILED, cause)
@@ -143,7 +148,7 @@ class Outcomes:
     def _gate_problems(
         self, run: SegmentRun | MeasureRun, evaluation: Evaluation, news: Mapping[str, SourceNews]
     ) -> str:
-        if isinstance(run, MeasureRun):
+        if isinstance(run, MeasureRun) or self.purpose == BACKFILLED:
             return ""
         segment = self.catalogue.segments[run.segment_id]
         previous = self.history.segments.preceding(run.segment_id, self.as_of)
@@ -180,7 +185,7 @@ class Outcomes:
             "snapshot_version": 0,
             "snapshot_run_id": "",
             "as_of": self.as_of,
-            "purpose": REFRESHED,
+            "purpose": self.purpose,
             "status": status,
             "definition_version": self.registry.newest[identity].version,
             "data_hash": hashes.data,

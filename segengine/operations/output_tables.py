@@ -15,12 +15,13 @@ from typing import TYPE_CHECKING
 from segengine.engine.attachments import attached_rows, attachment_scan
 from segengine.engine.failures import engine_errors
 from segengine.engine.joins import ScanRows, columns_by_table
-from segengine.engine.sources import Sources, check_against_lock, cut_off, pin_versions
+from segengine.engine.sources import Sources, check_against_lock, open_sources
 from segengine.engine.uniqueness import check_unique_keys
 from segengine.errors import RunError
 from segengine.kernel.scan import KEY
 from segengine.operations.context import OpenProject, load_registered, read_state
 from segengine.operations.members import member_columns, read_member_keys, select_members
+from segengine.operations.past_sources import reopen_sources
 from segengine.operations.segments import find_snapshot
 from segengine.project.catalogue import Catalogue
 from segengine.project.find import find_segment
@@ -131,16 +132,14 @@ class _OutputTable:
         versions = {table: pinned.get(table) for table in self._used_columns()}
         if None in versions.values():
             return None
-        until = cut_off(run.as_of, run.started_at)
-        return _Reading(Sources(self.project.session, self.project.settings, versions, until), run.as_of)
+        return _Reading(reopen_sources(self.project, run, versions), run.as_of)
 
     def _as_it_is_now(self) -> _Reading:
         """Return how the newest versions are read, checked as a run checks its own."""
         session, settings, schema = self.project.session, self.project.settings, self.catalogue.schema
         used = self._used_columns()
         as_of = datetime.now(UTC)
-        versions = pin_versions(session, settings, set(used))
-        check_against_lock(session, settings, schema, used, versions)
-        sources = Sources(session, settings, versions)
+        sources = open_sources(session, settings, used)
+        check_against_lock(sources, schema, used)
         check_unique_keys(sources, {key for rows in self._scan_rows() for key in rows.unique_keys()})
         return _Reading(sources, as_of)

@@ -58,7 +58,7 @@ def preview_plan(
     Args:
         project: The project.
         plan: What `apply` would change.
-        as_of: The instant that counts; None: now. An earlier one leaves out rows whose time column is later.
+        as_of: The instant that counts; None: now. For an earlier one sources are read as `refresh` reads them.
         progress: Called with a line for each phase.
 
     Raises:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from segengine.engine.joins import ScanRows, columns_by_table
-from segengine.engine.sources import Sources, check_against_lock, cut_off, pin_versions
+from segengine.engine.sources import check_against_lock, cut_off, open_sources
 from segengine.engine.uniqueness import check_unique_keys
 from segengine.engine.value_counts import COUNT, VALUE, read_text_counts, read_value_counts
 from segengine.errors import ConfigError, DataContractError
@@ -109,7 +109,7 @@ def profile_attribute(
         project: The project.
         name: As rules on the profile write it: `state`, `home_store.city`, `churn.score`, `Lifetime spend`.
         audience: Whose profiles; '': the only audience, or the only one that has the attribute.
-        as_of: The instant that counts; None: now. An earlier one leaves out rows whose time column is later; of a
+        as_of: The instant that counts; None: now. For an earlier one sources are read as `refresh` reads them; of a
             measure it chooses the snapshot that was the newest then.
 
     Raises:
@@ -191,9 +191,8 @@ def _read(
     settings, session = project.settings, project.session
     scan = ScanRows(Scan(audience, settings.audiences[audience].table, None, (attribute,), ()), settings, schema)
     used = columns_by_table([scan])
-    versions = pin_versions(session, settings, set(used))
-    check_against_lock(session, settings, schema, used, versions)
-    sources = Sources(session, settings, versions, cut_off(as_of, datetime.now(UTC)) if as_of else None)
+    sources = open_sources(session, settings, used, cut_off(as_of, datetime.now(UTC)) if as_of else None)
+    check_against_lock(sources, schema, used)
     check_unique_keys(sources, scan.unique_keys())
     return scan.values(sources).toDF(VALUE)
 

@@ -142,11 +142,10 @@ class ProfileReader:
         return bits is not None and bool(bits[place >> 3] >> (place & 7) & 1)
 
     def _used(self, trail: Trail[DefinitionRun], parent: str) -> DefinitionRun | None:
-        """Return the snapshot of a parent that fed the run, else the newest."""
-        snapshots = trail.snapshots(parent)
+        """Return the snapshot of a parent that fed the run, else the current one."""
         numbers = json.loads(self.run.parents) if self.run else {}
-        stored = [run for run in snapshots if run.snapshot_version == numbers.get(parent)]
-        used = next(iter(stored or snapshots[-1:]), None)
+        stored = [run for run in trail.snapshots(parent) if run.snapshot_version == numbers.get(parent)]
+        used = next(iter(stored), trail.current(parent))
         if used is not None and not trail.is_kept(used):
             message = f'Snapshot {used.snapshot_version} of "{used.name}", which the run used, is no longer kept.'
             raise ConfigError(message, "Ask about a newer snapshot.")

@@ -12,18 +12,21 @@ from datetime import UTC, datetime, timedelta
 
 from segengine import __version__
 from segengine.engine.commits import Pinned
-from segengine.errors import DataContractError, LeaseHeldError, RunError, SegEngineError
+from segengine.errors import DataContractError, RunError, SegEngineError
 from segengine.operations.context import OpenProject, find_author, load_registered
 from segengine.operations.due import choose_definitions
 from segengine.operations.evaluation import Evaluation, Phase, Progress, ScanFacts
 from segengine.operations.gates import SourceNews, read_news
 from segengine.operations.outcomes import Blocked, Definitions, Ended, Outcomes
+from segengine.operations.past_sources import dump_readings
 from segengine.operations.source_checks import find_failures
 from segengine.operations.unchanged import Comparison, pin_present
 from segengine.operations.unused import deactivate_unused
+from segengine.operations.waiting import wait_for_lease
 from segengine.project.model import Segment
 from segengine.store.control import Control, Lease
 from segengine.store.runs import (
+    BACKFILLED,
     REFRESHED,
     History,
     MeasureRun,
@@ -39,8 +42,6 @@ from segengine.store.snapshots import Written
 from segengine.store.warehouse import ON_DEMAND, SCHEMAS
 
 logger = logging.getLogger(__name__)
-
-_POLL_SECONDS = 2.0
 
 
 @dataclass(frozen=True)
@@ -94,7 +95,8 @@ def refresh_segments(
             activation. Inactive ones that are named are skipped with that cause.
         due: Only what is due by its schedule; where that is nothing, no run takes place.
         full: Evaluate also what cannot have changed.
-        as_of: The instant that counts; None: now. An earlier one leaves out rows whose time column is later.
+        as_of: The instant that counts; None: now. As of an earlier one, Delta tables are read as they were then where
+            their history reaches; of others, rows whose time column is later are left out.
         wait: How long to wait for another run to end; what is evaluated is what counts then.
         progress: Called with a line for each phase.
 
@@ -105,22 +107,7 @@ def refresh_segments(
         LeaseHeldError: Another run is under way, and did not end in time.
         RunError: The engine failed, or the run lost its lease.
     """
-    until = time.monotonic() + wait.total_seconds()
-    while True:
-        try:
-            return _refresh_now(project, names, due, full, as_of, progress)
-        except LeaseHeldError as held:
-            if time.monotonic() >= until:
-                raise
-            progress(f"waiting: {held.message}")
-            _wait_for_lease(project, until)
-
-
-def _wait_for_lease(project: OpenProject, until: float) -> None:
-    """Return when nobody holds the lease any more, or at a time of the monotonic clock."""
-    control = Control(project.warehouse, "control")
-    while time.monotonic() < until and control.read().is_held(datetime.now(UTC)):
-        time.sleep(min(_POLL_SECONDS, max(0.0, until - time.monotonic())))
+    return wait_for_lease(project, wait, progress, lambda: _refresh_now(project, names, due, full, as_of, progress))
 
 
 def _refresh_now(
@@ -167,7 +154,7 @@ def _refresh_now(
             versions={table: each.version for table, each in pinned.items()},
         )
         outcomes = Outcomes(catalogue, registry, history, lease, instant, started_at)
-        return _Refresh(project, control, lease, evaluation, outcomes, pinned, full).execute(chosen)
+        return LeasedRun(project, control, lease, evaluation, outcomes, pinned, full).execute(chosen)
 
 
 def _expect_seconds(history: History, definition_count: int) -> float | None:
@@ -215,7 +202,7 @@ def create_tables(project: OpenProject) -> Control:
 
 
 @dataclass
-class _Refresh:
+class LeasedRun:
     """One run under its lease: evaluate, say how each definition ended, publish.
 
     `pinned`: the sources as a run at the present reads them; `full`: also what cannot have changed is evaluated;
@@ -235,6 +222,12 @@ class _Refresh:
     size_before: TableSize | None = None
 
     def execute(self, chosen: Definitions) -> RefreshReport:
+        """Evaluate what was chosen (by id, parents first) and publish how each of it ended.
+
+        Raises:
+            DataContractError: The sources fail everything; that is published.
+            RunError: The engine failed, or the run lost its lease.
+        """
         clock = time.perf_counter()
         blocked = self.outcomes.blocked(chosen, {})
         self.unchanged = self._find_unchanged(chosen, blocked)
@@ -271,7 +264,7 @@ class _Refresh:
         try:
             self.evaluation.check_sources(due)
         except (DataContractError, RunError) as error:
-            found = find_failures(due, self.outcomes.catalogue, self.outcomes.as_of, self.evaluation.sources_at)
+            found = find_failures(due, self.outcomes.catalogue, self.outcomes.as_of, self.evaluation.open_sources)
             blocked = self._without_failing(chosen, found, error)
             due = self._to_evaluate(chosen, blocked)
             self.evaluation.check_sources(due)
@@ -323,6 +316,8 @@ class _Refresh:
         return blocked
 
     def _read_news(self, chosen: Definitions, blocked: Mapping[str, Blocked]) -> dict[str, SourceNews]:
+        if self.outcomes.purpose == BACKFILLED:
+            return {}
         segments = [each for key, each in chosen.items() if isinstance(each, Segment) and key not in blocked]
         tables = {table for segment in segments for table in self.evaluation.gated_tables(segment)}
         return read_news(self.evaluation.sources(), sorted(tables))
@@ -333,13 +328,14 @@ class _Refresh:
             run_id=self.lease.work_id,
             previous_run_id=self.lease.before.published_id,
             as_of=self.outcomes.as_of,
-            purpose=REFRESHED,
+            purpose=self.outcomes.purpose,
             status=status,
             engine=self.project.session.description,
             author=find_author(),
             started_at=self.outcomes.started_at,
             finished_at=datetime.now(UTC),
             source_versions=json.dumps(self.evaluation.versions, sort_keys=True),
+            source_readings=dump_readings(self.evaluation.sources()),
             source_commits=json.dumps({table: each.commit for table, each in self.pinned.items()}, sort_keys=True),
             scans=json.dumps([vars(scan) for scan in self.evaluation.scans]),
             error=error,

@@ -13,6 +13,7 @@ from segengine.errors import ConfigError
 from segengine.operations.context import OpenProject, find_author, load_registered, read_state
 from segengine.operations.outcomes import next_version
 from segengine.operations.segments import find_held
+from segengine.operations.waiting import check_last_run_ended
 from segengine.project.catalogue import Catalogue
 from segengine.project.find import find_segment
 from segengine.store.control import Control
@@ -55,8 +56,7 @@ def decide_held(project: OpenProject, names: Sequence[str], decision: Decision) 
         _find_held(catalogue, history, identity, decision)
     now = datetime.now(UTC)
     control = Control(project.warehouse, "control")
-    if control.read().is_abandoned(now):  # taking its lease over would forget what it was doing
-        raise ConfigError("The last run ended without saying so.", "Run `segengine refresh` first.")
+    check_last_run_ended(control)
     with control.lease(make_run_id(now), []) as lease:
         history = read_history(project.warehouse, lease.before)  # another run may have been faster
         decided = []
@@ -74,6 +74,7 @@ def decide_held(project: OpenProject, names: Sequence[str], decision: Decision) 
             started_at=now,
             finished_at=datetime.now(UTC),
             source_versions=json.dumps({}),
+            source_readings=json.dumps({}),
             source_commits=json.dumps({}),
             scans=json.dumps([]),
             error="",

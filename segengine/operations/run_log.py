@@ -25,6 +25,7 @@ def log_run(project: OpenProject, lease: Lease, purpose: str, started_at: dateti
         finished_at=datetime.now(UTC),
         source_versions=json.dumps({}),
         source_commits=json.dumps({}),
+        source_readings=json.dumps({}),
         scans=json.dumps([]),
         error="",
         segengine_version=__version__,

@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import overload
 
+from segengine.engine.sources import cut_off
 from segengine.errors import ConfigError
 from segengine.operations.context import OpenProject, load_registered, read_state
 from segengine.operations.due import find_next_due
 from segengine.operations.evaluation import OutlineCounts
+from segengine.operations.past_sources import SourceReading, load_readings
 from segengine.project.catalogue import Catalogue, resolve_version
 from segengine.project.find import find_segment
 from segengine.project.model import Measure, Segment
@@ -52,12 +54,16 @@ class SegmentSummary:
 
 @dataclass(frozen=True)
 class SegmentDetails:
-    """Everything about one segment: its summary, definition as text, snapshots oldest first, and where it is used."""
+    """Everything about one segment: its summary, definition as text, snapshots oldest first, and where it is used.
+
+    `sources`: how the run of the current snapshot read the project's tables; none where it was a run at the present.
+    """
 
     summary: SegmentSummary
     fields: Plain
     snapshots: tuple[SegmentRun, ...]
     used_by: tuple[User, ...]
+    sources: tuple[SourceReading, ...] = ()
 
 
 def list_segments(project: OpenProject) -> list[SegmentSummary]:
@@ -112,7 +118,14 @@ def show_segment(project: OpenProject, name: str) -> SegmentDetails:
         fields=show_references(dict(record.fields), registry.names),
         snapshots=tuple(history.segments.snapshots(segment.id)),
         used_by=make_usage_graph(catalogue).direct(segment.id),
+        sources=_past_readings(history, history.segments.current(segment.id)),
     )
+
+
+def _past_readings(history: History, snapshot: SegmentRun | None) -> tuple[SourceReading, ...]:
+    """Return how the run of a snapshot read its tables, where it was as of a past instant."""
+    run = next((run for run in history.runs if snapshot and run.run_id == snapshot.snapshot_run_id), None)
+    return load_readings(run) if run and cut_off(run.as_of, run.started_at) else ()
 
 
 @dataclass(frozen=True)
@@ -197,16 +210,20 @@ def find_snapshot(
     """
     subject = f'{"Segment" if isinstance(definition, Segment) else "Measure"} "{definition.name}"'
     snapshots = trail.snapshots(definition.id)
-    if not snapshots:
+    current = trail.current(definition.id)
+    if number is None and at is None and current is not None:
+        return current
+    if not snapshots or (number is None and at is None):
         last = trail.last(definition.id)
         reason = f"its last refresh ended {last.status}: {last.error}" if last else "it was never refreshed"
-        raise ConfigError(f"{subject} has no snapshot: {reason}.", f"Run `segengine refresh {definition.id}`.")
+        what = "only snapshots of back-fills" if snapshots else "no snapshot"
+        raise ConfigError(f"{subject} has {what}: {reason}.", f"Run `segengine refresh {definition.id}`.")
     if number is not None:
         chosen = [run for run in snapshots if run.snapshot_version == number][:1]
         known = ", ".join(str(run.snapshot_version) for run in snapshots[-10:])
         missing = f"{subject} has no snapshot {number}."
     else:
-        chosen = [run for run in snapshots if at is None or run.as_of <= at]
+        chosen = [run for run in snapshots if at is not None and run.as_of <= at]
         known = f"the first is as of {snapshots[0].as_of:%Y-%m-%d %H:%M} UTC"
         missing = f"{subject} has no snapshot that old."
     if not chosen:

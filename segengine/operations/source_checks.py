@@ -6,7 +6,7 @@ alone, to tell whom it fails: the others are evaluated all the same.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
@@ -15,7 +15,7 @@ from itertools import chain
 from segengine.engine.accounts import account_columns
 from segengine.engine.attachments import attachment_scan
 from segengine.engine.joins import ScanRows, columns_by_table
-from segengine.engine.sources import Sources, check_against_lock, column, pin_versions
+from segengine.engine.sources import Sources, check_against_lock, column
 from segengine.engine.uniqueness import check_unique_keys
 from segengine.errors import DataContractError, RunError
 from segengine.plan.audiences import plan_run
@@ -66,8 +66,7 @@ def check_sources(sources: Sources, schema: Schema, use: SourceUse) -> dict[str,
         DataContractError: A source is not as the project says.
         RunError: The engine failed.
     """
-    session, settings = sources.session, sources.settings
-    check_against_lock(session, settings, schema, use.columns, sources.versions)
+    check_against_lock(sources, schema, use.columns)
     check_unique_keys(sources, use.keys)
     return {audience: _count_profiles(sources, audience) for audience in sorted(use.audiences)}
 
@@ -83,7 +82,7 @@ def find_failures(
     definitions: Mapping[str, Segment | Measure],
     catalogue: Catalogue,
     as_of: datetime,
-    open_sources: Callable[[Mapping[str, int | None]], Sources],
+    open_sources: Callable[[Iterable[str]], Sources],
 ) -> dict[str, str]:
     """Return the definitions that their own sources fail, by id, and why.
 
@@ -91,17 +90,16 @@ def find_failures(
         definitions: What is to be evaluated by id, parents first.
         catalogue: All definitions of the project.
         as_of: The instant of the run.
-        open_sources: Returns sources with pinned versions.
+        open_sources: Returns tables as the run reads them.
     """
     settings, schema = catalogue.settings, catalogue.schema
-    session = open_sources({}).session
 
     @cache
     def pin(table: str) -> Sources:
-        return open_sources(pin_versions(session, settings, {table}))
+        return open_sources({table})
 
     def check_column(table: str, name: str) -> None:
-        check_against_lock(session, settings, schema, {table: {name}}, pin(table).versions)
+        check_against_lock(pin(table), schema, {table: {name}})
 
     def check_key(table: str, names: tuple[str, ...]) -> None:
         check_unique_keys(pin(table), [(table, names)])

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from segengine.project.keep import Keep, choose_kept
-from segengine.store.runs import History, MeasureRun, SegmentRun, Trail
+from segengine.store.runs import BACKFILLED, History, MeasureRun, SegmentRun, Trail
 
 AnyRun = SegmentRun | MeasureRun
 Reference = tuple[str, str]  # snapshot_run_id, id
@@ -69,7 +69,8 @@ def _reference(run: AnyRun) -> Reference:
 
 
 def _choose(runs: list[AnyRun], keep: Keep, now: datetime, zone: str) -> list[AnyRun]:
-    chosen = choose_kept([run.as_of for run in runs], keep, now, zone) | {len(runs) - 1}
+    refreshed = [place for place, run in enumerate(runs) if run.purpose != BACKFILLED]
+    chosen = choose_kept([run.as_of for run in runs], keep, now, zone) | {len(runs) - 1, *refreshed[-1:]}
     return [run for place, run in enumerate(runs) if place in chosen]
 
 

@@ -110,7 +110,7 @@ def explain_membership(
     _, history = read_state(project)
     segment = find_segment(catalogue, name)
     run: SegmentRun | None = None
-    if history.segments.snapshots(segment.id) or snapshot is not None or at is not None:
+    if history.segments.current(segment.id) or snapshot is not None or at is not None:
         run = find_snapshot(history.segments, segment, snapshot, at)
         segment = find_version(catalogue, registry, run)
     elif segment.id in catalogue.broken:

@@ -147,14 +147,14 @@ def _moved(day: date, test: Relative) -> date | None:
     """Return the day a test reaches from a day, back or ahead; None beyond the calendar."""
     count = test.count if test.operation in ("within_next", "anniversary_within_next") else -test.count
     if test.unit == "month":
-        return _add_months(day, count)
+        return add_months(day, count)
     try:
         return day + timedelta(days=count)
     except OverflowError:
         return None
 
 
-def _add_months(day: date, months: int) -> date | None:
+def add_months(day: date, months: int) -> date | None:
     """Return the same day of another month, or its last day; None beyond the calendar."""
     year, month = divmod(day.year * 12 + day.month - 1 + months, 12)
     if not date.min.year <= year <= date.max.year:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from functools import cached_property
@@ -30,7 +30,7 @@ class Status(StrEnum):
     CANCELED = "Canceled"
 
 
-REFRESHED, RELEASED, DROPPED = "refresh", "release", "drop"  # what a run was for
+REFRESHED, RELEASED, DROPPED, BACKFILLED = "refresh", "release", "drop", "back-fill"  # what a run was for
 MAINTAINED, FORGOTTEN = "maintain", "forget"
 
 
@@ -38,9 +38,9 @@ MAINTAINED, FORGOTTEN = "maintain", "forget"
 class Run:
     """One published run; times in UTC.
 
-    `source_versions` (JSON): the version each source was read at, null where it has none; `source_commits` (JSON): of
-    a run at the present, what tells that version from another table's, '' where it has none;
-    `snapshot_bytes`: of the files of snapshots it wrote, None: not known.
+    JSON by table: `source_versions`, the version each was read at, null where it has none; `source_commits`, of a run
+    at the present, what tells that version from another table's, '' where it has none; `source_readings`, of a run as
+    of a past instant, how it read them. `snapshot_bytes`: of the files of snapshots it wrote, None: not known.
     """
 
     run_id: str
@@ -53,6 +53,7 @@ class Run:
     started_at: datetime
     finished_at: datetime
     source_versions: str
+    source_readings: str
     source_commits: str
     scans: str
     error: str
@@ -144,11 +145,16 @@ DefinitionRun = TypeVar("DefinitionRun", SegmentRun, MeasureRun)
 class Trail(Generic[DefinitionRun]):
     """Every published run of the segments, or of the measures, oldest first.
 
+    Back-fills are among the snapshots, and count for nothing else: not for what is current, how the last run ended,
+    what is due or held, or what a refresh is compared with. Only a back-fill itself sees them, in the trail `as_of` the
+    instant it fills: there, what is current is the snapshot of exactly that instant, and any earlier one precedes it.
+
     `thinned`: the snapshots whose content is no longer kept, by (snapshot_run_id, id); their rows stay.
     """
 
     runs: tuple[DefinitionRun, ...] = ()
     thinned: frozenset[tuple[str, str]] = frozenset()
+    as_of: datetime | None = None
 
     @cached_property
     def _by_id(self) -> dict[str, list[DefinitionRun]]:
@@ -157,14 +163,21 @@ class Trail(Generic[DefinitionRun]):
             found.setdefault(run.id, []).append(run)
         return found
 
+    def seen_at(self, as_of: datetime) -> Trail[DefinitionRun]:
+        """Return the trail as a back-fill of an instant sees it."""
+        return replace(self, as_of=as_of)
+
     @property
     def ids(self) -> tuple[str, ...]:
         """The definitions that ever had a run."""
         return tuple(self._by_id)
 
     def of(self, identity: str) -> list[DefinitionRun]:
-        """Return the runs of one definition, oldest first."""
-        return self._by_id.get(identity, [])
+        """Return the runs of one definition that count, oldest first."""
+        runs = self._by_id.get(identity, [])
+        if self.as_of is None:
+            return [run for run in runs if run.purpose != BACKFILLED]
+        return [run for run in runs if run.as_of == self.as_of]
 
     def last(self, identity: str) -> DefinitionRun | None:
         """Return the newest run of a definition, however it ended."""
@@ -172,9 +185,8 @@ class Trail(Generic[DefinitionRun]):
         return runs[-1] if runs else None
 
     def snapshots(self, identity: str) -> list[DefinitionRun]:
-        """Return the runs with a snapshot, kept or thinned, by (as_of, run): the last one is current."""
-        good = [run for run in self.of(identity) if run.status is Status.SUCCESSFUL]
-        return sorted(good, key=lambda run: run.as_of)  # stable: runs of one as_of stay in order
+        """Return all runs with a snapshot, kept or thinned, by (as_of, run), back-fills among them."""
+        return _with_snapshot(self._by_id.get(identity, []))
 
     def is_kept(self, run: SegmentRun | MeasureRun) -> bool:
         """Return whether the content of a run's snapshot is still kept."""
@@ -192,13 +204,25 @@ class Trail(Generic[DefinitionRun]):
 
     def current(self, identity: str) -> DefinitionRun | None:
         """Return the published successful run with the greatest (as_of, run)."""
-        snapshots = self.snapshots(identity)
+        snapshots = _with_snapshot(self.of(identity))
         return snapshots[-1] if snapshots else None
 
     def preceding(self, identity: str, as_of: datetime) -> DefinitionRun | None:
         """Return the newest successful run with an earlier as_of whose snapshot is kept."""
-        earlier = [run for run in self.snapshots(identity) if run.as_of < as_of and self.is_kept(run)]
+        known = _with_snapshot(self.of(identity)) if self.as_of is None else self.snapshots(identity)
+        earlier = [run for run in known if run.as_of < as_of and self.is_kept(run)]
         return earlier[-1] if earlier else None
+
+    def compared_with(self, run: DefinitionRun) -> DefinitionRun | None:
+        """Return the snapshot a snapshot's entered and left are against; of back-fills made since then as well."""
+        trail = self.seen_at(run.as_of) if run.purpose == BACKFILLED else self
+        return trail.preceding(run.id, run.as_of)
+
+
+def _with_snapshot(runs: Iterable[DefinitionRun]) -> list[DefinitionRun]:
+    """Return the runs with a snapshot, by (as_of, run)."""
+    good = [run for run in runs if run.status is Status.SUCCESSFUL]
+    return sorted(good, key=lambda run: run.as_of)  # stable: runs of one as_of stay in order
 
 
 @dataclass(frozen=True)
@@ -216,6 +240,10 @@ class History:
     def last(self, identity: str) -> SegmentRun | MeasureRun | None:
         """Return the newest run of a segment or measure, however it ended."""
         return self.segments.last(identity) or self.measures.last(identity)
+
+    def seen_at(self, as_of: datetime) -> History:
+        """Return the history as a back-fill of an instant sees it."""
+        return replace(self, segments=self.segments.seen_at(as_of), measures=self.measures.seen_at(as_of))
 
     @property
     def run_ids(self) -> tuple[str, ...]:

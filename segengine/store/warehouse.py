@@ -33,7 +33,7 @@ SCHEMAS = {
     "runs": (
         "run_id string, previous_run_id string, as_of timestamp, purpose string, status string, engine string, "
         "author string, started_at timestamp, finished_at timestamp, source_versions string, source_commits string, "
-        "scans string, error string, segengine_version string, snapshot_bytes bigint"
+        "source_readings string, scans string, error string, segengine_version string, snapshot_bytes bigint"
     ),
     "segment_runs": (
         "run_id string, segment_id string, name string, snapshot_version int, snapshot_run_id string, "

@@ -200,7 +200,7 @@ def months_have_the_same_day_or_the_first(patch: pytest.MonkeyPatch) -> None:
         found = original(day, months)
         return found if found is None or found.day == day.day else found + timedelta(days=1)
 
-    change_result(patch, relative, "_add_months", add)
+    change_result(patch, relative, "add_months", add)
 
 
 @mutation

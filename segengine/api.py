@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from segengine.errors import ConfigError
 from segengine.operations.apply import Side, apply_definitions, plan_definitions
+from segengine.operations.backfill import BackfillReport, Every, PlannedInstant, backfill_definitions, plan_backfill
 from segengine.operations.context import OpenProject, open_project, open_settings
 from segengine.operations.costs import RunCosts, read_costs
 from segengine.operations.definition_plan import DefinitionPlan
@@ -364,6 +365,44 @@ class Project:
         _aware(as_of)
         with self._session() as project:
             return refresh_segments(project, names, due=due, full=full, as_of=as_of, wait=wait, progress=progress)
+
+    def backfill(
+        self,
+        names: Sequence[str],
+        first: date,
+        last: date,
+        every: Every,
+        *,
+        wait: timedelta = timedelta(0),
+        progress: Progress = logger.info,
+    ) -> BackfillReport:
+        """Fill the trend of segments and measures: snapshots as of the ends of past days, which never become current.
+
+            project.backfill(["Millennials"], date(2025, 7, 6), date(2026, 6, 28), "week")
+
+        Args:
+            names: Names or ids.
+            first: The first day, in the project's time zone.
+            last: Until when, itself included; it has ended.
+            every: "day", "week", or "month": the same day of each month, or its last.
+            wait: How long to wait, at each instant, for another run to end.
+            progress: Called with a line for each instant.
+
+        Raises:
+            ConfigError: A name is unknown or its definition is broken, or the days are not in the past or in order.
+            DataContractError: A source is not as the project says, as of none of the instants.
+            LeaseHeldError: Another run is under way; what is done stays.
+            RunError: The engine failed, as of every instant.
+        """
+        with self._session() as project:
+            return backfill_definitions(project, names, first, last, every, wait=wait, progress=progress)
+
+    def planned_backfill(
+        self, names: Sequence[str], first: date, last: date, every: Every
+    ) -> tuple[PlannedInstant, ...]:
+        """Return the instants of a back-fill, and what would be evaluated as of each; writes nothing."""
+        with self._session() as project:
+            return plan_backfill(project, names, first, last, every)
 
     def release(self, names: Sequence[str]) -> ReleaseReport:
         """Make results that gates held back current."""

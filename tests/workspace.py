@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from deltalake import DeltaTable, write_deltalake
 
 from segengine.engine.session import EngineSession, activate
 from segengine.operations.apply import Side, apply_definitions, plan_definitions
+from segengine.operations.backfill import BackfillReport, Every, backfill_definitions
 from segengine.operations.context import OpenProject, open_settings
 from segengine.operations.definition_plan import DefinitionPlan
 from segengine.operations.forget import ForgetReport, forget_profile
@@ -101,6 +103,17 @@ class Workspace:
         with self.opened() as project:
             return refresh_segments(project, names, progress=progress, **choice)
 
+    def backfill(
+        self,
+        names: Sequence[str],
+        first: date,
+        last: date,
+        every: Every,
+        progress: Callable[[str], None] = lambda line: None,
+    ) -> BackfillReport:
+        with self.opened() as project:
+            return backfill_definitions(project, names, first, last, every, progress=progress)
+
     def maintain(self, **choice: Any) -> MaintainReport:
         with self.opened() as project:
             return maintain_warehouse(project, **choice)
@@ -174,7 +187,8 @@ class Published:
         current: dict[str, dict[str, Any]] = {}
         for row in self.segment_runs:
             before = current.get(row["segment_id"])
-            if row["status"] == "Successful" and (before is None or before["as_of"] <= row["as_of"]):
+            counts = row["status"] == "Successful" and row["purpose"] != "back-fill"
+            if counts and (before is None or before["as_of"] <= row["as_of"]):
                 current[row["segment_id"]] = row
         return {
             segment_id: self.members_of_run(segment_id, row["snapshot_run_id"], audience)

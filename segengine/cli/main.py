@@ -14,6 +14,7 @@ import click
 
 from segengine import __version__
 from segengine.cli import (
+    backfill_command,
     definition_commands,
     maintenance_commands,
     measure_commands,
@@ -44,6 +45,7 @@ def cli() -> None:
     Every day:   segengine validate        check definition files (no engine)
                  segengine plan, apply     compare them with what runs, record them
                  segengine refresh         evaluate and publish
+                 segengine backfill        the past of what is new
                  segengine segments list   look at the result; also measures list
     Keep order:  segengine history, usage  what changed, who would notice; segments tag, edit, delete
                  segengine maintain        thin old snapshots, tidy up files; forget: erase a person
@@ -66,6 +68,7 @@ for command in (
     registry_commands.history,
     registry_commands.usage,
     run_commands.refresh,
+    backfill_command.backfill,
     run_commands.release,
     run_commands.drop,
     segment_commands.segments,

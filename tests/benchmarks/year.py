@@ -2,7 +2,8 @@
 
     python -m tests.benchmarks.year --days 365 --segments 40
 
-One process, the embedded engine. Customers and purchases arrive day by day. On some days all counts are compared with
+One process, the embedded engine, maintained every seven days without retention, as the days pass in seconds. Customers
+and purchases arrive day by day. On some days all counts are compared with
 DuckDB's on the same files; at the end the trend must add up (members = those of the day before + entered - left), the
 store must hold, and the refresh after a year is compared with one of the same data in a new warehouse.
 """
@@ -27,6 +28,7 @@ from store_checker import find_violations
 
 from segengine.operations.apply import apply_definitions
 from segengine.operations.context import OpenProject, open_project, open_settings, read_state
+from segengine.operations.maintain import maintain_warehouse
 from segengine.operations.refresh import refresh_segments
 from segengine.operations.schema import pull_schema
 
@@ -40,15 +42,13 @@ FIRST_DAY = date(2025, 1, 1)
 GROWING = {"customers": "customer_since", "purchases": "purchased_at"}
 COMPARED = 30  # days between two comparisons with DuckDB
 
-Maintain = Callable[[OpenProject], object]
-
 
 @dataclass
 class Year:
-    """What came of it: seconds of each day, files in the warehouse on some days, and what was wrong."""
+    """What came of it: seconds of each day, files of the warehouse before and after maintenance, what was wrong."""
 
     seconds: list[float] = field(default_factory=list)
-    file_counts: dict[int, int] = field(default_factory=dict)
+    file_counts: dict[int, tuple[int, int]] = field(default_factory=dict)
     differences: list[str] = field(default_factory=list)
     compared_counts: int = 0
     last_seconds: float = 0.0
@@ -61,9 +61,9 @@ class Year:
 
 
 def simulate(
-    folder: Path, size: DataSize, segment_count: int, days: int, say: Callable[[str], None], maintain: Maintain | None
+    folder: Path, size: DataSize, segment_count: int, days: int, say: Callable[[str], None], *, maintained: bool = True
 ) -> Year:
-    """Let days pass in a folder; `maintain`: what is done once a week besides."""
+    """Let days pass in a folder."""
     source, data, year = make_data(folder, size, say), folder / "arrived", Year()
     segments = make_segments(segment_count)
     definitions = [segment.definition() for segment in segments]
@@ -79,14 +79,15 @@ def simulate(
             report = refresh_segments(project)
             year.seconds.append(time.perf_counter() - started)
             if day % COMPARED == 0 or day == days - 1:
-                year.file_counts[day + 1] = count_files(folder / "project" / "warehouse")
-                say(f"day {day + 1}: {year.seconds[-1]:.2f} s, {year.file_counts[day + 1]:,} files")
+                say(f"day {day + 1}: {year.seconds[-1]:.2f} s")
                 compare(year, day + 1, refresh_counts(report), segments, data)
-            if maintain and day % 7 == 6:
-                maintain(project)
+            if maintained and (day % 7 == 6 or day == days - 1):
+                before = count_files(folder / "project" / "warehouse")
+                maintain_warehouse(project, retention=timedelta(0))
+                year.file_counts[day + 1] = before, count_files(folder / "project" / "warehouse")
         check_trend(year, project)
         year.last_seconds = time_full_refresh(project)
-    year.differences += find_violations(folder / "project" / "warehouse", thinned=maintain is not None)
+    year.differences += find_violations(folder / "project" / "warehouse", thinned=maintained)
     settings = open_settings(write_project(folder / "new", data, definitions, "embedded"))
     with open_project(settings) as project:
         pull_schema(project.session, settings)
@@ -163,6 +164,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--segments", type=int, default=40)
     parser.add_argument("--profiles", type=int, default=20_000, help="customers by the end of all data")
     parser.add_argument("--rows", type=int, default=200_000, help="purchases by the end of all data")
+    parser.add_argument("--no-maintenance", dest="maintained", action="store_false", help="let files heap up")
     options = parser.parse_args(arguments)
 
     def say(line: str) -> None:
@@ -170,14 +172,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     with tempfile.TemporaryDirectory(prefix="year-") as folder:
         size = DataSize(options.profiles, options.rows)
-        year = simulate(Path(folder), size, options.segments, options.days, say, maintain=None)
+        year = simulate(Path(folder), size, options.segments, options.days, say, maintained=options.maintained)
     say(f"{options.days} refreshes of {options.segments} segments in {sum(year.seconds):.1f} s")
     say(f"the first took {year.seconds[0]:.2f} s, the last {year.seconds[-1]:.2f} s")
     say(
         f"of everything at the end: {year.last_seconds:.2f} s, in a new warehouse {year.new_seconds:.2f} s, "
         f"{year.ratio:.2f} times"
     )
-    say(f"files in the warehouse by day: {year.file_counts}")
+    for day, (before, after) in list(year.file_counts.items())[-1:]:
+        most = max(count for count, _ in year.file_counts.values())
+        say(f"files in the warehouse: at most {most:,}; on day {day} {before:,}, after maintenance {after:,}")
     say(f"{year.compared_counts} counts compared with DuckDB: {year.differences[:5] or 'all equal'}")
     return 1 if year.differences else 0
 

@@ -151,6 +151,7 @@ def test_members_are_those_of_the_time(shop: Workspace) -> None:
     assert readings(shop) == {}
 
 
+@pytest.mark.before_the_engine
 def test_what_was_read_is_said_and_kept(shop: Workspace) -> None:
     said: list[str] = []
     shop.refresh(as_of=WRITTEN_AT[1], progress=said.append)
@@ -173,6 +174,7 @@ def test_many_tables_are_said_in_one_line() -> None:
     assert show_readings(many) == f"{first}, 2 more as they were"
 
 
+@pytest.mark.before_the_engine
 def test_what_is_looked_up_later_is_as_it_was(shop: Workspace) -> None:
     shop.refresh(as_of=START)
     with shop.opened() as project:
@@ -190,6 +192,7 @@ def remove_files(table: Path, version: int) -> None:
         Path(file).unlink()
 
 
+@pytest.mark.before_the_engine
 def test_vacuumed_tables_are_cut_off(shop: Workspace) -> None:
     remove_files(shop.data / "purchases", 1)
     moment = WRITTEN_AT[1]
@@ -199,6 +202,7 @@ def test_vacuumed_tables_are_cut_off(shop: Workspace) -> None:
     assert found["everybody"] == ["a", "b", "c"]
 
 
+@pytest.mark.before_the_engine
 def test_a_log_that_was_cleaned_up_is_no_history(shop: Workspace) -> None:
     table = shop.data / "customers"
     DeltaTable(str(table)).create_checkpoint()
@@ -210,6 +214,7 @@ def test_a_log_that_was_cleaned_up_is_no_history(shop: Workspace) -> None:
     assert readings(shop) == TRAVELLED
 
 
+@pytest.mark.before_the_engine
 def test_a_table_that_was_created_again_has_a_new_history(shop: Workspace) -> None:
     shutil.rmtree(shop.data / "customers")
     write_versions(shop.data / "customers", [CUSTOMERS[0]], [WRITTEN_AT[2]])
@@ -217,6 +222,7 @@ def test_a_table_that_was_created_again_has_a_new_history(shop: Workspace) -> No
     assert readings(shop) == TRAVELLED | {"customers": "as_it_is"}
 
 
+@pytest.mark.before_the_engine
 def test_other_columns_at_that_time_fail_who_asks_for_them(shop: Workspace) -> None:
     table = shop.data / "customers"
     shutil.rmtree(table)

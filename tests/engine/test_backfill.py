@@ -148,6 +148,7 @@ def test_every_instant_has_the_members_of_then(shop: Workspace) -> None:
     ]
 
 
+@pytest.mark.before_the_engine
 def test_a_backfill_is_never_current_and_feeds_nothing(shop: Workspace) -> None:
     shop.backfill(["Big in the west"], DAYS[0], DAYS[-1], "week")
     listed = shop.listed()["big_in_the_west"]
@@ -172,6 +173,7 @@ def test_a_backfill_is_never_current_and_feeds_nothing(shop: Workspace) -> None:
         assert explain_membership(project, "Big in the west", "b", snapshot=2).is_member
 
 
+@pytest.mark.before_the_engine
 def test_parents_come_from_the_same_instants(shop: Workspace) -> None:
     shop.refresh("West", as_of=end_of(DAYS[1]))
     shop.refresh()  # what is current now feeds nothing of then
@@ -187,6 +189,7 @@ def test_parents_come_from_the_same_instants(shop: Workspace) -> None:
     assert made == [end_of(DAYS[0]), end_of(DAYS[2])]
 
 
+@pytest.mark.before_the_engine
 def test_what_is_there_is_left_out(shop: Workspace) -> None:
     first = shop.backfill(["West"], DAYS[0], DAYS[1], "week")
     said: list[str] = []
@@ -210,6 +213,7 @@ def test_what_is_there_is_left_out(shop: Workspace) -> None:
     assert newest == [1, 4, 2, 3]
 
 
+@pytest.mark.before_the_engine
 def test_what_is_done_stays_when_it_is_canceled(shop: Workspace) -> None:
     said: list[str] = []
 
@@ -228,6 +232,7 @@ def test_what_is_done_stays_when_it_is_canceled(shop: Workspace) -> None:
     assert [row["as_of"] for row in rows_of(shop, "west")] == [end_of(day) for day in DAYS]
 
 
+@pytest.mark.before_the_engine
 def test_an_instant_that_fails_leaves_the_others(shop: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
     shutil.rmtree(shop.data / "customers")
     without = [[{"customer_id": "a"}], *CUSTOMERS[1:]]

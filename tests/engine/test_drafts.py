@@ -53,7 +53,7 @@ def ends(workspace: Workspace, *names: str, **choice: bool) -> dict[str, tuple[s
     return {run.id: (str(run.status), run.error) for run in (*report.segments, *report.measures)}
 
 
-@pytest.mark.over_connect
+@pytest.mark.before_the_engine
 def test_a_draft_is_refreshed_from_its_activation_on(shop: Workspace) -> None:
     shop.apply()
     waiting = ("Skipped", 'parent "Romans" is a draft')

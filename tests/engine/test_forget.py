@@ -166,6 +166,7 @@ def test_no_byte_is_left(workspace: Workspace) -> None:
     assert {each.split("/")[0] for each in left} == {"definitions"}, "which the report names"
 
 
+@pytest.mark.before_the_engine
 def test_everybody_else_stays(workspace: Workspace) -> None:
     leave_the_sources(workspace)
     spend = dict(workspace.values("Spend", limit=None))
@@ -191,6 +192,7 @@ def test_everybody_else_stays(workspace: Workspace) -> None:
     assert workspace.published().last_keys["customer"] == 4, "no key is given twice"
 
 
+@pytest.mark.before_the_engine
 def test_the_log_says_that_not_who(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     leave_the_sources(workspace)
     monkeypatch.setenv("SEGENGINE_AUTHOR", "dpo")
@@ -203,7 +205,6 @@ def test_the_log_says_that_not_who(workspace: Workspace, monkeypatch: pytest.Mon
     assert GONE not in str(erasure) + str(run)
 
 
-@pytest.mark.over_connect
 def test_kept_out_of_runs_as_of_a_time_before(workspace: Workspace) -> None:
     """A source that was restored brings nobody back into the past; a new row of today is a new customer."""
     leave_the_sources(workspace)
@@ -223,6 +224,7 @@ def test_kept_out_of_runs_as_of_a_time_before(workspace: Workspace) -> None:
     assert (back.segments[0].profile_count, back.segments[0].member_count) == (3, 3), "also with the new key"
 
 
+@pytest.mark.before_the_engine
 def test_suppressed_for_ever(workspace: Workspace) -> None:
     with pytest.raises(ConfigError, match='Table "customers" still has a row of this customer') as caught:
         workspace.forget(GONE, audience="customer")

@@ -91,7 +91,7 @@ def hold_back(workspace: Workspace, as_of: datetime = JUNE + timedelta(days=1)) 
     assert found["everybody"][0] == "Successful"
 
 
-@pytest.mark.over_connect
+@pytest.mark.before_the_engine
 def test_who_would_be_in_it_is_seen_before_the_release(gated: Workspace) -> None:
     with pytest.raises(ConfigError, match='Segment "Buyers" has nothing held back: its last refresh ended Successful'):
         gated.members("Buyers", held=True)

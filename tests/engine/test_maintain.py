@@ -97,7 +97,6 @@ def count_files(workspace: Workspace) -> int:
     return sum(each.is_file() for each in workspace.warehouse.rglob("*"))
 
 
-@pytest.mark.over_connect
 def test_snapshots_are_thinned(workspace: Workspace) -> None:
     report = workspace.maintain(as_of=NOW, retention=timedelta(0))
 
@@ -142,6 +141,7 @@ def test_counts_and_trends_stay(workspace: Workspace) -> None:
     assert (back["entered_count"], back["left_count"]) == (5, 0), "against the third, the newest that is kept"
 
 
+@pytest.mark.before_the_engine
 def test_again_it_changes_nothing(workspace: Workspace) -> None:
     workspace.maintain(as_of=NOW, retention=timedelta(0))
     before, files = versions(workspace), count_files(workspace)
@@ -155,6 +155,7 @@ def test_again_it_changes_nothing(workspace: Workspace) -> None:
     assert all(each.after and each.after.row_count == each.before.row_count for each in report.tables)
 
 
+@pytest.mark.before_the_engine
 def test_files_are_put_together(workspace: Workspace) -> None:
     told = workspace.maintain(as_of=NOW, dry_run=True)
     assert sum(each.before.file_count for each in told.tables) == count_files(workspace)
@@ -200,6 +201,7 @@ def test_dry_run_only_says(workspace: Workspace) -> None:
     assert set(swept) == {"snapshots"}
 
 
+@pytest.mark.before_the_engine
 def test_what_was_never_published_is_swept(workspace: Workspace) -> None:
     now = datetime.now(UTC)
     dead, counting = make_run_id(now - timedelta(days=2)), make_run_id(now - timedelta(minutes=5))
@@ -274,6 +276,7 @@ def test_a_damaged_table_does_not_stop_the_others(workspace: Workspace) -> None:
     assert [each.table for each in report.tables if each.problem] == ["output/Gone"]
 
 
+@pytest.mark.before_the_engine
 def test_nothing_to_maintain(engine: EngineSession, tmp_path: Path) -> None:
     workspace = Workspace(tmp_path, engine)
     workspace.set_up(PROJECT, tables(1), DEFINITIONS)

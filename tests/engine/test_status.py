@@ -110,6 +110,7 @@ def test_what_runs_read_and_wrote(shop: Workspace) -> None:
     assert status_of(shop).last_success == runs[0].run
 
 
+@pytest.mark.before_the_engine
 def test_a_run_that_fails_leaves_the_last_success_as_it_was(shop: Workspace) -> None:
     shop.refresh()
     good = status_of(shop).last_success
@@ -121,7 +122,6 @@ def test_a_run_that_fails_leaves_the_last_success_as_it_was(shop: Workspace) -> 
     assert (status.runs[0].run.status, status.runs[0].run.snapshot_bytes) == ("Failed", None)
 
 
-@pytest.mark.over_connect
 def test_the_size_of_the_warehouse(shop: Workspace) -> None:
     assert status_of(shop).size.tables.keys() == {"definitions", "registry_control"}, "nothing was refreshed"
     shop.refresh()
@@ -135,6 +135,7 @@ def test_the_size_of_the_warehouse(shop: Workspace) -> None:
     assert size.disk_bytes > size.byte_count, "the control row was rewritten, and there are logs"
 
 
+@pytest.mark.before_the_engine
 def test_rows_are_divided_among_those_that_ask_something_of_them(shop: Workspace) -> None:
     assert costs_of(shop) == RunCosts(None)
     report = shop.refresh()
@@ -155,6 +156,7 @@ def test_rows_are_divided_among_those_that_ask_something_of_them(shop: Workspace
     )
 
 
+@pytest.mark.before_the_engine
 def test_metrics(shop: Workspace, tmp_path: Path) -> None:
     folder = tmp_path / "collector"
     folder.mkdir()

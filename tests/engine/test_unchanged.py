@@ -72,6 +72,7 @@ def kept(report: RefreshReport) -> set[str]:
     return {run.name for run in runs if run.status == "Successful" and run.snapshot_run_id != run.run_id}
 
 
+@pytest.mark.before_the_engine
 def test_nothing_changed(workspace: Workspace) -> None:
     before = {row["segment_id"]: row for row in workspace.published().segment_runs}
     only_time = {"Lately": "it depends on the time of the refresh"}
@@ -116,6 +117,7 @@ def test_a_source_that_changed(workspace: Workspace) -> None:
         assert [run.entered_count for run in show_segment(project, "Both").snapshots] == [1, 0, 1]
 
 
+@pytest.mark.before_the_engine
 def test_all_of_it_where_that_is_asked_for(workspace: Workspace) -> None:
     assert set(reasons(workspace, full=True).values()) == {"everything is"}
     report = workspace.refresh(full=True)

@@ -320,6 +320,7 @@ STORE: dict[str, tuple[str, str, Callable[[Path], None], str]] = {
 }
 
 
+@pytest.mark.before_the_engine
 @pytest.mark.parametrize(
     "name",
     [

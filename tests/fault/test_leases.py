@@ -82,10 +82,12 @@ with open_project(open_settings(Path.cwd())) as project:
 
 # The command line, held up while it writes snapshots.
 HELD_UP = """
-import sys, time
+import signal, sys, time
 from pathlib import Path
 from segengine.cli.main import main
 from segengine.operations import evaluation
+
+signal.signal(signal.SIGINT, signal.default_int_handler)  # what a shell starts in the background ignores it
 
 def write_snapshots(*arguments):
     Path("ready").touch()

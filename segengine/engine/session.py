@@ -305,6 +305,8 @@ def _name_place(address: str) -> str:
 
 
 def _connect(stack: ExitStack, address: str, retries: int) -> SparkSession:
+    # Else one in thirty processes that this one forks, a JVM say, aborts before it runs its program (grpc/grpc#43055).
+    os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "false")
     from pyspark.sql import SparkSession
     from pyspark.sql.connect.client.retries import DefaultPolicy
 

@@ -251,6 +251,13 @@ def test_two_processes_work_side_by_side(tmp_path: Path) -> None:
     assert sorted(entry.name for entry in tmp_path.iterdir()) == ["one", "two"]
 
 
+def test_programs_start_beside_the_embedded_engine(embedded_engine: EngineSession) -> None:
+    """As PySpark starts a JVM, with a function run between fork and exec: gRPC's handlers of forks may abort it."""
+    assert embedded_engine.spark.range(3).count() == 3
+    codes = {subprocess.run(["true"], preexec_fn=lambda: None, check=False).returncode for _ in range(150)}  # noqa: PLW1509
+    assert codes == {0}
+
+
 def test_an_error_in_the_block_stops_the_session_and_is_raised() -> None:
     with pytest.raises(ZeroDivisionError), open_session("embedded") as session:
         assert 1 // session.spark.range(0).count()

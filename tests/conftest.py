@@ -35,9 +35,6 @@ TEST_SETTINGS = {
     "spark.sql.codegen.factoryMode": "NO_CODEGEN",
 }
 
-# A JVM that lives for minutes spends half of its time on compiling for the long run.
-os.environ.setdefault("SPARK_SUBMIT_OPTS", "-XX:TieredStopAtLevel=1")
-
 CONNECT_SERVER = """
 import sys
 from pathlib import Path

@@ -303,8 +303,13 @@ def test_versions_that_spark_refuses_are_cut_off(spark_engine: EngineSession, tm
     workspace = Workspace(tmp_path, spark_engine)
     workspace.write_project(PROJECT)
     write_versions(workspace.data / "customers", CUSTOMERS, WRITTEN_AT)
-    spark_engine.spark.conf.set(ENFORCED, "true")
-    with workspace.opened() as project:
-        sources = open_sources(project.session, project.settings, ["customers"], WRITTEN_AT[1])
-        assert (sources.versions, sources.reading("customers")) == ({"customers": 2}, Reading.AS_IT_IS)
-        assert sources.read("customers").count() == 3
+    settings = spark_engine.spark.conf
+    before = settings.get(ENFORCED)
+    settings.set(ENFORCED, "true")
+    try:
+        with workspace.opened() as project:
+            sources = open_sources(project.session, project.settings, ["customers"], WRITTEN_AT[1])
+            assert (sources.versions, sources.reading("customers")) == ({"customers": 2}, Reading.AS_IT_IS)
+            assert sources.read("customers").count() == 3
+    finally:
+        settings.set(ENFORCED, before)  # other tests travel in the same session

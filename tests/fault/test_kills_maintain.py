@@ -99,7 +99,10 @@ def test_killed_maintain_harms_nothing(refreshed: Workspace, tmp_path: Path, par
     assert child.returncode == 0, child.stderr
     done = child.stdout.split()
     assert {"append", "_merge", "compact", "vacuum", "create_checkpoint", "unlink"} <= set(done)
-    numbers = places(done)[part::3] if part else sorted({done.index(name) + 1 for name in set(done)} | {len(done)})
+    # Not the last: how often the lease beats, a `_merge` each, varies from run to run.
+    last = max(place for place, name in enumerate(done, start=1) if name != "_merge")
+    first = {done.index(name) + 1 for name in set(done)}
+    numbers = [place for place in places(done)[part::3] if place <= last] if part else sorted({*first, last})
 
     for number in numbers:
         workspace = refreshed.copy_to(tmp_path / f"killed_{number}")

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from segengine.cli.log import ProgressReport, set_verbose
 from segengine.cli.options import output_option, project_options, verbose_option, wait_option
-from segengine.cli.output import Column, emit_document, emit_rows, make_progress, print_table, set_verbose, show_count
+from segengine.cli.output import Column, emit_document, emit_rows, print_table, show_count
 from segengine.cli.run_commands import EXIT_SOME_FAILED
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ def backfill(
     if dry_run:
         _show_plan(project.planned_backfill(names, *days), output)
         return
-    progress = make_progress()
+    progress = ProgressReport()
     progress(f"starting engine {project.settings.engine}")
     with project:
         report = project.backfill(names, *days, wait=timedelta(minutes=wait), progress=progress)

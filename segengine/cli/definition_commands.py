@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
+from segengine.cli.log import ProgressReport
 from segengine.cli.options import as_of_option, output_option, project_options
 from segengine.cli.output import (
     Column,
     emit_document,
     emit_rows,
-    make_progress,
     print_outline,
     print_table,
     show_count,
@@ -91,7 +91,7 @@ def plan(
         show_plan(project.plan(files, prune=prune, take=take), output)
         return
     moment = parse_as_of(as_of, project.settings.time_zone) if as_of else None
-    with make_progress() as progress:
+    with ProgressReport() as progress:
         result, previews = project.preview(files, prune=prune, take=take, as_of=moment, progress=progress)
     if output != "table":
         emit_rows(output, "counts", [_preview_row(preview) for preview in previews], [])

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from segengine.cli.log import ProgressReport
 from segengine.cli.options import as_of_option, output_option, project_options
 from segengine.cli.output import (
     Column,
     emit_document,
     emit_rows,
-    make_progress,
     print_table,
     show_bytes,
     show_count,
@@ -78,7 +78,7 @@ def maintain(
 
     instance = Project(conf, environment=environment, engine=engine)
     moment = parse_as_of(as_of, instance.settings.time_zone) if as_of else None
-    progress = make_progress()
+    progress = ProgressReport()
     progress(f"starting engine {instance.settings.engine}")
     report = instance.maintain(retention=retention, as_of=moment, dry_run=dry_run, progress=progress)
     _show(report, output)
@@ -192,7 +192,7 @@ def forget(
                 raise click.UsageError("What is erased does not come back; say --yes (or look with --dry-run).")
             click.confirm(f"Forget this {told.audience} for good?", abort=True, err=True)
         if not dry_run:
-            progress = make_progress()
+            progress = ProgressReport()
             told = project.forget(profile_id, audience=told.audience, suppress=suppress, progress=progress)
     if output != "table":
         emit_document(output, {"forgotten": asdict(told)})

@@ -17,9 +17,6 @@ from zoneinfo import ZoneInfo
 
 import click
 
-from segengine.cli.log import ProgressReport
-from segengine.cli.log import set_verbose as set_verbose
-
 if TYPE_CHECKING:
     from segengine.operations.segments import OutlineLine
     from segengine.project.model import Measure
@@ -111,11 +108,6 @@ def print_outline(lines: Sequence[OutlineLine]) -> None:
     if any(line.total is not None for line in lines):
         columns.append(Column("total", "running total", show_count, right=True))
     print_table(rows, columns)
-
-
-def make_progress() -> ProgressReport:
-    """Return what tells the phases of a command on stderr; `with` it, a bar is shown on a terminal."""
-    return ProgressReport()
 
 
 def show_count(value: Any) -> str:

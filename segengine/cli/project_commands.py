@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from segengine.cli.log import log_format_option
+from segengine.cli.log import ProgressReport, log_format_option
 from segengine.cli.options import output_option, project_options
-from segengine.cli.output import Column, emit_document, emit_rows, make_progress, print_table, show_count, show_grain
+from segengine.cli.output import Column, emit_document, emit_rows, print_table, show_count, show_grain
 from segengine.cli.tables import column_lines, operator_document, show_operators, show_table, table_document
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def demo(folder: Path | None, name: str, engine: str) -> None:
 
     target = folder or Path(f"segengine-{name.replace('_', '-')}")
     example = _example(name)
-    with make_progress() as progress:
+    with ProgressReport() as progress:
         report = make_demo(target, example.write_project, example.days, engine, progress)
     _show_demo(report, example)
 

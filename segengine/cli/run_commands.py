@@ -10,16 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from segengine.cli.log import add_to_summary
+from segengine.cli.log import ProgressReport, add_to_summary, set_verbose
 from segengine.cli.metrics import metrics_option, metrics_written
 from segengine.cli.options import as_of_option, output_option, project_options, verbose_option, wait_option
 from segengine.cli.output import (
     Column,
     emit_document,
     emit_rows,
-    make_progress,
     print_table,
-    set_verbose,
     show_count,
     show_time_in,
 )
@@ -85,7 +83,7 @@ def refresh(
         planned = instance.plan_refresh(names, due=due, full=full, as_of=moment)
         _show_planned(planned, output)
         return
-    with make_progress() as progress:
+    with ProgressReport() as progress:
         progress(f"starting engine {instance.settings.engine}")
         with instance as project, metrics_written(project, metrics_file):
             report = project.refresh(

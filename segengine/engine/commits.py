@@ -10,8 +10,8 @@ from pathlib import Path
 
 from segengine.engine.failures import engine_errors
 from segengine.engine.session import EngineSession
-from segengine.engine.source_files import is_local
-from segengine.engine.sources import pin_versions, quoted
+from segengine.engine.source_files import is_here
+from segengine.engine.sources import pin_versions, sql_name
 from segengine.errors import DataContractError, RunError
 from segengine.project.model import Settings, Table
 
@@ -40,12 +40,13 @@ def pin_commits(session: EngineSession, settings: Settings, tables: Iterable[str
 def _read_commit(session: EngineSession, settings: Settings, table: Table, version: int) -> str:
     """Return a digest of what the table's log says of a version: when and how it was written, its files."""
     location = settings.table_location(table)
-    if is_local(location) and not table.is_catalog:
+    if is_here(table, location):
         entry = Path(location) / "_delta_log" / f"{version:020}.json"
         return _digest(entry.read_bytes()) if entry.is_file() else ""
-    target = quoted(location) if table.is_catalog else f"delta.`{location}`"
     with engine_errors(f'reading the history of table "{table.name}"'):
-        rows = session.spark.sql(f"describe history {target}").where(f"version = {version}").collect()
+        rows = (
+            session.spark.sql(f"describe history {sql_name(table, location)}").where(f"version = {version}").collect()
+        )
     return _digest(json.dumps(rows[0].asDict(), sort_keys=True, default=str).encode()) if rows else ""
 
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 from segengine.engine.failures import engine_errors
-from segengine.engine.source_files import delta_commit_time, is_local, list_files
-from segengine.engine.sources import Sources, quoted
+from segengine.engine.source_files import delta_commit_time, is_here, list_files
+from segengine.engine.sources import Sources, read_commit_times
 
 if TYPE_CHECKING:
     from segengine.project.model import Table
@@ -47,15 +47,11 @@ def _as_instant(value: date | None, zone: ZoneInfo) -> datetime | None:
 def _written_at(sources: Sources, table: Table) -> datetime | None:
     """Return when the version of a table that is read was written."""
     location, version = sources.settings.table_location(table), sources.versions.get(table.name)
-    if is_local(location) and not table.is_catalog:
+    if is_here(table, location):
         if version is not None:
             return delta_commit_time(location, version)
         files = list_files(table.name, location, f".{table.format}")
         return max(datetime.fromtimestamp(Path(file).stat().st_mtime, UTC) for file in files)
     if version is None:
         return None
-    target = quoted(location) if table.is_catalog else f"delta.`{location}`"
-    history = (
-        sources.session.spark.sql(f"describe history {target}").select("version", "timestamp").toArrow().to_pylist()
-    )
-    return next((row["timestamp"].astimezone(UTC) for row in history if row["version"] == version), None)
+    return read_commit_times(sources.session, sources.settings, table).get(version)

@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from segengine.errors import DataContractError
+from segengine.project.model import Table
 from segengine.project.types import EPOCH, parse_type
 
 _ARROW_NAMES = {
@@ -36,6 +37,11 @@ _SPARK_REFUSES = ("timestamp[ns", "time32[", "time64[", "duration[")
 def is_local(location: str) -> bool:
     """Return whether a location is a path of this machine."""
     return "://" not in location
+
+
+def is_here(table: Table, location: str) -> bool:
+    """Return whether a source at a location is files of this machine."""
+    return is_local(location) and not table.is_catalog
 
 
 def list_files(table: str, location: str, suffix: str) -> list[str]:

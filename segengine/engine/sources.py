@@ -23,6 +23,7 @@ from segengine.engine.source_files import (
     delta_version,
     engine_type_name,
     has_delta_version,
+    is_here,
     is_local,
     list_files,
     parquet_columns,
@@ -80,7 +81,7 @@ class Sources:
     def _find_places(self, table: Table, version: int | None) -> list[str]:
         """Return the paths the embedded engine reads a table at, copies where its statistics would mislead."""
         location = self.settings.table_location(table)
-        if table.is_catalog or not is_local(location):
+        if not is_here(table, location):
             return [location]
         if table.format == "delta":
             return [location if version is None else delta_to_read(table.name, location, version, self._make_folder)]
@@ -105,8 +106,7 @@ class Sources:
 
     def time_column(self, table: Table) -> tuple[Column, str]:
         """Return the time column of a table and what it is: a date, a timestamp (an instant), else a local time."""
-        setting = table.column_setting(table.at)
-        name = setting.source if setting and setting.source else table.at
+        name = table.stored_name(table.at)
         stored = stored_columns(self.session, self.settings, table, self.versions.get(table.name)).get(name, "")
         time = column(name)
         return (time, stored) if stored in ("date", "timestamp") else (time.cast("timestamp_ntz"), "timestamp_ntz")
@@ -168,7 +168,7 @@ def _pin(session: EngineSession, settings: Settings, table: Table) -> int | None
             if table.format == "parquet" and session.kind != "embedded":
                 check_spark_reads(table.name, files)
         return None
-    if is_local(location) and not table.is_catalog:
+    if is_here(table, location):
         return delta_version(table.name, location)
     if session.kind == "embedded":
         raise DataContractError(
@@ -176,11 +176,12 @@ def _pin(session: EngineSession, settings: Settings, table: Table) -> int | None
             "Use `engine: spark` for catalog tables and remote paths.",
         )
     with engine_errors(f'reading the history of table "{table.name}"'):
-        history = session.spark.sql(f"describe history {_sql_name(table, location)} limit 1").collect()
+        history = session.spark.sql(f"describe history {sql_name(table, location)} limit 1").collect()
         return int(history[0]["version"])
 
 
-def _sql_name(table: Table, location: str) -> str:
+def sql_name(table: Table, location: str) -> str:
+    """Return a source as SQL text names it."""
     return quoted(location) if table.is_catalog else f"delta.`{location}`"
 
 
@@ -192,20 +193,20 @@ def _version_at(session: EngineSession, settings: Settings, name: str, as_of: da
     table = settings.tables[name]
     if table.format != "delta":
         return None
-    earlier = takewhile(lambda commit: commit[1] <= as_of, sorted(_commit_times(session, settings, table).items()))
+    earlier = takewhile(lambda commit: commit[1] <= as_of, sorted(read_commit_times(session, settings, table).items()))
     versions = [version for version, _ in earlier]
     return versions[-1] if versions and can_be_read(session, settings, name, versions[-1]) else None
 
 
-def _commit_times(session: EngineSession, settings: Settings, table: Table) -> dict[int, datetime]:
+def read_commit_times(session: EngineSession, settings: Settings, table: Table) -> dict[int, datetime]:
     """Return when each version of a Delta table was written, as far as its history says; none where it has none."""
     location = settings.table_location(table)
-    if is_local(location) and not table.is_catalog:
+    if is_here(table, location):
         return delta_commit_times(location)
     if session.kind == "embedded":
         return {}
     with engine_errors(f'reading the history of table "{table.name}"'):
-        history = session.spark.sql(f"describe history {_sql_name(table, location)}").select("version", "timestamp")
+        history = session.spark.sql(f"describe history {sql_name(table, location)}").select("version", "timestamp")
         return {row["version"]: row["timestamp"].astimezone(UTC) for row in history.toArrow().to_pylist()}
 
 
@@ -213,15 +214,15 @@ def can_be_read(session: EngineSession, settings: Settings, name: str, version: 
     """Return whether the engine reads a version of a Delta table, and the files it names are still there."""
     table = settings.tables[name]
     location = settings.table_location(table)
-    is_here = is_local(location) and not table.is_catalog
-    if is_here and not has_delta_version(location, version):
+    here = is_here(table, location)
+    if here and not has_delta_version(location, version):
         return False
-    if is_here and session.kind == "embedded":
+    if here and session.kind == "embedded":
         return True
     try:
         with engine_errors(f'reading version {version} of table "{name}"'):
             rows = _read(session, settings, table, version)
-            if is_here:  # Spark may refuse it all the same, where it is older than the table keeps deleted files
+            if here:  # Spark may refuse it all the same, where it is older than the table keeps deleted files
                 return bool(rows.schema)
             rows.select("_metadata.file_path").distinct().collect()  # opens every file; a count would not
     except SegEngineError:
@@ -263,7 +264,7 @@ def stored_columns(
         DataContractError: The source does not exist or cannot be read.
     """
     location = settings.table_location(table)
-    if table.format != "delta" and is_local(location) and not table.is_catalog:
+    if table.format != "delta" and is_here(table, location):
         files = list_files(table.name, location, f".{table.format}")
         return parquet_columns(table.name, files) if table.format == "parquet" else csv_columns(table.name, files)
     version = _pin(session, settings, table) if version is None else version

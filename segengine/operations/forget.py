@@ -12,9 +12,11 @@ from segengine.engine.sources import Sources, column, pin_versions
 from segengine.errors import ConfigError
 from segengine.operations.context import OpenProject, load_registered, read_state
 from segengine.operations.evaluation import Progress
+from segengine.operations.maintain import list_written_tables
 from segengine.operations.members import member_columns
 from segengine.operations.run_log import log_run
 from segengine.operations.suppression import check_secret
+from segengine.operations.waiting import check_last_run_ended
 from segengine.project.catalogue import Catalogue
 from segengine.project.names import SEGMENT_MEMBERS, make_measure_table, make_output_table
 from segengine.project.nodes import Plain
@@ -108,9 +110,8 @@ def forget_profile(
     )
     if dry_run:
         return report
+    check_last_run_ended(control)
     now = datetime.now(UTC)
-    if control.read().is_abandoned(now):  # taking its lease over would forget what it was doing
-        raise ConfigError("The last run ended without saying so.", "Run `segengine refresh` first.")
     with control.lease(make_run_id(now), []) as lease:
         progress("recording that somebody is forgotten, not who")
         append_erasure(warehouse, lease.work_id, _erasure(keyed, audience, profile_id, now, suppress))
@@ -197,9 +198,9 @@ class _Forgetting:
         return [table for table in self._written() if table not in of_others and self._id_column(table)]
 
     def _written(self) -> list[str]:
-        names = [name for audience in self.project.settings.audiences for name in self._tables_of(audience)]
-        totals = [make_output_table(each.name) for each in self.catalogue.measures.values()]
-        return list_output_tables(self.project.warehouse, [*names, *totals, SEGMENT_MEMBERS])
+        names = list_written_tables(self.project.settings, self.catalogue)
+        earlier = [make_output_table(each.name) for each in self.catalogue.measures.values()]
+        return list_output_tables(self.project.warehouse, [*names, *earlier])
 
     def _tables_of(self, audience: str) -> list[str]:
         segments = [each.output_table for each in self.catalogue.segments.values() if each.audience == audience]
@@ -215,7 +216,7 @@ class _Forgetting:
     def _id_column(self, table: str) -> str:
         """Return the column of a table that has ids of profiles, or ''."""
         own = table == self.project.warehouse.output_name(SEGMENT_MEMBERS)
-        wanted = "profile_id" if own else member_columns(self.project.settings, self.audience)["profile_id"]
+        wanted = "profile_id" if own else self._id_name
         return wanted if wanted in self._types(table) else ""
 
     def erase(self, key: int | None) -> None:

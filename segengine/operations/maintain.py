@@ -14,6 +14,7 @@ from segengine.operations.context import OpenProject, load_registered, read_stat
 from segengine.operations.evaluation import Progress
 from segengine.operations.run_log import log_run
 from segengine.operations.thinning import ThinnedDefinition, find_needed, plan_thinning
+from segengine.operations.waiting import check_last_run_ended
 from segengine.project.catalogue import Catalogue
 from segengine.project.model import Settings
 from segengine.project.names import SEGMENT_MEMBERS, make_measure_table, make_output_table
@@ -21,7 +22,7 @@ from segengine.store.control import Control, Lease
 from segengine.store.registry import registry_control
 from segengine.store.runs import MAINTAINED, History, Trail, make_run_id, read_history
 from segengine.store.sweep import Leavings, delete_leavings, find_leavings
-from segengine.store.upkeep import TableSize, list_output_tables, list_own_tables, measure_table, tidy_table
+from segengine.store.upkeep import TableContent, list_output_tables, list_own_tables, measure_table, tidy_table
 
 logger = logging.getLogger(__name__)
 
@@ -36,9 +37,9 @@ class TableUpkeep:
     """One table before and after; `after` is None where it was not touched: a dry run, or for the reason given."""
 
     table: str
-    before: TableSize
+    before: TableContent
     swept_rows: int
-    after: TableSize | None = None
+    after: TableContent | None = None
     problem: str = ""
 
 
@@ -117,8 +118,7 @@ class _Maintenance:
         return thinned, [self._measure(table, leavings.get(table)) for table in self._tables()]
 
     def execute(self) -> tuple[list[ThinnedDefinition], list[TableUpkeep]]:
-        if self.control.read().is_abandoned(self.now):  # taking its lease over would forget what it was doing
-            raise ConfigError("The last run ended without saying so.", "Run `segengine refresh` first.")
+        check_last_run_ended(self.control)
         with self.control.lease(make_run_id(self.now), []) as lease:
             history = read_history(self.project.warehouse, lease.before)
             thinned = self._plan(history)

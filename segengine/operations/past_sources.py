@@ -88,7 +88,7 @@ def sources_of_run(project: OpenProject, history: History, run_id: str, tables: 
         DataContractError: A table does not exist any more.
     """
     session, settings = project.session, project.settings
-    run = next((run for run in history.runs if run.run_id == run_id), None)
+    run = history.run(run_id)
     pinned: dict[str, int | None] = json.loads(run.source_versions) if run else {}
     versions: dict[str, int | None] = {}
     for table in tables:

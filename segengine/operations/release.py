@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Literal
 
-from segengine import __version__
 from segengine.errors import ConfigError
 from segengine.operations.context import OpenProject, find_author, load_registered, read_state
 from segengine.operations.outcomes import next_version
+from segengine.operations.run_log import log_run
 from segengine.operations.segments import find_held
 from segengine.operations.waiting import check_last_run_ended
 from segengine.project.catalogue import Catalogue
@@ -21,10 +20,8 @@ from segengine.store.runs import (
     DROPPED,
     RELEASED,
     History,
-    Run,
     SegmentRun,
     Status,
-    append_run,
     make_run_id,
     read_history,
 )
@@ -63,26 +60,9 @@ def decide_held(project: OpenProject, names: Sequence[str], decision: Decision) 
         for identity in ids:
             held = _find_held(catalogue, history, identity, decision)
             decided.append(_decide(history, held, lease.work_id, decision, now))
-        run = Run(
-            run_id=lease.work_id,
-            previous_run_id=lease.before.published_id,
-            as_of=max(each.as_of for each in decided),
-            purpose=decision,
-            status=Status.SUCCESSFUL,
-            engine=project.session.description,
-            author=find_author(),
-            started_at=now,
-            finished_at=datetime.now(UTC),
-            source_versions=json.dumps({}),
-            source_readings=json.dumps({}),
-            source_commits=json.dumps({}),
-            scans=json.dumps([]),
-            error="",
-            segengine_version=__version__,
-        )
-        append_run(project.warehouse, run, decided, [])
+        log_run(project, lease, decision, now, max(each.as_of for each in decided), decided)
         control.publish(lease)
-    return ReleaseReport(run.run_id, tuple(decided))
+    return ReleaseReport(lease.work_id, tuple(decided))
 
 
 def _find_held(catalogue: Catalogue, history: History, identity: str, decision: Decision) -> SegmentRun:

@@ -3,20 +3,37 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from segengine import __version__
 from segengine.operations.context import OpenProject, find_author
 from segengine.store.control import Lease
-from segengine.store.runs import Run, Status, append_run
+from segengine.store.runs import Run, SegmentRun, Status, append_run
 
 
-def log_run(project: OpenProject, lease: Lease, purpose: str, started_at: datetime) -> None:
-    """Write the row of a run that evaluates nothing; it counts once the lease's work is published."""
+def log_run(
+    project: OpenProject,
+    lease: Lease,
+    purpose: str,
+    started_at: datetime,
+    as_of: datetime | None = None,
+    segment_runs: Sequence[SegmentRun] = (),
+) -> None:
+    """Write the row of a run that evaluates nothing; it counts once the lease's work is published.
+
+    Args:
+        project: The project.
+        lease: The right to publish it.
+        purpose: What the run was for.
+        started_at: When it began.
+        as_of: The instant it is for; None: when it began.
+        segment_runs: What it says of segments.
+    """
     run = Run(
         run_id=lease.work_id,
         previous_run_id=lease.before.published_id,
-        as_of=started_at,
+        as_of=as_of or started_at,
         purpose=purpose,
         status=Status.SUCCESSFUL,
         engine=project.session.description,
@@ -30,4 +47,4 @@ def log_run(project: OpenProject, lease: Lease, purpose: str, started_at: dateti
         error="",
         segengine_version=__version__,
     )
-    append_run(project.warehouse, run, [], [])
+    append_run(project.warehouse, run, segment_runs, [])

@@ -124,7 +124,7 @@ def show_segment(project: OpenProject, name: str) -> SegmentDetails:
 
 def _past_readings(history: History, snapshot: SegmentRun | None) -> tuple[SourceReading, ...]:
     """Return how the run of a snapshot read its tables, where it was as of a past instant."""
-    run = next((run for run in history.runs if snapshot and run.run_id == snapshot.snapshot_run_id), None)
+    run = history.run(snapshot.snapshot_run_id) if snapshot else None
     return load_readings(run) if run and cut_off(run.as_of, run.started_at) else ()
 
 

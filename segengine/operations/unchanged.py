@@ -11,7 +11,7 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 from segengine import __version__
 from segengine.engine.commits import Pinned, pin_commits
@@ -20,7 +20,7 @@ from segengine.operations.context import OpenProject
 from segengine.project.catalogue import Catalogue
 from segengine.project.model import Measure, Segment
 from segengine.project.walk import depends_on_as_of, tables_read
-from segengine.store.runs import FORGOTTEN, History, MeasureRun, Run, SegmentRun, Status
+from segengine.store.runs import FORGOTTEN, History, MeasureRun, SegmentRun, Status
 
 
 def pin_present(
@@ -76,14 +76,16 @@ class Comparison:
             return "it depends on the time of the refresh"
         if cause := self._parent_reason(current, reasons):
             return cause
-        run = self._runs[current.run_id]
+        run = self.history.run(current.run_id)
+        if run is None:
+            raise LookupError(f"{current.run_id} is not published")
         if run.segengine_version != __version__:
             return f"it was evaluated by segengine {run.segengine_version}"
         if self._last_forgetting > self._order[run.run_id]:
             return "somebody was forgotten since"
         if cut_off(run.as_of, run.started_at) is not None:
             return "its snapshot is of a past time"
-        commits = self._commits(run.run_id)
+        commits = _parse_commits(run.source_commits)
         for table in sorted(tables_read(definition, self.catalogue.settings)):
             pinned = self.pinned.get(table, Pinned(None, ""))
             if not pinned.commit:
@@ -103,10 +105,6 @@ class Comparison:
         return ""
 
     @cached_property
-    def _runs(self) -> dict[str, Run]:
-        return {run.run_id: run for run in self.history.runs}
-
-    @cached_property
     def _order(self) -> dict[str, int]:
         return {run.run_id: place for place, run in enumerate(self.history.runs)}
 
@@ -114,11 +112,9 @@ class Comparison:
     def _last_forgetting(self) -> int:
         return max((place for place, run in enumerate(self.history.runs) if run.purpose == FORGOTTEN), default=-1)
 
-    def _commits(self, run_id: str) -> dict[str, str]:
-        if run_id not in self._read:
-            self._read[run_id] = json.loads(self._runs[run_id].source_commits)
-        return self._read[run_id]
 
-    @cached_property
-    def _read(self) -> dict[str, dict[str, str]]:
-        return {}
+@lru_cache(maxsize=64)
+def _parse_commits(text: str) -> Mapping[str, str]:
+    """Return the commits a run noted; most definitions have their snapshots from one of a few runs."""
+    commits: dict[str, str] = json.loads(text)
+    return commits

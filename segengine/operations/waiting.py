@@ -47,8 +47,7 @@ def check_last_run_ended(control: Control) -> None:
     Raises:
         ConfigError: No refresh has said yet how that run ended.
     """
-    row = control.read()
-    if row.is_abandoned(datetime.now(UTC)) and row.ids:
+    if control.read().is_abandoned(datetime.now(UTC)):
         raise ConfigError("The last run ended without saying so.", "Run `segengine refresh` first.")
 
 

@@ -178,8 +178,7 @@ def _find_id_issues(settings: Settings, schema: Schema, problems: Problems) -> N
     ids = {(table, name) for table in targets for name in settings.tables[table].key}
     ids |= {(link.from_table, name) for link in settings.relationships for name in link.from_columns}
     for table, name in sorted(ids):
-        setting = settings.tables[table].column_setting(name)
-        stored = schema.stored.get(table, {}).get(setting.source if setting and setting.source else name)
+        stored = schema.stored.get(table, {}).get(settings.tables[table].stored_name(name))
         type_ = parse_type(stored) if stored else None
         if type_ is not None and (type_.name in ("float", "double", "boolean") or type_.scale):
             message = f'"{name}" of table "{table}" is used as an id but is stored as {type_}.'

@@ -241,6 +241,14 @@ class History:
         """Return the newest run of a segment or measure, however it ended."""
         return self.segments.last(identity) or self.measures.last(identity)
 
+    @cached_property
+    def _runs_by_id(self) -> dict[str, Run]:
+        return {run.run_id: run for run in self.runs}
+
+    def run(self, run_id: str) -> Run | None:
+        """Return a published run."""
+        return self._runs_by_id.get(run_id)
+
     def seen_at(self, as_of: datetime) -> History:
         """Return the history as a back-fill of an instant sees it."""
         return replace(self, segments=self.segments.seen_at(as_of), measures=self.measures.seen_at(as_of))

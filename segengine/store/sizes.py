@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from segengine.engine.failures import engine_errors
-from segengine.engine.source_files import is_local
 from segengine.store.warehouse import SCHEMAS, Warehouse
 
 logger = logging.getLogger(__name__)
@@ -45,7 +44,7 @@ def read_size(warehouse: Warehouse, table: str) -> TableSize | None:
     A local log is read by deltalake, which every engine's tables are open to; the embedded engine has no statement
     for it, Spark asks its own.
     """
-    if not warehouse.is_catalog and is_local(warehouse.location):
+    if warehouse.is_folder:
         return _read_local_size(Path(warehouse.path(table)))
     if warehouse.session.kind == "embedded" or not warehouse.exists(table):
         return None
@@ -72,11 +71,10 @@ def _read_local_size(folder: Path) -> TableSize | None:
 
 def read_sizes(warehouse: Warehouse) -> WarehouseSize:
     """Return the sizes of all tables that are there."""
-    is_folder = not warehouse.is_catalog and is_local(warehouse.location)
-    names = _list_folder(Path(warehouse.location)) if is_folder else sorted(SCHEMAS)
+    names = _list_folder(Path(warehouse.location)) if warehouse.is_folder else sorted(SCHEMAS)
     found = {name: read_size(warehouse, name) for name in names}
     tables = {name: size for name, size in found.items() if size is not None}
-    return WarehouseSize(tables, _measure_folder(Path(warehouse.location)) if is_folder else None)
+    return WarehouseSize(tables, _measure_folder(Path(warehouse.location)) if warehouse.is_folder else None)
 
 
 def _list_folder(location: Path) -> list[str]:

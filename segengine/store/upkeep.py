@@ -18,7 +18,7 @@ from pathlib import Path
 from deltalake import DeltaTable, WriterProperties
 
 from segengine.engine.failures import engine_errors
-from segengine.engine.source_files import is_local
+from segengine.store.sizes import read_size
 from segengine.store.warehouse import SCHEMAS, Warehouse
 
 logger = logging.getLogger(__name__)
@@ -29,7 +29,7 @@ _VERSION_DIGITS = 20
 
 
 @dataclass(frozen=True)
-class TableSize:
+class TableContent:
     """Rows of a table's newest version; files and bytes: of a folder all there are, elsewhere those of that version."""
 
     row_count: int
@@ -47,7 +47,7 @@ def list_output_tables(warehouse: Warehouse, known: list[str]) -> list[str]:
 
     Of a folder all that are there, also of definitions that are gone; elsewhere those of the names given that exist.
     """
-    if not warehouse.is_catalog and is_local(warehouse.location):
+    if warehouse.is_folder:
         folder = Path(warehouse.path("output"))
         found = sorted(each.name for each in folder.iterdir()) if folder.is_dir() else []
     else:
@@ -56,14 +56,14 @@ def list_output_tables(warehouse: Warehouse, known: list[str]) -> list[str]:
     return [name for name in names if warehouse.exists(name)]
 
 
-def measure_table(warehouse: Warehouse, table: str) -> TableSize:
+def measure_table(warehouse: Warehouse, table: str) -> TableContent:
     """Return how large a table is."""
     with engine_errors(f"measuring table {table}"):
         row_count = warehouse.read(table).count()
-        if not _is_in_folder(warehouse):
-            return TableSize(row_count, *_count_live(warehouse, table))
+        if not warehouse.is_folder:
+            return TableContent(row_count, *_count_live(warehouse, table))
     files = [each.stat().st_size for each in Path(warehouse.path(table)).rglob("*") if each.is_file()]
-    return TableSize(row_count, len(files), sum(files))
+    return TableContent(row_count, len(files), sum(files))
 
 
 def tidy_table(warehouse: Warehouse, table: str, retention: timedelta) -> None:
@@ -77,18 +77,14 @@ def tidy_table(warehouse: Warehouse, table: str, retention: timedelta) -> None:
             _tidy_by_engine(warehouse, table, retention)
             return
         DeltaTable(warehouse.path(table)).optimize.compact(writer_properties=WriterProperties(compression="ZSTD"))
-        folder = Path(warehouse.path(table)) if _is_in_folder(warehouse) else None
+        folder = Path(warehouse.path(table)) if warehouse.is_folder else None
         _vacuum(DeltaTable(warehouse.path(table)), folder, retention)
         if folder:
             _clean_log(folder, time.time() - retention.total_seconds())
 
 
-def _is_in_folder(warehouse: Warehouse) -> bool:
-    return not warehouse.is_catalog and is_local(warehouse.location)
-
-
 def _by_deltalake(warehouse: Warehouse) -> bool:
-    return _is_in_folder(warehouse) or warehouse.session.kind == "embedded"
+    return warehouse.is_folder or warehouse.session.kind == "embedded"
 
 
 def _count_live(warehouse: Warehouse, table: str) -> tuple[int, int]:
@@ -96,8 +92,8 @@ def _count_live(warehouse: Warehouse, table: str) -> tuple[int, int]:
     if _by_deltalake(warehouse):
         sizes = DeltaTable(warehouse.path(table)).get_add_actions(flatten=True).column("size_bytes").to_pylist()
         return len(sizes), sum(sizes)
-    row = warehouse.session.spark.sql(f"describe detail {warehouse.sql_name(table)}").collect()[0]
-    return int(row["numFiles"]), int(row["sizeInBytes"])
+    size = read_size(warehouse, table)
+    return (size.file_count, size.byte_count) if size else (0, 0)
 
 
 def _vacuum(table: DeltaTable, folder: Path | None, retention: timedelta) -> None:

@@ -72,6 +72,11 @@ class Warehouse:
     location: str
     is_catalog: bool
 
+    @property
+    def is_folder(self) -> bool:
+        """Whether it is a folder of this machine."""
+        return not self.is_catalog and is_local(self.location)
+
     def path(self, table: str) -> str:
         """Return a table's path, or its name in the catalog."""
         return f"{self.location}.{table}" if self.is_catalog else f"{self.location}/{table}"
@@ -91,7 +96,7 @@ class Warehouse:
         if self.is_catalog:
             with engine_errors(f"looking for table {table}"):
                 return bool(self.session.spark.catalog.tableExists(self.path(table)))
-        if is_local(self.location):
+        if self.is_folder:
             log = Path(self.path(table)) / "_delta_log"
             return log.is_dir() and any(log.glob("*.json"))
         try:
@@ -135,7 +140,7 @@ class Warehouse:
                 f"The embedded engine cannot write to the catalog warehouse {self.location}.",
                 "Give `warehouse` a path (with a /), or use `engine: spark`.",
             )
-        if self.is_catalog or not is_local(self.location):
+        if not self.is_folder:
             return
         probe = Path(self.location) / f".segengine-{uuid.uuid4().hex}"
         try:

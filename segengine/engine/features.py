@@ -1,0 +1,218 @@
+"""The table of features that models look at: attributes, measures and memberships of profiles (see `models.fields`).
+
+The engine joins and nothing else; what a value is compared as, the kernel says, as it does for rules.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from segengine.engine.failures import engine_errors
+from segengine.engine.joins import BUCKET, ScanRows
+from segengine.engine.measure_rows import profile_rows, value_columns
+from segengine.engine.parts import BatchFunction
+from segengine.engine.sources import Sources
+from segengine.errors import DATA_CONTRACT, coded_failure
+from segengine.kernel.bitmaps import bitmap_keys
+from segengine.kernel.date_parts import to_instants
+from segengine.kernel.ordinals import BadValueError, read_ordinals, text_values
+from segengine.models.fields import HASH, KEY, Field, draw_by_hash
+from segengine.plan.scans import Scan
+from segengine.project.model import Attribute, Measure, Schema
+from segengine.project.types import AttributeType, Family
+
+if TYPE_CHECKING:
+    from pyspark.sql import Column, DataFrame
+
+Asked = Attribute | str
+BOOLEAN = AttributeType("boolean")
+
+
+@dataclass(frozen=True)
+class FeatureSources:
+    """Where the features of an audience's profiles come from.
+
+    `keys`: `profile_id`, `profile_key` of the profiles that count. `contents`: `bucket`, `source`, `content` of the
+    snapshots of measures and segments, None where no field asks for one; `snapshots`: the `source` of each, by id.
+    """
+
+    audience: str
+    tables: Sources
+    schema: Schema
+    keys: DataFrame
+    contents: DataFrame | None
+    snapshots: Mapping[str, str]
+    measures: Mapping[str, Measure]
+    tasks: int
+
+
+@dataclass(frozen=True)
+class Features:
+    """A table of features in the engine.
+
+    `rows`: `profile_key`, `id_hash` and a column `c0`, `c1`, ... for each of the `fields`; functions over it get
+    batches whose columns are named as the fields are.
+    """
+
+    rows: DataFrame
+    fields: tuple[Field, ...]
+
+    @property
+    def names(self) -> list[str]:
+        """The columns as functions see them."""
+        return [KEY, HASH, *(field.name for field in self.fields)]
+
+    def map_batches(self, function: BatchFunction, schema: str) -> DataFrame:
+        """Return what a function makes of the batches; it may see them in any order and size."""
+        names = self.names
+
+        def run(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+            return function(pa.RecordBatch.from_arrays(batch.columns, names) for batch in batches if batch.num_rows)
+
+        return self.rows.mapInArrow(run, schema)
+
+    def sample(self, share: float, salt: str) -> pa.Table:
+        """Return the rows of a share of the profiles, ordered by hash and key: the same in every run and engine."""
+        columns = [f"c{place}" for place in range(len(self.fields))]
+
+        def choose(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+            for batch in batches:
+                drawn = draw_by_hash(np.asarray(batch.column(HASH)), salt) < share
+                yield batch.filter(pa.array(drawn)).rename_columns([KEY, HASH, *columns])
+
+        with engine_errors("reading a sample of the features"):
+            found = self.map_batches(choose, _schema_of(self.fields)).toArrow()
+        return found.rename_columns(self.names).sort_by([(HASH, "ascending"), (KEY, "ascending")]).combine_chunks()
+
+
+def read_features(asked: Mapping[str, Asked], sources: FeatureSources) -> Features:
+    """Return the features of every profile that counts.
+
+    Args:
+        asked: An attribute of the profiles, a measure's value, or the id of a segment, by the name of its field. A
+            profile that is newer than a measure's snapshot has no value of it.
+        sources: Where they come from.
+
+    Raises:
+        DataContractError: While the rows are read: a value is none of its type, infinite or beyond 18 digits.
+    """
+    from pyspark.sql import functions as F
+
+    plain = list(dict.fromkeys(each for each in asked.values() if isinstance(each, Attribute) and not each.measure))
+    measured = list(dict.fromkeys(each for each in asked.values() if isinstance(each, Attribute) and each.measure))
+    segments = list(dict.fromkeys(each for each in asked.values() if isinstance(each, str)))
+    rows = _plain_rows(sources, plain)
+    if measured:
+        rows = rows.join(_measured_rows(sources, measured), KEY, "left")
+    if segments:
+        rows = rows.join(_membership_rows(sources, segments), KEY, "left")
+    columns: dict[Asked, Column] = {each: F.col(f"a{place}") for place, each in enumerate(plain)}
+    columns |= {each: F.col(f"m{place}") for place, each in enumerate(measured)}
+    columns |= {each: F.coalesce(F.col(f"s{place}"), F.lit(False)) for place, each in enumerate(segments)}
+    fields = tuple(Field(name, BOOLEAN if isinstance(each, str) else each.type) for name, each in asked.items())
+    chosen = rows.select(KEY, HASH, *[columns[each] for each in asked.values()])
+    convert = _make_converter(fields, sources.tables.settings.time_zone)
+    return Features(chosen.mapInArrow(convert, _schema_of(fields)), fields)
+
+
+def _plain_rows(sources: FeatureSources, attributes: Sequence[Attribute]) -> DataFrame:
+    """Return `profile_key`, `id_hash`, and the attributes as stored: `a0`, `a1`, ..."""
+    from pyspark.sql import functions as F
+
+    settings = sources.tables.settings
+    table = settings.tables[settings.audiences[sources.audience].table]
+    key = Attribute(table.name, (), table.key[0], sources.schema.columns[table.name][table.key[0]])
+    scan = Scan(sources.audience, table.name, None, tuple(dict.fromkeys((key, *attributes))), ())
+    rows = ScanRows(scan, settings, sources.schema).frame(sources.tables, sources.keys)
+    names = {attribute: f"c{place}" for place, attribute in enumerate(scan.columns)}
+    hashed = F.xxhash64(F.col(names[key]).cast("string")).alias(HASH)
+    return rows.select(KEY, hashed, *[F.col(names[each]).alias(f"a{place}") for place, each in enumerate(attributes)])
+
+
+def _measured_rows(sources: FeatureSources, attributes: Sequence[Attribute]) -> DataFrame:
+    """Return `profile_key` and the values of measures: `m0`, `m1`, ..."""
+    from pyspark.sql import functions as F
+
+    measures = {each.measure: sources.measures[each.measure] for each in attributes}
+    names = list(value_columns(measures))
+    rows = profile_rows(_contents(sources), sources.snapshots, measures, sources.tasks)
+    chosen = [F.col(f"c{names.index(each.column)}").alias(f"m{place}") for place, each in enumerate(attributes)]
+    return rows.select(KEY, *chosen)
+
+
+def _membership_rows(sources: FeatureSources, segments: Sequence[str]) -> DataFrame:
+    """Return `profile_key` and whether the profile is in each segment, `s0`, `s1`, ...; who is in none has no row."""
+    places = {sources.snapshots[identity]: place for place, identity in enumerate(segments)}
+
+    def spread(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        buckets: dict[int, dict[int, bytes]] = {}
+        for batch in batches:
+            for bucket, source, content in zip(*(column.to_pylist() for column in batch.columns), strict=True):
+                if source in places:
+                    buckets.setdefault(bucket, {})[places[source]] = content
+        for bucket, found in buckets.items():
+            keys = {place: bitmap_keys(content, bucket) for place, content in found.items()}
+            everyone = np.unique(np.concatenate(list(keys.values())))
+            inside = [np.isin(everyone, keys.get(place, [])) for place in range(len(segments))]
+            yield pa.RecordBatch.from_arrays(
+                [pa.array(everyone), *map(pa.array, inside)], [KEY, *(f"s{place}" for place in range(len(segments)))]
+            )
+
+    columns = "".join(f", s{place} boolean" for place in range(len(segments)))
+    rows = _contents(sources).select(BUCKET, "source", "content").repartition(sources.tasks, BUCKET)
+    return rows.mapInArrow(spread, f"{KEY} bigint{columns}")
+
+
+def _contents(sources: FeatureSources) -> DataFrame:
+    if sources.contents is None:
+        raise LookupError("a field asks for a snapshot, and there is none")
+    return sources.contents
+
+
+def _make_converter(fields: Sequence[Field], zone: str) -> BatchFunction:
+    """Return the function that makes columns as stored what models see."""
+
+    def convert(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for batch in batches:
+            columns = [_convert(column, field, zone) for column, field in zip(batch.columns[2:], fields, strict=True)]
+            names = [KEY, HASH, *(f"c{place}" for place in range(len(fields)))]
+            yield pa.RecordBatch.from_arrays([*batch.columns[:2], *columns], names)
+
+    return convert
+
+
+def _convert(column: pa.Array, field: Field, zone: str) -> pa.Array:
+    """Return a column as the contract of features has it."""
+    if field.type.family is Family.TEXT:
+        texts = text_values(column)
+        return pc.if_else(pc.equal(texts, ""), pa.scalar(None, pa.string()), texts)
+    try:
+        ordinals = read_ordinals(column, field.type)
+    except BadValueError as error:
+        message = f'{error.count} value(s) of "{field.name}" cannot be read as {field.type}.'
+        raise coded_failure(DATA_CONTRACT, message) from None
+    bad = len(ordinals.large) + (0 if ordinals.invalid is None else len(ordinals.invalid))
+    if bad:
+        message = f'{bad} value(s) of "{field.name}" are infinite or have more than 18 digits.'
+        raise coded_failure(DATA_CONTRACT, message, "Leave the field out, or correct the source.")
+    values = ordinals.values
+    if field.type.name == "timestamp_ntz":
+        values = to_instants(values.astype(np.int64, copy=False), field.type.zone or zone)
+    return pa.array(values, mask=ordinals.missing)
+
+
+def _schema_of(fields: Sequence[Field]) -> str:
+    columns = "".join(f", c{place} {_engine_type(field.type)}" for place, field in enumerate(fields))
+    return f"{KEY} bigint, {HASH} bigint{columns}"
+
+
+def _engine_type(type_: AttributeType) -> str:
+    if type_.family is Family.TEXT:
+        return "string"
+    return "double" if type_.name in ("float", "double") else "bigint"

@@ -1,0 +1,161 @@
+"""The table of features: what models see of profiles, the same on every engine."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from workspace import Workspace
+
+from segengine.engine.features import Features, FeatureSources, read_features
+from segengine.engine.session import EngineSession
+from segengine.engine.sources import open_sources
+from segengine.errors import DataContractError
+from segengine.models.fields import HASH, KEY
+from segengine.operations.context import OpenProject, load_registered, read_state
+from segengine.project.model import Attribute
+from segengine.project.profile_attributes import find_profile_attribute
+from segengine.project.profile_measures import find_profile_measure
+from segengine.store.profile_keys import read_profile_keys
+from segengine.store.snapshots import read_contents, snapshot_of
+
+PROJECT = """
+project: features
+time_zone: America/New_York
+tables:
+  customers: {path: data/customers, key: customer_id, columns: {seen: {type: timestamp_ntz}}}
+  stores: {path: data/stores, key: store_id}
+  purchases: {path: data/purchases, key: purchase_id}
+relationships:
+  - {from: customers.store_id, to: stores, name: store}
+  - {from: purchases.customer_id, to: customers, name: customer}
+audiences: {customer: {table: customers}}
+"""
+DEFINITIONS = """
+kind: measure
+name: Spend
+per: customer
+over: purchases
+value: {sum: price}
+---
+kind: segment
+name: Rich
+where: {Spend: {at_least: 10}}
+---
+kind: segment
+name: Nobody
+where: {city: Nowhere}
+"""
+NOON = datetime(2026, 7, 1, 12)
+CUSTOMERS = pa.table(
+    {
+        "customer_id": ["a", "b", "c", "d"],
+        "city": ["Köln", "", None, "Bonn"],
+        "income": pa.array([Decimal("10.50"), None, Decimal("-1.25"), Decimal(0)], pa.decimal128(12, 2)),
+        "score": [0.5, float("nan"), None, -1.0],
+        "subscribed": [True, False, None, True],
+        "born": [date(1970, 1, 2), None, date(1969, 12, 31), date(2000, 1, 1)],
+        "seen": pa.array([NOON, None, NOON, NOON], pa.timestamp("us")),
+        "store_id": [1, 2, None, 1],
+    }
+)
+STORES = {"store_id": [1, 2], "floors": [3, None]}
+PURCHASES = {"purchase_id": [1, 2, 3], "customer_id": ["a", "a", "b"], "price": [7, 5, 1]}
+TABLES = {"customers": CUSTOMERS, "stores": STORES, "purchases": PURCHASES}
+ATTRIBUTES = ("city", "income", "score", "subscribed", "born", "seen", "store.floors")
+
+
+@pytest.fixture
+def workspace(engine: EngineSession, tmp_path: Path) -> Workspace:
+    workspace = Workspace(tmp_path, engine)
+    workspace.set_up(PROJECT, TABLES, DEFINITIONS)
+    workspace.apply()
+    workspace.refresh()
+    return workspace
+
+
+def read(project: OpenProject, names: tuple[str, ...], segments: tuple[str, ...] = ()) -> Features:
+    catalogue, _ = load_registered(project)
+    _, history = read_state(project)
+    settings, schema = project.settings, catalogue.schema
+    asked: dict[str, Attribute | str] = {}
+    for name in names:
+        is_measure = name == "Spend"
+        found = find_profile_measure(catalogue, name) if is_measure else find_profile_attribute(settings, schema, name)
+        asked[name] = found[1]
+    asked |= {f"in {segment}": segment for segment in segments}
+    snapshots = {
+        identity: snapshot_of(run) for identity in ("spend", "rich", "nobody") if (run := history.current(identity))
+    }
+    sources = FeatureSources(
+        audience="customer",
+        tables=open_sources(project.session, settings, ("customers", "stores")),
+        schema=schema,
+        keys=read_profile_keys(project.warehouse, "customer", history.run_ids),
+        contents=read_contents(project.warehouse, list(snapshots.values())),
+        snapshots={identity: key.source for identity, key in snapshots.items()},
+        measures=catalogue.measures,
+        tasks=2,
+    )
+    return read_features(asked, sources)
+
+
+def by_id(project: OpenProject, table: pa.Table) -> Mapping[str, dict[str, object]]:
+    _, history = read_state(project)
+    keys = read_profile_keys(project.warehouse, "customer", history.run_ids).toArrow().to_pylist()
+    ids = {row["profile_key"]: row["profile_id"] for row in keys}
+    return {ids[row.pop(KEY)]: row for row in table.to_pylist()}
+
+
+def test_features_are_what_rules_compare(workspace: Workspace) -> None:
+    with workspace.opened() as project:
+        features = read(project, (*ATTRIBUTES, "Spend"), ("rich", "nobody"))
+        table = features.sample(1.0, "any")
+        rows = by_id(project, table)
+    instant = int(datetime(2026, 7, 1, 16, tzinfo=UTC).timestamp() * 1_000_000)  # New York is four hours behind
+    assert table.schema.names == features.names
+    hashes = {row.pop(HASH) for row in rows.values()}
+    assert len(hashes) == 4
+    names = (*ATTRIBUTES, "Spend", "in rich", "in nobody")
+    assert {identity: tuple(row[name] for name in names) for identity, row in rows.items()} == {
+        "a": ("Köln", 1050, 0.5, 1, 1, instant, 3, 12, 1, 0),
+        "b": (None, None, None, 0, None, None, None, 1, 0, 0),
+        "c": (None, -125, None, None, -1, instant, None, 0, 0, 0),
+        "d": ("Bonn", 0, -1.0, 1, 10957, instant, 3, 0, 0, 0),
+    }
+
+
+def test_a_sample_is_the_same_share_of_the_same_profiles(workspace: Workspace) -> None:
+    ids = [f"c{number}" for number in range(3_000)]
+    workspace.write_table(
+        "customers",
+        pa.table(
+            {
+                **{name: pa.nulls(3_000, CUSTOMERS.schema.field(name).type) for name in CUSTOMERS.schema.names},
+                "customer_id": ids,
+            }
+        ),
+    )
+    workspace.refresh()
+    with workspace.opened() as project:
+        features = read(project, ("city",))
+        table, again = features.sample(0.3, "salt"), features.sample(0.3, "salt")
+        other = features.sample(0.3, "pepper")
+        everyone = features.sample(1.0, "salt")
+    assert table.equals(again)
+    assert 800 < table.num_rows < 1_000
+    assert 200 < len(set(table[KEY].to_pylist()) & set(other[KEY].to_pylist())) < 340
+    assert everyone.num_rows == 3_000
+    assert np.all(np.diff(everyone[HASH].to_numpy()) > 0)
+
+
+def test_a_value_no_rule_takes_is_told(workspace: Workspace) -> None:
+    column = CUSTOMERS.schema.get_field_index("score")
+    workspace.write_table("customers", CUSTOMERS.set_column(column, "score", pa.array([1.0, float("inf"), None, 2.0])))
+    with workspace.opened() as project, pytest.raises(DataContractError, match='1 value.s. of "score" are infinite'):
+        read(project, ("score",)).sample(1.0, "any")

@@ -18,14 +18,14 @@ def draw_log_odds(seed: int, members: int, others: int, shift: float) -> tuple[n
 
 def test_equal_variances_have_a_known_curve() -> None:
     """Two normal classes of variance 1, their means d apart: the log of the density ratio is d x - d^2 / 2."""
-    log_odds, is_member = draw_log_odds(1, 40_000, 160_000, 1.5)
+    log_odds, is_member = draw_log_odds(1, 20_000, 60_000, 1.5)
     curve = fit_platt(log_odds, is_member)
-    assert curve.slope == pytest.approx(1.5, abs=0.03)
-    assert curve.intercept == pytest.approx(-1.125, abs=0.03)
+    assert curve.slope == pytest.approx(1.5, abs=0.04)
+    assert curve.intercept == pytest.approx(-1.125, abs=0.04)
 
 
 def test_a_score_says_how_many_times_more_common() -> None:
-    log_odds, is_member = draw_log_odds(2, 40_000, 160_000, 1.5)
+    log_odds, is_member = draw_log_odds(2, 20_000, 60_000, 1.5)
     scores = fit_platt(log_odds, is_member).score(log_odds) / STEPS
     for low, high in ((0.55, 0.7), (0.7, 0.85)):
         inside = (scores >= low) & (scores < high)
@@ -57,7 +57,7 @@ def test_auc_counts_pairs() -> None:
 def test_the_bound_holds_in_95_of_100_draws() -> None:
     true_auc = 0.5 * (1 + math.erf(1.0 / 2))
     held = 0
-    for seed in range(400):
+    for seed in range(150):
         log_odds, is_member = draw_log_odds(seed, 80, 800, 1.0)
         held += lower_bound(measure_auc(log_odds, is_member), 80, 800) < true_auc
-    assert 0.92 <= held / 400 <= 0.985
+    assert 0.9 <= held / 150 <= 0.99

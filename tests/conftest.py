@@ -67,6 +67,11 @@ def pytest_configure(config: pytest.Config) -> None:
     )
 
 
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
+    """Share all tests among the cores; those of named files run in this process, where they can be debugged."""
+    return 0 if any(argument.partition("::")[0].endswith(".py") for argument in config.args) else None
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "engine" not in metafunc.fixturenames:
         return

@@ -63,6 +63,7 @@ from segengine.operations.segments import (
     list_segments,
     show_segment,
 )
+from segengine.operations.similar import SimilarityDetails, describe_similarity
 from segengine.operations.status import ProjectStatus, read_status
 from segengine.operations.unused import LastUse, read_deactivations
 from segengine.operations.usage import Usage, list_consumers, read_usage, register_consumer
@@ -436,6 +437,20 @@ class Project:
         """Return a segment's rules as a tree, each line with the profiles that satisfied it in a snapshot's run."""
         with self._session() as project:
             return count_outline(project, name, snapshot=snapshot, at=at)
+
+    def similarity(self, name: str, *, snapshot: int | None = None, at: datetime | None = None) -> SimilarityDetails:
+        """Return what there is to know of the model behind an expansion: fields, evidence, scores.
+
+        Args:
+            name: Name or id of the expansion.
+            snapshot: Number of a snapshot; None: the current one.
+            at: The snapshot that was the newest as of that time.
+
+        Raises:
+            ConfigError: There is no such expansion or snapshot.
+        """
+        with self._session() as project:
+            return describe_similarity(project, name, snapshot=snapshot, at=_aware(at))
 
     def why(self, name: str, profile_id: str, *, snapshot: int | None = None, at: datetime | None = None) -> Why:
         """Return why a profile is in a segment or not: each rule and condition, the values and rows it saw."""

@@ -18,6 +18,7 @@ from segengine.cli import (
     definition_commands,
     maintenance_commands,
     measure_commands,
+    model_commands,
     project_commands,
     quick_commands,
     registry_commands,
@@ -47,6 +48,7 @@ def cli() -> None:
                  segengine refresh         evaluate and publish
                  segengine backfill        the past of what is new
                  segengine segments list   look at the result; also measures list
+                 segengine similar         the model behind a segment of similar customers
     Keep order:  segengine history, usage  what changed, who would notice; segments tag, edit, delete
                  segengine maintain        thin old snapshots, tidy up files; forget: erase a person
 
@@ -74,6 +76,7 @@ for command in (
     segment_commands.segments,
     measure_commands.measures,
     quick_commands.quick,
+    model_commands.similar,
     registry_commands.consumers,
     status_command.status,
     maintenance_commands.maintain,

@@ -104,7 +104,7 @@ def _scan(
     rows = ScanRows(scan, sources.settings, schema).frame(sources, keys)
     if scan.path is None or scan.path.hops:
         rows = rows.repartition(partitions, BUCKET)
-    return rows.mapInArrow(make_scan_function(scan, number, Clock(plan.as_of, plan.zone)), PARTS)
+    return rows.mapInArrow(make_scan_function(plan, scan, number), PARTS)
 
 
 def try_scans(plan: AudiencePlan, sources: Sources, schema: Schema, keys: DataFrame, partitions: int) -> None:
@@ -119,9 +119,10 @@ def try_scans(plan: AudiencePlan, sources: Sources, schema: Schema, keys: DataFr
             _scan(plan, number, scan, sources, schema, keys, partitions).count()
 
 
-def make_scan_function(scan: Scan, number: int, clock: Clock) -> BatchFunction:
+def make_scan_function(plan: AudiencePlan, scan: Scan, number: int) -> BatchFunction:
     """Return the function that turns rows of one scan into parts; it sees whole buckets, in any order."""
-    program = compile_scan(scan, clock)
+    program = compile_scan(scan, Clock(plan.as_of, plan.zone))
+    label = plan.label  # all of the plan would travel to the workers with each scan
 
     def accumulate(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         kernel = ScanKernel(scan, program)
@@ -141,7 +142,7 @@ def make_scan_function(scan: Scan, number: int, clock: Clock) -> BatchFunction:
         counts = (kernel.row_count, kernel.orphan_count) if scan.is_first_pass else (0, 0)
         yield facts_part(scan.name, *counts)
         if invalid := kernel.invalid_counts():
-            yield invalid_part(scan.audience, number, invalid)
+            yield invalid_part(label, number, invalid)
 
     return accumulate
 
@@ -195,16 +196,16 @@ def make_formula_function(plan: AudiencePlan, parents: dict[str, str], previous:
             yield from values.states()
             return
         formulas = Formulas(plan)
-        members = SegmentResults(plan)
+        members = SegmentResults()
         sums = np.zeros(len(counted), dtype=np.int64)
         for bucket, found in sorted(buckets.items()):
             results = formulas.evaluate(_bucket_parts(plan, parents, found, carried.pop(bucket, [])))
-            for segment_id in plan.members:
+            for segment_id, node in plan.members.items():
                 before = found.get(previous.get(segment_id, ""))
-                members.add(segment_id, bucket, results, before[0] if before else None)
+                members.add(segment_id, bucket, bits_of(results, node), before[0] if before else None)
             yield from values.batches(bucket, results)
             sums += _count_nodes(results, counted)
-        yield facts_row(json.dumps({"audience": plan.audience, "nodes": counted, "counts": sums.tolist()}))
+        yield facts_row(json.dumps({"plan": plan.label, "nodes": counted, "counts": sums.tolist()}))
         yield from values.states()
         yield from members.batches()
 

@@ -5,11 +5,12 @@ The engine joins and nothing else; what a value is compared as, the kernel says,
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -22,16 +23,16 @@ from segengine.errors import DATA_CONTRACT, coded_failure
 from segengine.kernel.bitmaps import bitmap_keys
 from segengine.kernel.date_parts import to_instants
 from segengine.kernel.ordinals import BadValueError, read_ordinals, text_values
-from segengine.models.fields import HASH, KEY, Field, draw_by_hash
+from segengine.models.fields import HASH, KEY, Field
 from segengine.plan.scans import Scan
-from segengine.project.model import Attribute, Measure, Schema
+from segengine.project.model import Attribute, Measure, Schema, Settings
 from segengine.project.types import AttributeType, Family
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame
 
 Asked = Attribute | str
-BOOLEAN = AttributeType("boolean")
+BOOLEAN, TEXT = AttributeType("boolean"), AttributeType("text")
 
 
 @dataclass(frozen=True)
@@ -77,30 +78,30 @@ class Features:
 
         return self.rows.mapInArrow(run, schema)
 
-    def sample(self, share: float, salt: str) -> pa.Table:
-        """Return the rows of a share of the profiles, ordered by hash and key: the same in every run and engine."""
-        columns = [f"c{place}" for place in range(len(self.fields))]
+    def sample(self, choose: Callable[[pa.RecordBatch], npt.NDArray[np.bool_]]) -> pa.Table:
+        """Return the rows that a function chooses, by hash and key: the same in every run and on every engine."""
+        columns = [KEY, HASH, *(f"c{place}" for place in range(len(self.fields)))]
 
-        def choose(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        def keep(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
             for batch in batches:
-                drawn = draw_by_hash(np.asarray(batch.column(HASH)), salt) < share
-                yield batch.filter(pa.array(drawn)).rename_columns([KEY, HASH, *columns])
+                yield batch.filter(pa.array(choose(batch))).rename_columns(columns)
 
         with engine_errors("reading a sample of the features"):
-            found = self.map_batches(choose, _schema_of(self.fields)).toArrow()
+            found = self.map_batches(keep, _schema_of(self.fields)).toArrow()
         return found.rename_columns(self.names).sort_by([(HASH, "ascending"), (KEY, "ascending")]).combine_chunks()
 
 
-def read_features(asked: Mapping[str, Asked], sources: FeatureSources) -> Features:
+def read_features(asked: Mapping[str, Asked], sources: FeatureSources, *, lenient: bool = False) -> Features:
     """Return the features of every profile that counts.
 
     Args:
         asked: An attribute of the profiles, a measure's value, or the id of a segment, by the name of its field. A
             profile that is newer than a measure's snapshot has no value of it.
         sources: Where they come from.
+        lenient: Values that are infinite or beyond 18 digits are missing.
 
     Raises:
-        DataContractError: While the rows are read: a value is none of its type, infinite or beyond 18 digits.
+        DataContractError: While the rows are read: a value is none of its type, or (not `lenient`) such a number.
     """
     from pyspark.sql import functions as F
 
@@ -117,21 +118,25 @@ def read_features(asked: Mapping[str, Asked], sources: FeatureSources) -> Featur
     columns |= {each: F.coalesce(F.col(f"s{place}"), F.lit(False)) for place, each in enumerate(segments)}
     fields = tuple(Field(name, BOOLEAN if isinstance(each, str) else each.type) for name, each in asked.items())
     chosen = rows.select(KEY, HASH, *[columns[each] for each in asked.values()])
-    convert = _make_converter(fields, sources.tables.settings.time_zone)
+    convert = _make_converter(fields, sources.tables.settings.time_zone, lenient)
     return Features(chosen.mapInArrow(convert, _schema_of(fields)), fields)
+
+
+def feature_scan(audience: str, attributes: Sequence[Attribute], settings: Settings) -> Scan:
+    """Return the scan that reads the id of every profile (`c0`) and some of its attributes, each once."""
+    table = settings.tables[settings.audiences[audience].table]
+    key = Attribute(table.name, (), table.key[0], TEXT)
+    return Scan(audience, table.name, None, tuple(dict.fromkeys((key, *attributes))), ())
 
 
 def _plain_rows(sources: FeatureSources, attributes: Sequence[Attribute]) -> DataFrame:
     """Return `profile_key`, `id_hash`, and the attributes as stored: `a0`, `a1`, ..."""
     from pyspark.sql import functions as F
 
-    settings = sources.tables.settings
-    table = settings.tables[settings.audiences[sources.audience].table]
-    key = Attribute(table.name, (), table.key[0], sources.schema.columns[table.name][table.key[0]])
-    scan = Scan(sources.audience, table.name, None, tuple(dict.fromkeys((key, *attributes))), ())
-    rows = ScanRows(scan, settings, sources.schema).frame(sources.tables, sources.keys)
+    scan = feature_scan(sources.audience, attributes, sources.tables.settings)
+    rows = ScanRows(scan, sources.tables.settings, sources.schema).frame(sources.tables, sources.keys)
     names = {attribute: f"c{place}" for place, attribute in enumerate(scan.columns)}
-    hashed = F.xxhash64(F.col(names[key]).cast("string")).alias(HASH)
+    hashed = F.xxhash64(F.col("c0").cast("string")).alias(HASH)
     return rows.select(KEY, hashed, *[F.col(names[each]).alias(f"a{place}") for place, each in enumerate(attributes)])
 
 
@@ -175,19 +180,20 @@ def _contents(sources: FeatureSources) -> DataFrame:
     return sources.contents
 
 
-def _make_converter(fields: Sequence[Field], zone: str) -> BatchFunction:
+def _make_converter(fields: Sequence[Field], zone: str, lenient: bool) -> BatchFunction:
     """Return the function that makes columns as stored what models see."""
 
     def convert(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for batch in batches:
-            columns = [_convert(column, field, zone) for column, field in zip(batch.columns[2:], fields, strict=True)]
+            pairs = zip(batch.columns[2:], fields, strict=True)
+            columns = [_convert(column, field, zone, lenient) for column, field in pairs]
             names = [KEY, HASH, *(f"c{place}" for place in range(len(fields)))]
             yield pa.RecordBatch.from_arrays([*batch.columns[:2], *columns], names)
 
     return convert
 
 
-def _convert(column: pa.Array, field: Field, zone: str) -> pa.Array:
+def _convert(column: pa.Array, field: Field, zone: str, lenient: bool) -> pa.Array:
     """Return a column as the contract of features has it."""
     if field.type.family is Family.TEXT:
         texts = text_values(column)
@@ -197,14 +203,16 @@ def _convert(column: pa.Array, field: Field, zone: str) -> pa.Array:
     except BadValueError as error:
         message = f'{error.count} value(s) of "{field.name}" cannot be read as {field.type}.'
         raise coded_failure(DATA_CONTRACT, message) from None
-    bad = len(ordinals.large) + (0 if ordinals.invalid is None else len(ordinals.invalid))
-    if bad:
-        message = f'{bad} value(s) of "{field.name}" are infinite or have more than 18 digits.'
+    bad = [*ordinals.large, *(() if ordinals.invalid is None else ordinals.invalid)]
+    if bad and not lenient:
+        message = f'{len(bad)} value(s) of "{field.name}" are infinite or have more than 18 digits.'
         raise coded_failure(DATA_CONTRACT, message, "Leave the field out, or correct the source.")
     values = ordinals.values
     if field.type.name == "timestamp_ntz":
         values = to_instants(values.astype(np.int64, copy=False), field.type.zone or zone)
-    return pa.array(values, mask=ordinals.missing)
+    missing = np.zeros(len(values), dtype=bool) if ordinals.missing is None else ordinals.missing
+    missing[bad] = True
+    return pa.array(values, mask=missing)
 
 
 def _schema_of(fields: Sequence[Field]) -> str:

@@ -44,10 +44,10 @@ def facts_part(scan: str, rows: int, orphans: int) -> pa.RecordBatch:
     return _facts({"scan": scan, "rows": rows, "orphans": orphans})
 
 
-def invalid_part(audience: str, number: int, counts: Mapping[tuple[int, str], int]) -> pa.RecordBatch:
+def invalid_part(plan: str, number: int, counts: Mapping[tuple[int, str], int]) -> pa.RecordBatch:
     """Return how many values of a column were errors for what is asked of a scan, by its place and the column."""
     found = [[number, place, column, count] for (place, column), count in counts.items()]
-    return _facts({"audience": audience, "invalid": found})
+    return _facts({"plan": plan, "invalid": found})
 
 
 def _facts(facts: Mapping[str, object]) -> pa.RecordBatch:

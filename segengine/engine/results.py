@@ -53,13 +53,11 @@ def states_row(measure_id: str, states: pa.Buffer) -> pa.RecordBatch:
 class SegmentResults:
     """Collects the segments' bitmaps of one task and gives them out by segment, so that files are clustered."""
 
-    def __init__(self, plan: AudiencePlan) -> None:
-        self._members = plan.members
+    def __init__(self) -> None:
         self._rows: list[tuple[str, int, Words, int, int, int]] = []
 
-    def add(self, segment_id: str, bucket: int, results: Sequence[Result], before: pa.Buffer | None) -> None:
+    def add(self, segment_id: str, bucket: int, members: Words, before: bytes | pa.Buffer | None) -> None:
         """Take in the members of one bucket; `before`: those of the preceding snapshot."""
-        members = bits_of(results, self._members[segment_id])
         count = count_bits(members)
         entered, left = count, 0
         if before is not None:

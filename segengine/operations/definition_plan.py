@@ -136,7 +136,7 @@ def check_plan(
 
 
 def ids_by_name(loaded: Sequence[Definition], registry: Registry) -> dict[str, dict[str, str]]:
-    """Return, by kind, the ids of all definitions by their names, those of the files last.
+    """Return, by kind (expansions among the segments), the ids of all definitions by their names, the files' last.
 
     A measure called like a column of some measure's groups is left out: a reference to it is kept as its name.
     """
@@ -148,6 +148,7 @@ def ids_by_name(loaded: Sequence[Definition], registry: Registry) -> dict[str, d
     for definition in loaded:
         ids[definition.kind][definition.name] = definition.id
         taken |= group_names(to_plain(definition.fields))
+    ids["segment"] |= ids["expansion"]
     ids["measure"] = {name: identity for name, identity in ids["measure"].items() if name not in taken}
     return ids
 

@@ -11,18 +11,22 @@ from typing import TYPE_CHECKING, Any
 
 from segengine.engine.accounts import carry_over
 from segengine.engine.evaluate import evaluate_plan, merge_business, try_scans
+from segengine.engine.features import Asked, Features, FeatureSources, read_features
 from segengine.engine.sources import Sources, column, cut_off, open_sources
-from segengine.errors import SegEngineError
+from segengine.errors import ConfigError, DataContractError, RunError, SegEngineError
 from segengine.operations.context import OpenProject
+from segengine.operations.expansion import ExpansionRun
 from segengine.operations.past_sources import readings_of, show_readings
 from segengine.operations.source_checks import check_sources, find_culprits, find_source_use
 from segengine.operations.suppression import find_erased
-from segengine.plan.audiences import is_hidden, plan_run
+from segengine.plan.audiences import is_hidden, plan_run, split_waves
 from segengine.plan.refresh import AudiencePlan
 from segengine.plan.scans import BUCKET_SIZE, LIVE_BUCKETS
 from segengine.project.catalogue import Catalogue
-from segengine.project.model import Measure, Segment
+from segengine.project.model import Expansion, Measure, Segment
+from segengine.project.outline import outline_segment
 from segengine.project.types import instant_of
+from segengine.project.walk import definition_parents
 from segengine.store.control import ControlRow
 from segengine.store.profile_keys import add_profile_keys, read_profile_keys
 from segengine.store.runs import History
@@ -73,7 +77,8 @@ class Evaluation:
     Filled while it runs: the pinned `versions` of sources where they are not given and which of them are read
     `as_they_were` then, the last profile key given and the number of profiles of each audience, what the `scans` read,
     the counts of each segment's outline (`outline_counts`), how many numbers of a definition had too many digits
-    (`overflow_counts`), and which column in its way has how many values that are errors (`invalid_values`).
+    (`overflow_counts`), which column in its way has how many values that are errors (`invalid_values`), and which
+    models failed, and why (`failures`).
     """
 
     project: OpenProject
@@ -92,6 +97,7 @@ class Evaluation:
     outline_counts: dict[str, OutlineCounts] = field(default_factory=dict)
     overflow_counts: dict[str, int] = field(default_factory=dict)
     invalid_values: dict[str, tuple[int, str]] = field(default_factory=dict)
+    failures: dict[str, str] = field(default_factory=dict)
     _keys: dict[str, DataFrame] = field(default_factory=dict)
     _written: set[str] = field(default_factory=set)
 
@@ -117,15 +123,21 @@ class Evaluation:
         Raises:
             RunError: The engine failed.
         """
-        plans = plan_run(due, self.catalogue, instant_of(self.as_of))
-        if not plans:
+        if not due:
             return Written({}, {}, [])
-        for plan in plans:
-            self._run_plan(plan)
+        plans: list[AudiencePlan] = []
+        for number, wave in enumerate(split_waves(due)):
+            able = {key: one for key, one in wave.items() if self.failures.keys().isdisjoint(definition_parents(one))}
+            for plan in plan_run(able, self.catalogue, instant_of(self.as_of), number):
+                self._run_plan(plan)
+                plans.append(plan)
+            for segment in able.values():
+                if isinstance(segment, Segment) and segment.expansion:
+                    self._expand(segment, segment.expansion)
         written = read_written(self.project.warehouse, self.run_id)
         counts = _sum_nodes(fact for fact in written.facts if "nodes" in fact)
         self.scans = _sum_scans(fact for fact in written.facts if "scan" in fact)
-        self.outline_counts = _outline_counts(plans, counts)
+        self.outline_counts |= _outline_counts(plans, counts)
         self.overflow_counts = _find_overflow(plans, counts)
         self.overflow_counts |= {key: found.overflow for key, found in written.measures.items() if found.overflow}
         self.invalid_values = _find_invalid(plans, [fact for fact in written.facts if "invalid" in fact])
@@ -216,6 +228,49 @@ class Evaluation:
             write_snapshots(warehouse, self.run_id, merge_business(states, plan, self.project.session.parallelism))
         self._written |= {*plan.members, *plan.results}
 
+    def _expand(self, segment: Segment, expansion: Expansion) -> None:
+        """Evaluate an expansion; where its model fails, it alone does."""
+        self.progress(f'finding customers similar to "{self.catalogue.segments[expansion.source].name}"')
+        preceding = self.history.segments.preceding(segment.id, self.compared_before or self.as_of)
+        keys = self._give_keys(segment.audience)
+        run = ExpansionRun(
+            warehouse=self.project.warehouse,
+            catalogue=self.catalogue,
+            segment=segment,
+            expansion=expansion,
+            run_id=self.run_id,
+            as_of=self.as_of,
+            profile_count=self.profile_counts[segment.audience],
+            keys=keys,
+            snapshot_of=self._snapshot,
+            preceding=snapshot_of(preceding) if preceding else None,
+            read_features=partial(self.features, segment.audience, lenient=expansion.is_recommended),
+            tasks=self._partitions(self.last_keys[segment.audience]),
+        )
+        try:
+            run.evaluate()
+        except (ConfigError, DataContractError, RunError) as error:
+            self.failures[segment.id] = f"{error.message} {error.hint}".strip()
+            return
+        self.outline_counts[segment.id] = [[None, None] for _ in outline_segment(segment, {})]
+        self._written.add(segment.id)
+
+    def features(self, audience: str, asked: Mapping[str, Asked], *, lenient: bool = False) -> Features:
+        """Return the features of an audience's profiles, as this run reads them (see `read_features`)."""
+        parents = {each if isinstance(each, str) else each.measure for each in asked.values()} - {""}
+        snapshots = {parent: self._snapshot(parent) for parent in parents}
+        sources = FeatureSources(
+            audience=audience,
+            tables=self.sources(),
+            schema=self.catalogue.schema,
+            keys=self._give_keys(audience),
+            contents=read_contents(self.project.warehouse, list(snapshots.values())),
+            snapshots={parent: key.source for parent, key in snapshots.items()},
+            measures=self.catalogue.measures,
+            tasks=self._partitions(self.last_keys[audience]),
+        )
+        return read_features(asked, sources, lenient=lenient)
+
     def _give_keys(self, audience: str) -> DataFrame:
         """Return `profile_id`, `profile_key` of the audience's profiles, after giving keys to new ones."""
         if audience in self._keys:
@@ -293,7 +348,7 @@ def _what_is_evaluated(plan: AudiencePlan) -> str:
     return " and ".join(f"{count} {what}" for what, count in counts.items() if count)
 
 
-NodeCounts = Counter[tuple[str, int]]  # by audience and node of its plan
+NodeCounts = Counter[tuple[str, int]]  # by label of the plan and its node
 
 
 def _sum_nodes(tasks: Iterable[Mapping[str, Any]]) -> NodeCounts:
@@ -301,14 +356,14 @@ def _sum_nodes(tasks: Iterable[Mapping[str, Any]]) -> NodeCounts:
     counts: NodeCounts = Counter()
     for task in tasks:
         for node, count in zip(task["nodes"], task["counts"], strict=True):
-            counts[task["audience"], node] += count
+            counts[task["plan"], node] += count
     return counts
 
 
 def _outline_counts(plans: Sequence[AudiencePlan], counts: NodeCounts) -> dict[str, OutlineCounts]:
     """Return the counts of every segment's outline."""
     return {
-        segment_id: [[None if node is None else counts[plan.audience, node] for node in line] for line in lines]
+        segment_id: [[None if node is None else counts[plan.label, node] for node in line] for line in lines]
         for plan in plans
         for segment_id, lines in plan.outlines.items()
     }
@@ -319,7 +374,7 @@ def _find_overflow(plans: Sequence[AudiencePlan], counts: NodeCounts) -> dict[st
     found: dict[str, int] = {}
     for plan in plans:
         for identity in (*plan.members, *plan.results):
-            own = counts[plan.audience, plan.overflow[identity]] if identity in plan.overflow else 0
+            own = counts[plan.label, plan.overflow[identity]] if identity in plan.overflow else 0
             asked = [found.get(hidden, 0) for hidden in plan.asked.get(identity, ())]
             if most := max([own, *asked]):
                 found[identity] = most
@@ -331,12 +386,12 @@ def _find_invalid(plans: Sequence[AudiencePlan], tasks: Sequence[Mapping[str, An
     counts: Counter[tuple[str, int, int, str]] = Counter()
     for task in tasks:
         for scan, place, column_name, count in task["invalid"]:
-            counts[task["audience"], scan, place, column_name] += count
+            counts[task["plan"], scan, place, column_name] += count
     found: dict[str, tuple[int, str]] = {}
     for plan in plans if counts else ():
         of_answer: dict[tuple[int, int], list[tuple[int, str]]] = {}
-        for (audience, scan, place, column_name), count in counts.items():
-            if audience == plan.audience:
+        for (label, scan, place, column_name), count in counts.items():
+            if label == plan.label:
                 of_answer.setdefault((scan, place), []).append((count, column_name))
         for identity in (*plan.members, *plan.results):
             own = [worst for answer in plan.answers.get(identity, ()) for worst in of_answer.get(answer, ())]

@@ -20,7 +20,7 @@ from segengine.operations.definition_plan import (
 )
 from segengine.project.catalogue import check_definitions, raise_on_errors
 from segengine.project.changes import Change, copy_as
-from segengine.project.definitions import load_files
+from segengine.project.definitions import is_of, load_files
 from segengine.project.find import Filter
 from segengine.project.model import Definition, Settings
 from segengine.project.names import make_slug
@@ -53,7 +53,7 @@ class Selection:
         if not self.names and not self.filter:
             raise ConfigError(f"Which {self.kind}s?", "Name some, or use --tag or --search.")
         named = [find_record(registry, self.kind, name) for name in self.names]
-        of_kind = [record for record in registry.live().values() if record.kind == self.kind]
+        of_kind = [record for record in registry.live().values() if is_of(self.kind, record.kind)]
         found = {record.id: record for record in named or of_kind if self.filter.accepts(record.id, record.fields)}
         return list(found.values())
 
@@ -64,7 +64,7 @@ def find_record(registry: Registry, kind: str, name: str) -> DefinitionRecord:
     Raises:
         ConfigError: There is none.
     """
-    known = [record for record in registry.live().values() if record.kind == kind]
+    known = [record for record in registry.live().values() if is_of(kind, record.kind)]
     for record in known:
         if name in (record.id, record.name):
             return record

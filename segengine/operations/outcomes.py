@@ -122,6 +122,7 @@ class Outcomes:
         }
         for identity, count in evaluation.overflow_counts.items():
             failed[identity] = self._overflow_failure(identity, count)
+        failed |= evaluation.failures
         stopped = dict(blocked)
         versions: dict[str, int] = {}
         runs: list[SegmentRun | MeasureRun] = []

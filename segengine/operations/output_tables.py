@@ -27,7 +27,8 @@ from segengine.project.catalogue import Catalogue
 from segengine.project.find import find_segment
 from segengine.project.model import Segment
 from segengine.store.runs import History, SegmentRun
-from segengine.store.snapshots import read_bitmaps
+from segengine.store.scores import read_scores
+from segengine.store.snapshots import read_bitmaps, snapshot_of
 from segengine.store.warehouse import make_frame
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ def write_output_tables(project: OpenProject, names: Sequence[str]) -> list[str]
 
     Rows: the members of the current snapshot. Columns: the profile's key as text, that of its account where
     the audience has one, `segment_id`, `snapshot_version`;
+    of an expansion `score`, 0 to 1 (NULL of members of the source itself);
     for each attachment an array of structs under its name (its rows' key, then the attached attributes, as stored) and
     `NAME_truncated`; with attachments also `attributes_as_of` (UTC): the as_of of the run whose source versions they
     were read at, or the time of writing where one of these sources cannot be read at that version any more.
@@ -115,6 +117,9 @@ class _OutputTable:
                 rows = rows.join(found, KEY)
                 names += [attachment.name, attachment.truncated_name]
             names.append("attributes_as_of")
+        if self.segment.expansion:
+            rows = rows.join(read_scores(self.project.warehouse, snapshot_of(snapshot)), KEY, "left")
+            names.append("score")
         ids = member_columns(self.project.settings, self.segment.audience)
         return rows.select(*[F.col(column).alias(name) for column, name in ids.items()], *names)
 

@@ -14,14 +14,17 @@ from itertools import chain
 
 from segengine.engine.accounts import account_columns
 from segengine.engine.attachments import attachment_scan
+from segengine.engine.features import feature_scan
 from segengine.engine.joins import ScanRows, columns_by_table
 from segengine.engine.sources import Sources, check_against_lock, column
 from segengine.engine.uniqueness import check_unique_keys
 from segengine.errors import DataContractError, RunError
 from segengine.plan.audiences import plan_run
 from segengine.project.catalogue import Catalogue
-from segengine.project.model import Measure, Schema, Segment
+from segengine.project.model import Attribute, Measure, Schema, Segment
+from segengine.project.source_fields import find_rule_fields
 from segengine.project.types import instant_of
+from segengine.project.walk import expansion_attributes
 from segengine.store.profile_keys import check_profile_ids
 
 Key = tuple[str, tuple[str, ...]]  # a table and stored columns
@@ -43,10 +46,12 @@ def find_source_use(definitions: Mapping[str, Segment | Measure], catalogue: Cat
     segments = [definition for definition in definitions.values() if isinstance(definition, Segment)]
     scans = [scan for plan in plans for scan in plan.table_scans.values()]
     scans += [attachment_scan(segment.audience, item) for segment in segments for item in segment.attach]
+    expansions = [segment for segment in segments if segment.expansion]
+    scans += [feature_scan(each.audience, _feature_attributes(each, catalogue), settings) for each in expansions]
     rows = [ScanRows(scan, settings, catalogue.schema) for scan in scans]
     columns = columns_by_table(rows)
     keys = {key for each in rows for key in each.unique_keys()}
-    audiences = {plan.audience for plan in plans}
+    audiences = {plan.audience for plan in plans} | {segment.audience for segment in expansions}
     for plan in plans:
         contacts, accounts = settings.audiences[plan.audience], settings.account_of(plan.audience)
         if plan.carried and accounts:
@@ -57,6 +62,13 @@ def find_source_use(definitions: Mapping[str, Segment | Measure], catalogue: Cat
             keys.add((accounts.table, (account_key,)))
             audiences.add(accounts.name)
     return SourceUse(columns, frozenset(keys), frozenset(audiences))
+
+
+def _feature_attributes(segment: Segment, catalogue: Catalogue) -> list[Attribute]:
+    """Return the attributes of the profiles that an expansion's model sees, those of the source's rule among them."""
+    source = segment.expansion.source if segment.expansion else ""
+    found = [*expansion_attributes(segment), *find_rule_fields(catalogue, source).attributes]
+    return [attribute for attribute in found if not attribute.measure]
 
 
 def check_sources(sources: Sources, schema: Schema, use: SourceUse) -> dict[str, int]:

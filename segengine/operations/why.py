@@ -116,6 +116,9 @@ def explain_membership(
     elif segment.id in catalogue.broken:
         message = f'Segment "{segment.name}" cannot be evaluated: {catalogue.broken[segment.id]}'
         raise ConfigError(message, f"Change it: `segengine segments edit {segment.id}`.")
+    if segment.expansion:
+        message = f'Segment "{segment.name}" has no rules: a model finds its members.'
+        raise ConfigError(message, f"`segengine similar {segment.id}` shows what it leans on.")
     reader = ProfileReader(project, catalogue, history, segment, run, profile_id)
     if run and find_profile_key(project.warehouse, segment.audience, history.run_ids, profile_id) is None:
         message = f"No run has had this {segment.audience}: it is newer than the last one, or was forgotten."

@@ -22,25 +22,52 @@ def is_hidden(segment_id: str) -> bool:
     return segment_id.startswith(_HIDDEN)
 
 
-def plan_run(due: Mapping[str, Segment | Measure], catalogue: Catalogue, as_of: int) -> list[AudiencePlan]:
-    """Return the plan of each audience that has something to evaluate, accounts first.
+def split_waves(due: Mapping[str, Segment | Measure]) -> list[dict[str, Segment | Measure]]:
+    """Return what is to be evaluated in waves: what an expansion feeds, directly or not, comes in a later one.
+
+    Of each wave the rules and values are evaluated first, then its expansions.
 
     Args:
         due: The segments and measures to evaluate by id, parents before children.
+    """
+    place: dict[str, int] = {}
+    for identity, definition in due.items():
+        parents = [parent for parent in definition_parents(definition) if parent in due]
+        place[identity] = max((place[parent] + is_expansion(due[parent]) for parent in parents), default=0)
+    waves: list[dict[str, Segment | Measure]] = [{} for _ in range(max(place.values(), default=-1) + 1)]
+    for identity, definition in due.items():
+        waves[place[identity]][identity] = definition
+    return waves
+
+
+def is_expansion(definition: Segment | Measure) -> bool:
+    """Return whether a definition is evaluated by a model, not by rules."""
+    return isinstance(definition, Segment) and definition.expansion is not None
+
+
+def plan_run(
+    due: Mapping[str, Segment | Measure], catalogue: Catalogue, as_of: int, wave: int = 0
+) -> list[AudiencePlan]:
+    """Return the plan of each audience that has rules or values to evaluate, accounts first.
+
+    Args:
+        due: The segments and measures to evaluate by id, parents before children; expansions among them are left out.
         catalogue: All definitions of the project.
         as_of: What relative times are relative to, in microseconds since 1970 UTC.
+        wave: The number of the wave that `due` is.
     """
     settings = catalogue.settings
     planned: dict[str, dict[str, Segment | Measure]] = {audience: {} for audience in settings.audiences}
     for definition in due.values():
-        planned[definition.audience][definition.id] = definition
-    questions = _Questions(settings)
+        if not is_expansion(definition):
+            planned[definition.audience][definition.id] = definition
+    questions = _Questions(settings, wave)
     plans: list[AudiencePlan] = []
     # Planned accounts last: what the others ask of them is then known. Evaluated first.
     for audience in sorted(reversed(planned), key=lambda audience: settings.audiences[audience].account is None):
         definitions = {**planned[audience], **{hidden.id: hidden for hidden in questions.of(audience)}}
         if definitions:
-            plans.append(_plan(audience, definitions, catalogue, questions, as_of))
+            plans.append(replace(_plan(audience, definitions, catalogue, questions, as_of), wave=wave))
     return plans[::-1]
 
 
@@ -88,12 +115,13 @@ class _Questions:
     """What segments and measures ask of their accounts; equal questions are one."""
 
     settings: Settings
+    wave: int
     _found: dict[tuple[str, Question], str] = field(default_factory=dict)
     _asked_by: dict[str, list[str]] = field(default_factory=dict)
 
     def ask(self, account: str, question: Question) -> str:
         """Return the id of the hidden segment of an account audience that stands for a question."""
-        return self._found.setdefault((account, question), f"{_HIDDEN}{len(self._found) + 1}")
+        return self._found.setdefault((account, question), f"{_HIDDEN}{self.wave}.{len(self._found) + 1}")
 
     def note(self, asked: Mapping[str, frozenset[str]], names: Mapping[str, str]) -> None:
         """Keep who asked, by name; `asked`: the hidden segments by id of the definition."""

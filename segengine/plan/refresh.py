@@ -51,7 +51,7 @@ class AudiencePlan:
     it; None where there is none. `overflow` names the node of the profiles for which an aggregate of a segment or a
     value of a measure has too many digits; `answers` what a definition is made of, (scan, place in `Scan.asked`),
     `asked` the hidden segments of its accounts. `outside`: a plan of the measures that are not evaluated but read, for
-    what their values are over no rows.
+    what their values are over no rows. `wave`: which of a run's waves it is of.
     """
 
     audience: str
@@ -71,6 +71,12 @@ class AudiencePlan:
     answers: Mapping[str, frozenset[tuple[int, int]]]
     asked: Mapping[str, frozenset[str]]
     outside: AudiencePlan | None = None
+    wave: int = 0
+
+    @property
+    def label(self) -> str:
+        """What tells a plan from the others of a run."""
+        return f"{self.audience} {self.wave}"
 
     @property
     def table_scans(self) -> dict[int, Scan]:

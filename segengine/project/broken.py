@@ -11,7 +11,7 @@ from segengine.errors import DefinitionError, Issue, Level
 from segengine.project.catalogue import Catalogue
 from segengine.project.changes import tags_of
 from segengine.project.context import definition_audience
-from segengine.project.definitions import read_exemption, read_state
+from segengine.project.definitions import SEGMENT_KINDS, read_exemption, read_state
 from segengine.project.model import Definition, Measure, Segment, Settings
 from segengine.project.names import make_output_table
 from segengine.project.nodes import Plain, to_plain
@@ -48,7 +48,7 @@ def keep_broken(
         if (gone := _find_deleted(catalogue.definitions[identity], deleted))
     }
     missing = [catalogue.definitions[identity] for identity in causes if identity not in resolved]
-    segments = {d.id: _segment(d, catalogue.settings) for d in missing if d.kind == "segment"}
+    segments = {d.id: _segment(d, catalogue.settings) for d in missing if d.kind in SEGMENT_KINDS}
     measures = {d.id: _measure(d, catalogue.settings) for d in missing if d.kind == "measure"}
     return replace(
         catalogue,

@@ -26,6 +26,7 @@ from segengine.project.model import (
     Brackets,
     Condition,
     Everyone,
+    Expansion,
     Expression,
     Hop,
     InSegment,
@@ -114,7 +115,26 @@ def canonical_form(definition: Segment | Measure, settings: Settings) -> Json:
     }
     if audience.account:
         form["account"] = _hop(Hop(audience.account.relationship), settings)
+    if segment.expansion:
+        form["expansion"] = _expansion(segment.expansion, settings)
     return form
+
+
+def _expansion(expansion: Expansion, settings: Settings) -> Json:
+    fields = [field.source for field in expansion.fields]
+    return {
+        "source": expansion.source,
+        "fields": list[Json](sorted(json.dumps(_model_field(each, settings)) for each in fields)),
+        "recommended": expansion.is_recommended,
+        "candidates": expansion.candidates,
+        "size": str(expansion.size),
+        "include_source": expansion.include_source,
+        "minimum_score": str(expansion.minimum_score.normalize()),
+    }
+
+
+def _model_field(source: Attribute | InSegment, settings: Settings) -> Json:
+    return {"in_segment": source.segment_id} if isinstance(source, InSegment) else _attribute(source, settings)
 
 
 def _measure(measure: Measure, settings: Settings) -> Json:

@@ -12,7 +12,8 @@ from segengine.project.canonical import Hashes, hash_definitions
 from segengine.project.checks import find_logic_issues, find_measure_logic_issues
 from segengine.project.consumers import resolve_consumer
 from segengine.project.context import Context, definition_audience
-from segengine.project.definitions import load_definitions
+from segengine.project.definitions import SEGMENT_KINDS, load_definitions
+from segengine.project.expansions import with_every_field
 from segengine.project.measure_names import MeasureNames
 from segengine.project.measures import resolve_measure
 from segengine.project.model import Consumer, Definition, Measure, Schema, Segment, Settings
@@ -117,6 +118,8 @@ def check_definitions(
         find_measure_path_issues(measure, settings, problems)
     problems.subject = ""
     found = {d.id: segments.get(d.id) or measures[d.id] for d in unique if d.id in segments or d.id in measures}
+    segments = {key: with_every_field(each, settings, schema, found) for key, each in segments.items()}
+    found |= segments
     order = tuple(_order(found, problems))
     return Catalogue(
         settings,
@@ -155,12 +158,13 @@ def _context_of(
 
 
 def _make_context(definitions: Sequence[Definition], settings: Settings, schema: Schema, problems: Problems) -> Context:
-    segments = [definition for definition in definitions if definition.kind == "segment"]
+    segments = [definition for definition in definitions if definition.kind in SEGMENT_KINDS]
+    expansions = frozenset(definition.id for definition in segments if definition.kind == "expansion")
     ids = {definition.name: definition.id for definition in reversed(segments)}
     ids |= {definition.id: definition.id for definition in segments}
     audiences = {definition.id: definition_audience(definition, settings) for definition in segments}
     measures = MeasureNames(definitions)
-    context = Context(settings, schema, ids, audiences, measures)
+    context = Context(settings, schema, ids, audiences, measures, expansions=expansions)
     measures.read_with(lambda definition: resolve_measure(definition, context, problems))
     return context
 

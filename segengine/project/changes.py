@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from segengine.errors import ConfigError
-from segengine.project.definitions import AUTO_DEACTIVATED
+from segengine.project.definitions import AUTO_DEACTIVATED, SEGMENT_KINDS
 from segengine.project.model import SegmentType, State
 from segengine.project.names import make_output_table
 from segengine.project.nodes import Plain
@@ -63,7 +63,7 @@ def rename(name: str, output_table: str = "") -> Change:
 
     def change(fields: Mapping[str, Plain]) -> Entries:
         changed = {**fields, "name": name}
-        if fields.get("kind") == "segment":
+        if fields.get("kind") in SEGMENT_KINDS:
             table = output_table or str(fields.get("output_table") or make_output_table(str(fields.get("name"))))
             changed["output_table"] = table
             if table == make_output_table(name):

@@ -16,7 +16,10 @@ from segengine.project.problems import Problems, did_you_mean
 
 @dataclass(frozen=True)
 class Context:
-    """The project, its columns, and the segments and measures by name and id; `own_id`: of the one being read."""
+    """The project, its columns, and the segments and measures by name and id; `own_id`: of the one being read.
+
+    `expansions`: the ids of the segments that are expansions of others.
+    """
 
     settings: Settings
     schema: Schema
@@ -24,6 +27,7 @@ class Context:
     segment_audiences: Mapping[str, str]
     measures: MeasureNames = field(default_factory=MeasureNames)
     own_id: str = ""
+    expansions: frozenset[str] = frozenset()
 
 
 def definition_audience(definition: Definition, settings: Settings) -> str:
@@ -48,10 +52,12 @@ def read_condition(node: Node, base: Base, audience: str, context: Context, prob
     path = base if isinstance(base, Path) and base.hops else None
     judged = accounts.name if accounts and path and path.target == accounts.table else audience
     reader = ExpressionReader(context.settings, context.schema, base, problems, context.measures)
-    return reader.read(node, partial(_find_segment, context, audience, judged, problems), top=True)
+    return reader.read(node, partial(find_member_segment, context, audience, judged, problems), top=True)
 
 
-def _find_segment(context: Context, own: str, judged: str, problems: Problems, name: str, place: Place) -> str | None:
+def find_member_segment(
+    context: Context, own: str, judged: str, problems: Problems, name: str, place: Place
+) -> str | None:
     """Return the id of the segment a name or an id means; it may be one of the account of the audience judged."""
     identity = context.segment_ids.get(name)
     if identity is None:

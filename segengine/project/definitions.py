@@ -12,10 +12,16 @@ from segengine.project.nodes import Fields, Node, read_documents
 from segengine.project.problems import LATER, Problems, did_you_mean
 
 MAX_TAGS = 20
-KINDS = ("segment", "measure", "consumer")
+KINDS = ("segment", "expansion", "measure", "consumer")
+SEGMENT_KINDS = ("segment", "expansion")
 COMMON_FIELDS = ("kind", "name", "id", "description", "tags", "state", "exempt_from_deactivation", "audience")
 AUTO_DEACTIVATED = "AutoDeactivated"
 """The tag of what was deactivated because nobody used it; it does not count among the tags allowed."""
+
+
+def is_of(kind: str, other: str) -> bool:
+    """Return whether a definition is one of a kind as people manage them: expansions are segments."""
+    return other == kind or (kind == "segment" and other in SEGMENT_KINDS)
 
 
 def load_definitions(settings: Settings, problems: Problems) -> list[Definition]:

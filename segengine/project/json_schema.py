@@ -101,6 +101,7 @@ def make_json_schema(settings: Settings | None, schema: Schema | None, measures:
     }
     definitions |= operating_definitions()
     definitions["segment"] = _segment(settings)
+    definitions["expansion"] = _expansion(settings)
     definitions |= measure_definitions(settings, list(rows))
     definitions["consumer"] = consumer_definition()
     return {
@@ -356,22 +357,53 @@ def _attach_limit() -> Object:
     }
 
 
-def _segment(settings: Settings | None) -> Object:
-    properties: Object = {
-        **common_properties("segment", settings),
+def _about(kind: str, settings: Settings | None) -> Object:
+    """Return the fields that segments and expansions share."""
+    return {
+        **common_properties(kind, settings),
         "type": {"enum": ["dynamic", "static"]},
         "output_table": TABLE_NAME,
-        "where": reference("profile_where"),
-        "rules": reference("rules"),
         "attach": reference("attach"),
         "attach_limit": _attach_limit(),
         "publish_if": reference("publish_if"),
     }
+
+
+def _segment(settings: Settings | None) -> Object:
     return {
         "type": "object",
-        "properties": properties,
+        "properties": {
+            **_about("segment", settings),
+            "where": reference("profile_where"),
+            "rules": reference("rules"),
+        },
         "required": ["kind", "name"],
         "additionalProperties": False,
         "dependentRequired": {"attach_limit": ["attach"]},
         "oneOf": [{"required": ["where"]}, {"required": ["rules"]}],
+    }
+
+
+def _expansion(settings: Settings | None) -> Object:
+    member: Object = {**one_key({"in_segment": TEXT}), "description": "Whether a profile is in another segment"}
+    number: list[Json] = [{"type": "number", "exclusiveMinimum": 0}, {"type": "string", "pattern": _NUMBER}]
+    return {
+        "type": "object",
+        "properties": {
+            **_about("expansion", settings),
+            "source": {**TEXT, "description": "The segment whose members are the example"},
+            "fields": {
+                "type": "array",
+                "items": {"anyOf": [TEXT, member]},
+                "minItems": 1,
+                "description": "What profiles are compared by; left out: what tells something is chosen",
+            },
+            "candidates": {**TEXT, "description": "A segment to choose from; `everyone_else` unless given"},
+            "size": {"anyOf": number, "description": "At most: a share of the audience (0.2), or a number of members"},
+            "include_source": _BOOLEAN,
+            "minimum_score": {"anyOf": number, "description": "0.4 to 1"},
+        },
+        "required": ["kind", "name", "source"],
+        "additionalProperties": False,
+        "dependentRequired": {"attach_limit": ["attach"]},
     }

@@ -490,6 +490,37 @@ class Attachment:
         return tuple((attribute.name.replace(".", "_"), attribute) for attribute in attributes)
 
 
+@dataclass(frozen=True)
+class ModelField:
+    """What a model looks at, by the name it was given: an attribute of the profiles, or membership in a segment."""
+
+    name: str
+    source: Attribute | InSegment
+
+    @property
+    def parent(self) -> str:
+        """The id of the measure or segment it is taken from, '' of an attribute."""
+        return self.source.segment_id if isinstance(self.source, InSegment) else self.source.measure
+
+
+@dataclass(frozen=True)
+class Expansion:
+    """How a segment of similar customers is found: those most like the members of `source` (a segment's id).
+
+    `fields`: what they are compared by; `is_recommended`: all there is, of which the model takes what tells something.
+    `candidates`: the segment they are chosen from, '' everyone. `size`: at most so many, to 1 as a share of the
+    audience. `minimum_score`: 0.4 to 1.
+    """
+
+    source: str
+    fields: tuple[ModelField, ...]
+    is_recommended: bool
+    candidates: str
+    size: Decimal
+    include_source: bool
+    minimum_score: Decimal
+
+
 SegmentType = Literal["dynamic", "static"]
 State = Literal["active", "inactive", "draft"]
 
@@ -516,8 +547,8 @@ NO_GATES = Gates()
 class Segment:
     """A segment whose names are resolved and whose values are typed.
 
-    `state`: only active ones are refreshed. `exempt_from_deactivation`: stays active however long nobody uses it.
-    `schedule` None: the project's.
+    Its members are those its `steps` find, or (it has none then) its `expansion`. `state`: only active ones are
+    refreshed. `exempt_from_deactivation`: stays active however long nobody uses it. `schedule` None: the project's.
     """
 
     id: str
@@ -534,6 +565,7 @@ class Segment:
     exempt_from_deactivation: bool = False
     gates: Gates = NO_GATES
     schedule: Schedule | None = None
+    expansion: Expansion | None = None
     place: Place = field(default=Place(), compare=False)
 
 

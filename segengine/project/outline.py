@@ -15,6 +15,7 @@ from segengine.project.model import (
     Brackets,
     Condition,
     Everyone,
+    Expansion,
     Expression,
     InSegment,
     Not,
@@ -50,7 +51,27 @@ def outline_segment(segment: Segment, names: Mapping[str, str]) -> list[OutlineI
         segment: The segment.
         names: Names of the segments it refers to, by id.
     """
+    if segment.expansion:
+        return [OutlineItem(depth, text) for depth, text in _expansion_lines(segment.expansion, names)]
     return list(_Outline(names).steps(segment.steps, 0))
+
+
+def _expansion_lines(expansion: Expansion, names: Mapping[str, str]) -> Iterator[tuple[int, str]]:
+    """Yield what an expansion asks for, by depth."""
+
+    def name_of(identity: str) -> str:
+        return f'segment "{names.get(identity, identity)}"'
+
+    yield 0, f"most similar to the members of {name_of(expansion.source)}"
+    chosen = "fields that tell something" if expansion.is_recommended else ""
+    yield 1, f"by {chosen or ', '.join(field.name for field in expansion.fields)}"
+    yield 1, f"among {name_of(expansion.candidates) if expansion.candidates else 'everyone else'}"
+    if expansion.include_source:
+        yield 1, "and these members themselves"
+    size = expansion.size
+    share = f"{(size * 100).normalize():f} % of the audience"
+    yield 1, f"at most {share if size <= 1 else f'{size:,f} members'}"
+    yield 1, f"with a score of at least {expansion.minimum_score}"
 
 
 class _Outline:

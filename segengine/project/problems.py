@@ -46,6 +46,7 @@ CODES = {
     "SEG232": "template",
     "SEG233": "schedule",
     "SEG234": "gates",
+    "SEG235": "expansion",
     "SEG301": "empty-rule",
     "SEG302": "contradiction",
     "SEG303": "always-true",
@@ -64,7 +65,7 @@ CODES = {
 # Words of the language that later versions know; each leaves this list when its meaning arrives.
 LATER = frozenset(
     {
-        *("expansion", "suggestion", "insight", "export"),
+        *("suggestion", "insight", "export"),
     }
 )
 

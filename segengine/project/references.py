@@ -74,7 +74,18 @@ class _Rewriter:
             return self._measure(plain)
         if plain.get("kind") == "consumer":
             return self._consumer(plain)
+        if plain.get("kind") == "expansion":
+            return self._expansion(plain)
         return self._rules(plain)
+
+    def _expansion(self, plain: Entries) -> Plain:
+        found = dict(plain)
+        for name in ("source", "candidates"):
+            if isinstance(segment := plain.get(name), str):
+                found[name] = self.segments.get(segment, segment)
+        if isinstance(fields := plain.get("fields"), list):
+            found["fields"] = [self._name(each) if isinstance(each, str) else self._condition(each) for each in fields]
+        return found
 
     def _consumer(self, plain: Entries) -> Plain:
         uses, known = plain.get("uses"), {**self.measures, **self.segments}

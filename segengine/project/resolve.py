@@ -11,6 +11,7 @@ from segengine.project.audiences import find_rows_path
 from segengine.project.conditions import ExpressionReader
 from segengine.project.context import Context, definition_audience, read_condition
 from segengine.project.definitions import COMMON_FIELDS, read_exemption, read_state, read_tags
+from segengine.project.expansions import EXPANSION_FIELDS, read_expansion
 from segengine.project.model import (
     AggregateFunction,
     All,
@@ -35,17 +36,8 @@ from segengine.project.problems import Problems, did_you_mean, show_node
 from segengine.project.profile_parts import check_profile_parts
 from segengine.project.via import read_path
 
-SEGMENT_FIELDS = (
-    *COMMON_FIELDS,
-    "type",
-    "output_table",
-    "where",
-    "rules",
-    "attach",
-    "attach_limit",
-    "publish_if",
-    "refresh",
-)
+ABOUT_FIELDS = (*COMMON_FIELDS, "type", "output_table", "attach", "attach_limit", "publish_if", "refresh")
+SEGMENT_FIELDS = (*ABOUT_FIELDS, "where", "rules")
 AGGREGATES = tuple(AGGREGATE_SUMMARIES)
 RULE_FIELDS = ("over", "via", "rows", "among", "where", "rules", *AGGREGATES)
 SET_OPERATORS: tuple[SetOperator, ...] = ("union", "intersect", "except")
@@ -60,11 +52,15 @@ MISPLACED = {
 
 
 def resolve_segment(definition: Definition, context: Context, problems: Problems) -> Segment | None:
-    """Return the segment a definition describes, or None where an error keeps it from being told."""
-    problems.subject = f'segment "{definition.name}"'
+    """Return the segment (or expansion) a definition describes, or None where an error keeps it from being told."""
+    problems.subject = f'{definition.kind} "{definition.name}"'
     before = problems.error_count
     fields = definition.fields
-    problems.fields(fields, "a segment", SEGMENT_FIELDS, hints=MISPLACED)
+    is_expansion = definition.kind == "expansion"
+    if is_expansion:
+        problems.fields(fields, "an expansion", (*ABOUT_FIELDS, *EXPANSION_FIELDS))
+    else:
+        problems.fields(fields, "a segment", SEGMENT_FIELDS, hints=MISPLACED)
     audience = definition_audience(definition, context.settings)
     if audience not in context.settings.audiences:
         known = context.settings.audiences
@@ -75,7 +71,9 @@ def resolve_segment(definition: Definition, context: Context, problems: Problems
     state, exempt = read_state(fields, problems), read_exemption(fields, problems)
     types: tuple[SegmentType, ...] = ("dynamic", "static")
     chosen = problems.choice(fields.get("type"), "type", types)
-    steps = _SegmentReader(context, audience, definition, problems).read(fields)
+    context = replace(context, own_id=definition.id)
+    expansion = read_expansion(fields, audience, context, problems) if is_expansion else None
+    steps = () if is_expansion else _SegmentReader(context, audience, definition, problems).read(fields)
     profile_table = context.settings.audiences[audience].table
     attach = read_attachments(fields, profile_table, context.settings, context.schema, problems)
     attach_limit = read_attach_limit(fields, problems)
@@ -99,6 +97,7 @@ def resolve_segment(definition: Definition, context: Context, problems: Problems
         exempt_from_deactivation=exempt,
         gates=gates,
         schedule=schedule,
+        expansion=expansion,
         place=fields.place,
     )
 
@@ -121,7 +120,7 @@ class _SegmentReader:
     """Reads the rules of one segment."""
 
     def __init__(self, context: Context, audience: str, definition: Definition, problems: Problems) -> None:
-        self._context = replace(context, own_id=definition.id)
+        self._context = context
         self._profile_table = context.settings.audiences[audience].table
         self._audience = audience
         self._problems = problems

@@ -156,7 +156,10 @@ def definition_parents(definition: Segment | Measure) -> tuple[str, ...]:
     if isinstance(definition, Measure):
         found |= {attribute.measure for attribute in measure_attributes(definition) if attribute.measure}
         found |= {definition.over} if definition.over else set()
-    return tuple(sorted(found))
+    elif definition.expansion:
+        found |= {definition.expansion.source, definition.expansion.candidates}
+        found |= {field.parent for field in definition.expansion.fields}
+    return tuple(sorted(found - {""}))
 
 
 def depends_on_as_of(definition: Segment | Measure) -> bool:
@@ -185,6 +188,7 @@ def tables_read(definition: Segment | Measure, settings: Settings) -> frozenset[
         paths += [rule.path for rule in segment_rules(definition.steps) if isinstance(rule, RowsRule)]
         paths += [attachment.path for attachment in definition.attach]
         attributes += [part for each in definition.attach for part in (*each.key, *each.attributes)]
+        attributes += expansion_attributes(definition)
     accounts = settings.account_of(definition.audience)
     found = {settings.audiences[definition.audience].table} | ({accounts.table} if accounts else set())
     for path in paths:
@@ -192,6 +196,12 @@ def tables_read(definition: Segment | Measure, settings: Settings) -> frozenset[
     for attribute in attributes:
         found |= {hop.target for hop in attribute.hops}
     return frozenset(found)
+
+
+def expansion_attributes(segment: Segment) -> list[Attribute]:
+    """Return the attributes that an expansion's fields are, measures among them; of other segments nothing."""
+    fields = segment.expansion.fields if segment.expansion else ()
+    return [field.source for field in fields if isinstance(field.source, Attribute)]
 
 
 def profile_attribute(attribute: Attribute, path: Path) -> Attribute | None:

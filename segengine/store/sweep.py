@@ -18,7 +18,7 @@ from segengine.store.warehouse import SCHEMAS, Row, Warehouse, make_frame
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
-_NOT_OF_RUNS = frozenset({"snapshots", "profile_keys"})
+_NOT_OF_RUNS = frozenset({"snapshots", "profile_keys", "similarity_scores"})
 
 
 @dataclass(frozen=True)
@@ -51,8 +51,13 @@ def find_leavings(
     def is_needed(row: Row) -> bool:
         return (row["run_id"], row["id"]) in needed and row["kind"] in (SEGMENT, MEASURE)
 
+    def has_scores(row: Row) -> bool:
+        return (row["run_id"], row["id"]) in needed
+
+    scores = _groups(warehouse, "similarity_scores", "id")
     found = [
         _leavings("snapshots", [row for row in _groups(warehouse, "snapshots", "kind", "id") if not is_needed(row)]),
+        _leavings("similarity_scores", [row for row in scores if not has_scores(row)]),
         _leavings("profile_keys", [row for row in _groups(warehouse, "profile_keys") if row["run_id"] not in keyed]),
     ]
     for table, schema in SCHEMAS.items():

@@ -53,13 +53,15 @@ SCHEMAS = {
         "run_id string, audience string, profile_hash string, key_check string, erased_at timestamp, suppressed boolean"
     ),
     "profile_keys": "audience string, profile_id string, profile_key bigint, run_id string",
+    "similarity_scores": "run_id string, id string, profile_key bigint, score double",
+    "model_results": "run_id string, id string, kind string, content string",
     "snapshots": (
         "run_id string, kind string, id string, bucket int, content binary, row_count int, entered_count int, "
         "left_count int, facts string"
     ),
 }
 # Created when first written; the others by the first run.
-ON_DEMAND = frozenset({"usage", "thinned_snapshots", "erasures"})
+ON_DEMAND = frozenset({"usage", "thinned_snapshots", "erasures", "similarity_scores", "model_results"})
 _NO_STATISTICS = ("delta.dataSkippingNumIndexedCols", "0")
 Row = dict[str, Any]
 
@@ -255,6 +257,7 @@ def make_schema(columns: str) -> StructType:
         "string": T.StringType(),
         "int": T.IntegerType(),
         "bigint": T.LongType(),
+        "double": T.DoubleType(),
         "boolean": T.BooleanType(),
         "binary": T.BinaryType(),
         "timestamp": T.TimestampType(),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -16,7 +16,7 @@ from segengine.engine.features import Features, FeatureSources, read_features
 from segengine.engine.session import EngineSession
 from segengine.engine.sources import open_sources
 from segengine.errors import DataContractError
-from segengine.models.fields import HASH, KEY
+from segengine.models.fields import HASH, KEY, draw_by_hash
 from segengine.operations.context import OpenProject, load_registered, read_state
 from segengine.project.model import Attribute
 from segengine.project.profile_attributes import find_profile_attribute
@@ -79,7 +79,9 @@ def workspace(engine: EngineSession, tmp_path: Path) -> Workspace:
     return workspace
 
 
-def read(project: OpenProject, names: tuple[str, ...], segments: tuple[str, ...] = ()) -> Features:
+def read(
+    project: OpenProject, names: tuple[str, ...], segments: tuple[str, ...] = (), *, lenient: bool = False
+) -> Features:
     catalogue, _ = load_registered(project)
     _, history = read_state(project)
     settings, schema = project.settings, catalogue.schema
@@ -102,7 +104,15 @@ def read(project: OpenProject, names: tuple[str, ...], segments: tuple[str, ...]
         measures=catalogue.measures,
         tasks=2,
     )
-    return read_features(asked, sources)
+    return read_features(asked, sources, lenient=lenient)
+
+
+def everybody(batch: pa.RecordBatch) -> np.ndarray:
+    return np.ones(batch.num_rows, dtype=bool)
+
+
+def third(salt: str) -> Callable[[pa.RecordBatch], np.ndarray]:
+    return lambda batch: draw_by_hash(np.asarray(batch.column(HASH)), salt) < 0.3
 
 
 def by_id(project: OpenProject, table: pa.Table) -> Mapping[str, dict[str, object]]:
@@ -115,7 +125,7 @@ def by_id(project: OpenProject, table: pa.Table) -> Mapping[str, dict[str, objec
 def test_features_are_what_rules_compare(workspace: Workspace) -> None:
     with workspace.opened() as project:
         features = read(project, (*ATTRIBUTES, "Spend"), ("rich", "nobody"))
-        table = features.sample(1.0, "any")
+        table = features.sample(everybody)
         rows = by_id(project, table)
     instant = int(datetime(2026, 7, 1, 16, tzinfo=UTC).timestamp() * 1_000_000)  # New York is four hours behind
     assert table.schema.names == features.names
@@ -144,9 +154,9 @@ def test_a_sample_is_the_same_share_of_the_same_profiles(workspace: Workspace) -
     workspace.refresh()
     with workspace.opened() as project:
         features = read(project, ("city",))
-        table, again = features.sample(0.3, "salt"), features.sample(0.3, "salt")
-        other = features.sample(0.3, "pepper")
-        everyone = features.sample(1.0, "salt")
+        table, again = features.sample(third("salt")), features.sample(third("salt"))
+        other = features.sample(third("pepper"))
+        everyone = features.sample(everybody)
     assert table.equals(again)
     assert 800 < table.num_rows < 1_000
     assert 200 < len(set(table[KEY].to_pylist()) & set(other[KEY].to_pylist())) < 340
@@ -157,5 +167,8 @@ def test_a_sample_is_the_same_share_of_the_same_profiles(workspace: Workspace) -
 def test_a_value_no_rule_takes_is_told(workspace: Workspace) -> None:
     column = CUSTOMERS.schema.get_field_index("score")
     workspace.write_table("customers", CUSTOMERS.set_column(column, "score", pa.array([1.0, float("inf"), None, 2.0])))
-    with workspace.opened() as project, pytest.raises(DataContractError, match='1 value.s. of "score" are infinite'):
-        read(project, ("score",)).sample(1.0, "any")
+    with workspace.opened() as project:
+        with pytest.raises(DataContractError, match='1 value.s. of "score" are infinite'):
+            read(project, ("score",)).sample(everybody)
+        rows = by_id(project, read(project, ("score",), lenient=True).sample(everybody))
+    assert {key: row["score"] for key, row in rows.items()} == {"a": 1.0, "b": None, "c": None, "d": 2.0}

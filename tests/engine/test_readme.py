@@ -64,16 +64,10 @@ def test_the_tour(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytes
     run(past, capsys)
 
 
-def test_the_language(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("name", ["language", "similar", "gates"])
+def test_definitions(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     copy_project("contoso", tmp_path)
-    (tmp_path / "definitions" / "new.yml").write_text(example("language"))
-    assert main(["validate", "--conf", str(tmp_path)]) == 0
-    assert "0 error(s), 0 other issue(s)" in capsys.readouterr().out
-
-
-def test_gates(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    copy_project("contoso", tmp_path)
-    (tmp_path / "definitions" / "new.yml").write_text(example("gates"))
+    (tmp_path / "definitions" / "new.yml").write_text(example(name))
     assert main(["validate", "--conf", str(tmp_path)]) == 0
     assert "0 error(s), 0 other issue(s)" in capsys.readouterr().out
 
@@ -121,5 +115,5 @@ def test_accounts_and_contacts(tmp_path: Path, capsys: pytest.CaptureFixture[str
 
 def test_every_block_is_an_example_that_runs() -> None:
     assert len(blocks("console")) == 5
-    assert len(blocks("yaml")) == 7
+    assert len(blocks("yaml")) == 8
     assert len(blocks("python")) == 1

@@ -1,0 +1,184 @@
+"""Evaluating an expansion: a model learns from the source's members and scores the candidates; the best are members."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from segengine.engine.failures import engine_errors
+from segengine.engine.features import Asked, Features
+from segengine.engine.member_keys import make_snapshot
+from segengine.kernel.bitmaps import count_members, subtract_bitmaps
+from segengine.models.calibration import STEPS
+from segengine.models.fields import HASH, KEY
+from segengine.models.recommended import Offer
+from segengine.models.scoring import SimilarityModel
+from segengine.models.selection import LEAST_SCORE, Counts, Cut, count_bands, find_cut, to_steps
+from segengine.models.similarity import Similarity, learn_similarity
+from segengine.models.training import Sample, SampleDraw, arrange_sample
+from segengine.project.catalogue import Catalogue
+from segengine.project.model import Expansion, InSegment, Segment
+from segengine.project.source_fields import find_key_fields, find_rule_fields
+from segengine.project.types import instant_of
+from segengine.store.scores import count_scores, read_scores, write_result, write_scores
+from segengine.store.snapshots import SnapshotKey, read_bitmaps, read_contents, write_snapshots
+from segengine.store.warehouse import Warehouse
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
+
+_SOURCE, _CANDIDATE = "@source", "@candidate"  # no attribute begins so
+
+
+@dataclass(frozen=True)
+class ExpansionRun:
+    """What the evaluation of one expansion needs of its run.
+
+    `snapshot_of`: the snapshot a parent feeds with; `preceding`: the one that entered and left are against. `keys`:
+    `profile_id`, `profile_key` of the `profile_count` profiles that count.
+    """
+
+    warehouse: Warehouse
+    catalogue: Catalogue
+    segment: Segment
+    expansion: Expansion
+    run_id: str
+    as_of: datetime
+    profile_count: int
+    keys: DataFrame
+    snapshot_of: Callable[[str], SnapshotKey]
+    preceding: SnapshotKey | None
+    read_features: Callable[[Mapping[str, Asked]], Features]
+    tasks: int
+
+    def evaluate(self) -> None:
+        """Write the scores, the members and what there is to say of the model, under the run's id.
+
+        Raises:
+            ConfigError: The source is too small, or no field can be used.
+            RunError: The fields say nothing of the source, or the engine failed.
+        """
+        features, offer = self._read_features()
+        member_total, other_total = self._count()
+        similarity = self._learn(features, offer, member_total, other_total)
+        own = SnapshotKey(self.run_id, self.segment.id)
+        rows = features.map_batches(_make_scorer(similarity.model), f"{KEY} bigint, score double")
+        with engine_errors(f'scoring for "{self.segment.name}"'):
+            write_scores(self.warehouse, own, rows)
+        counts, cut = self._cut(own, other_total)
+        members = self._members(own, cut)
+        if self.expansion.include_source:
+            members = members.unionByName(features.map_batches(_list_source, f"{KEY} bigint"))
+        before = read_contents(self.warehouse, [self.preceding] if self.preceding else [])
+        if before is not None and self.preceding:
+            before = before.where(before["source"] == self.preceding.source)
+        write_snapshots(self.warehouse, self.run_id, make_snapshot(self.segment.id, members, before, self.tasks))
+        write_result(self.warehouse, own, "expansion", _describe(similarity, counts, cut))
+
+    def _read_features(self) -> tuple[Features, Offer]:
+        """Return the features, and which of them the model may use; those of the source's rule show copies of it."""
+        rule = find_rule_fields(self.catalogue, self.expansion.source)
+        fields = {field.name: field.source for field in self.expansion.fields}
+        of_rule = {field.name for field in self.expansion.fields if rule.has(field, self.catalogue)}
+        extra = {each.name: each for each in rule.attributes if each not in fields.values() and each.name not in fields}
+        asked: dict[str, Asked] = {
+            name: source.segment_id if isinstance(source, InSegment) else source for name, source in fields.items()
+        }
+        flags: dict[str, Asked] = {_SOURCE: self.expansion.source}
+        if self.expansion.candidates:
+            flags[_CANDIDATE] = self.expansion.candidates
+        features = self.read_features({**asked, **extra, **flags})
+        offer = Offer(
+            fields=tuple(field for field in features.fields if field.name not in flags),
+            rule_fields=frozenset({*of_rule, *extra}),
+            key_fields=find_key_fields(self.catalogue, self.segment),
+            chosen=None if self.expansion.is_recommended else tuple(fields),
+        )
+        return features, offer
+
+    def _count(self) -> tuple[int, int]:
+        """Return the number of members of the source, and of the candidates who are none."""
+        source = self._bitmaps(self.expansion.source)
+        member_total = sum(map(count_members, source.values()))
+        if not self.expansion.candidates:
+            return member_total, self.profile_count - member_total
+        others = subtract_bitmaps(self._bitmaps(self.expansion.candidates), source)
+        return member_total, sum(map(count_members, others.values()))
+
+    def _bitmaps(self, segment_id: str) -> Mapping[int, bytes]:
+        key = self.snapshot_of(segment_id)
+        return read_bitmaps(self.warehouse, key.run_id, key.id)
+
+    def _learn(self, features: Features, offer: Offer, member_total: int, other_total: int) -> Similarity:
+        seed_text = self.catalogue.hashes[self.segment.id].data
+        draw = SampleDraw(member_total, other_total, seed_text)
+        table = features.sample(
+            lambda batch: _takes_part(batch) & draw.choose(np.asarray(batch.column(HASH)), _is_source(batch))
+        )
+        sample: Sample = arrange_sample(table, _is_source(table), member_total, other_total)
+        return learn_similarity(sample, offer, instant_of(self.as_of), seed_text)
+
+    def _cut(self, own: SnapshotKey, other_total: int) -> tuple[Counts, Cut]:
+        """Return how many candidates have each score, and where members end."""
+        scores, row_counts = count_scores(read_scores(self.warehouse, own))
+        counts: Counts = np.zeros(STEPS + 1, dtype=np.int64)
+        counts[to_steps(scores)] = row_counts
+        counts[0] = max(0, other_total - int(counts.sum()))  # scores below the least are not kept
+        size = self.expansion.size
+        most = int(size * self.profile_count) if size <= 1 else int(size)
+        return counts, find_cut(counts, max(1, most), float(self.expansion.minimum_score))
+
+    def _members(self, own: SnapshotKey, cut: Cut) -> DataFrame:
+        """Return `profile_key` of the best candidates; of those that tie at the end the first by the text of the id."""
+        scores = read_scores(self.warehouse, own)
+        above = scores.where(scores["score"] > cut.score)
+        tied = scores.where(scores["score"] == cut.score)
+        if cut.tied_taken < cut.tied:
+            tied = tied.join(self.keys, KEY).orderBy("profile_id").limit(cut.tied_taken)
+        return above.select(KEY).unionByName(tied.select(KEY))
+
+
+def _is_source(rows: pa.RecordBatch | pa.Table) -> npt.NDArray[np.bool_]:
+    flags: npt.NDArray[np.int64] = np.asarray(rows.column(_SOURCE))
+    return np.equal(flags, 1)
+
+
+def _takes_part(batch: pa.RecordBatch) -> npt.NDArray[np.bool_]:
+    """Return who is a member of the source or a candidate, shape (n,)."""
+    if _CANDIDATE not in batch.schema.names:
+        return np.ones(batch.num_rows, dtype=bool)
+    flags: npt.NDArray[np.int64] = np.asarray(batch.column(_CANDIDATE))
+    return np.logical_or(_is_source(batch), np.equal(flags, 1))
+
+
+def _make_scorer(model: SimilarityModel) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
+    """Return the function that scores candidates; scores that nobody could be chosen by are left out."""
+
+    def score(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for batch in batches:
+            candidates = batch.filter(pa.array(_takes_part(batch) & ~_is_source(batch)))
+            if candidates.num_rows:
+                scored = pa.record_batch([candidates.column(KEY), model.score(candidates)], [KEY, "score"])
+                yield scored.filter(pc.greater_equal(scored.column("score"), LEAST_SCORE))
+
+    return score
+
+
+def _list_source(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    for batch in batches:
+        yield batch.filter(pa.array(_is_source(batch))).select([KEY])
+
+
+def _describe(similarity: Similarity, counts: Counts, cut: Cut) -> dict[str, object]:
+    """Return what a reader should know, as plain values."""
+    report = asdict(similarity.report)
+    report["warnings"] = [*similarity.report.warnings, *cut.warnings]
+    bands = [asdict(band) for band in count_bands(counts)]
+    return {**report, "cut": asdict(cut), "candidate_bands": bands}

@@ -1,0 +1,66 @@
+"""Scores of similar customers, and what a reader should know of the models that gave them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from segengine.engine.failures import engine_errors
+from segengine.store.snapshots import SnapshotKey
+from segengine.store.warehouse import Warehouse
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
+
+
+def write_scores(warehouse: Warehouse, key: SnapshotKey, scores: DataFrame) -> None:
+    """Write `profile_key`, `score` of candidates under a run's id; nobody reads them before the run is published."""
+    from pyspark.sql import functions as F
+
+    warehouse.create("similarity_scores")
+    own = scores.select(F.lit(key.run_id).alias("run_id"), F.lit(key.id).alias("id"), "profile_key", "score")
+    warehouse.append("similarity_scores", own)
+
+
+def read_scores(warehouse: Warehouse, key: SnapshotKey) -> DataFrame:
+    """Return `profile_key`, `score` of the candidates of a snapshot, members and others."""
+    from pyspark.sql import functions as F
+
+    own = (F.col("run_id") == key.run_id) & (F.col("id") == key.id)
+    return warehouse.read("similarity_scores").where(own).select("profile_key", "score")
+
+
+def count_scores(scores: DataFrame) -> tuple[pa.Array, npt.NDArray[np.int64]]:
+    """Return the distinct scores and how many candidates have each, shape (n,)."""
+    from pyspark.sql import functions as F
+
+    with engine_errors("counting scores"):
+        found = scores.groupBy("score").agg(F.count(F.lit(1)).alias("row_count")).toArrow().combine_chunks()
+    if not found.num_rows:
+        return pa.array([], pa.float64()), np.array([], dtype=np.int64)
+    return found.column("score").chunk(0), found.column("row_count").to_numpy()
+
+
+def write_result(warehouse: Warehouse, key: SnapshotKey, kind: str, content: Mapping[str, Any]) -> None:
+    """Write what a model says beside its members under a run's id (JSON)."""
+    warehouse.create("model_results")
+    row = {"run_id": key.run_id, "id": key.id, "kind": kind, "content": json.dumps(content)}
+    warehouse.append_rows("model_results", [row])
+
+
+def read_result(warehouse: Warehouse, key: SnapshotKey) -> dict[str, Any]:
+    """Return what a model said with a snapshot, empty where it said nothing."""
+    from pyspark.sql import functions as F
+
+    if not warehouse.exists("model_results"):
+        return {}
+    own = (F.col("run_id") == key.run_id) & (F.col("id") == key.id)
+    with engine_errors("reading table model_results"):
+        row = warehouse.read("model_results").where(own).select("content").first()
+    found: dict[str, Any] = json.loads(row[0]) if row else {}
+    return found

@@ -22,7 +22,7 @@ from segengine.kernel.date_parts import settle_walls
 from segengine.kernel.ordinals import Ordinals, text_values
 from segengine.kernel.packed import pack_pairs, unpack_pairs, unpack_value
 from segengine.kernel.picks import Kept, Picks
-from segengine.kernel.values import Columns, Groups, Numbered, Texts, Values, make_groups
+from segengine.kernel.values import Columns, Groups, Numbered, Texts, Values, make_groups, with_room
 from segengine.project.aggregates import MAX_PRECISION, QUOTIENT_SCALE, value_type
 from segengine.project.model import Aggregate, AggregateFunction, Arithmetic, Attribute, ValueOf
 from segengine.project.types import AttributeType, Family
@@ -159,7 +159,7 @@ class Counts:
 
     def grow(self, room: int) -> None:
         """Make room for so many places."""
-        self._counts = np.pad(self._counts, (0, room - len(self._counts)))
+        self._counts = with_room(self._counts, room)
 
     def share(self, counts: Integers) -> None:
         """Keep the counts in an array of others from now on; what was counted is in there."""
@@ -188,7 +188,7 @@ class Sums:
 
     def grow(self, room: int) -> None:
         """Make room for so many places."""
-        self._totals = np.pad(self._totals, (0, room - len(self._totals)))
+        self._totals = with_room(self._totals, room)
 
     def add(self, values: AnyArray, groups: Groups) -> None:
         """Take in values, shape (groups.count,)."""
@@ -305,8 +305,8 @@ class Extremes:
 
     def grow(self, room: int) -> None:
         """Make room for so many places."""
-        self._best = np.pad(self._best, (0, room - len(self._best)))
-        self._seen = np.pad(self._seen, (0, room - len(self._seen)))
+        self._best = with_room(self._best, room)
+        self._seen = with_room(self._seen, room)
 
     def share(self, packed: AnyArray) -> None:
         """Keep the extremes in an array of others from now on, by `pack_value`: of the smallest the complement."""

@@ -17,7 +17,7 @@ from segengine.kernel.aggregates import Counts, DistinctCounts, Extremes, Sums, 
 from segengine.kernel.bitmaps import AnyArray, Bytes, Words
 from segengine.kernel.packed import pack_pairs, pack_value, repack, unpack_pairs
 from segengine.kernel.ranks import GROUPS, LONGEST, Ranked, rank_rows, sorted_order
-from segengine.kernel.values import Texts, Values, make_groups
+from segengine.kernel.values import Texts, Values, make_groups, with_room
 
 _SETTLED = 1 << 8  # places whose states are turned at a time
 _INT32, _INT64 = np.iinfo(np.int32), np.iinfo(np.int64)
@@ -89,8 +89,7 @@ class MatrixBlock(Block):
         self._buffers: dict[tuple[str, np.dtype[np.generic]], AnyArray] = {}
 
     def grow(self, room: int) -> None:  # noqa: D102 - as in the base
-        more = np.zeros((room - len(self._states), self._width), dtype=self._states.dtype)
-        self._keep(np.concatenate([self._states, more]))
+        self._keep(with_room(self._states, room))
 
     def settle(self) -> None:  # noqa: D102 - as in the base
         if self._states.flags.f_contiguous:

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from segengine.kernel.arithmetic import put_exactly
 from segengine.kernel.bitmaps import AnyArray
 from segengine.kernel.ordinals import Ordinals
-from segengine.kernel.values import Groups, Values
+from segengine.kernel.values import Groups, Values, with_room
 
 
 class Kept:
@@ -29,7 +29,7 @@ class Kept:
         """Make room for so many places."""
         more = np.full(room - len(self.data), "" if self.is_text else 0, dtype=self.data.dtype)
         self.data = np.concatenate([self.data, more])
-        self._there = np.pad(self._there, (0, room - len(self._there)))
+        self._there = with_room(self._there, room)
 
     def put(self, places: AnyArray, values: Values, rows: AnyArray) -> None:
         """Keep the values of rows, one for each place."""
@@ -73,7 +73,7 @@ class Picks:
         """Make room for so many places."""
         for column in self._columns:
             column.grow(room)
-        self._seen = np.pad(self._seen, (0, room - len(self._seen)))
+        self._seen = with_room(self._seen, room)
 
     def add(self, columns: Sequence[Values], rows: AnyArray, groups: Groups) -> None:
         """Take in rows.

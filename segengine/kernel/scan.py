@@ -28,7 +28,7 @@ from segengine.kernel.groups import DimensionReader, GroupTable
 from segengine.kernel.program import ScanProgram, compile_scan
 from segengine.kernel.ranks import Ranked, rank_rows, sorted_order
 from segengine.kernel.values import BadColumnError as BadColumnError  # callers know it from here
-from segengine.kernel.values import Columns, Values, joined_values
+from segengine.kernel.values import Columns, Values, joined_values, with_room
 from segengine.plan.rows import Clause, Clauses, Combined, RowSet
 from segengine.plan.scans import BUCKET_SIZE, RowCount, Scan, SomeRow, SomeRowOf
 
@@ -294,15 +294,15 @@ class _States:
             slot_of[bucket] = self._slots.setdefault(int(bucket), len(self._slots))
         if len(self._slots) * BUCKET_SIZE > len(self._bits):
             room = max(len(self._slots), 2 * len(self._bits) // BUCKET_SIZE) * BUCKET_SIZE
-            self._bits = _grown(self._bits, room)
-            self._counts = [_grown(plane, room) for plane in self._counts]
+            self._bits = with_room(self._bits, room)
+            self._counts = [with_room(plane, room) for plane in self._counts]
             self._aggregation.grow(room)
         found: npt.NDArray[np.int64] = (slot_of[buckets] << _SHIFT) | ((keys - 1) & (BUCKET_SIZE - 1))
         return found
 
     def mark_seen(self, places: npt.NDArray[np.int64]) -> int:
         """Return how many of these profiles had a row in a batch before; from now on all of them had."""
-        self._seen = np.pad(self._seen, (0, len(self._bits) - len(self._seen)))
+        self._seen = with_room(self._seen, len(self._bits))
         before = int(np.count_nonzero(self._seen[places]))
         self._seen[places] = True
         return before
@@ -436,8 +436,3 @@ class _States:
                 for value in self._values
             ]
             yield bucket, value_batch(found)
-
-
-def _grown(states: AnyArray, length: int) -> AnyArray:
-    """Return the states with room for more; pages nobody touches cost nothing."""
-    return np.concatenate([states, np.zeros((length - len(states), states.shape[1]), dtype=states.dtype)])

@@ -149,3 +149,10 @@ def make_groups(places: AnyArray) -> Groups:
     """Return the groups of rows whose places are sorted."""
     starts = np.concatenate([[0], np.flatnonzero(places[1:] != places[:-1]) + 1])
     return Groups(places[starts], starts, len(places))
+
+
+def with_room(states: AnyArray, room: int) -> AnyArray:
+    """Return states with room for so many places, 0 at first; pages that nobody touches cost nothing."""
+    roomy: AnyArray = np.zeros((room, *states.shape[1:]), dtype=states.dtype)
+    roomy[: len(states)] = states
+    return roomy

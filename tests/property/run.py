@@ -31,7 +31,7 @@ Engine = Callable[[Path, int], Judge]  # a judge that works in an empty folder, 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Return 1 where judges disagree."""
-    options = _parse(arguments)
+    options = parse(arguments)
     total = Tally()
     with open_engine(options.engine) as engine:
         for seed in range(options.seed, options.seed + options.projects):
@@ -48,15 +48,21 @@ def say(text: str) -> None:
     sys.stdout.flush()
 
 
-def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """Return the options; the engine is one that judges what is asked."""
     parser = argparse.ArgumentParser(prog="python -m tests.property.run", description=__doc__)
     parser.add_argument("--projects", type=int, default=10)
     parser.add_argument("--segments", type=int, default=200, help="segments a project")
     parser.add_argument("--measures", type=int, default=0, help="measures a project, which its segments ask for")
     parser.add_argument("--seed", type=int, default=1, help="seed of the first project; the next has the next")
-    parser.add_argument("--engine", choices=("kernel", "embedded", "spark"), default="kernel")
+    engine = "what is judged; with measures an engine, embedded unless given, else the kernel alone unless given"
+    parser.add_argument("--engine", choices=("kernel", "embedded", "spark"), help=engine)
     parser.add_argument("--keep", type=Path, help="folder for the smallest cases of disagreements")
-    return parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
+    if options.measures and options.engine == "kernel":
+        parser.error("the kernel alone has no measures: leave --engine out, or say --engine embedded or spark")
+    options.engine = options.engine or ("embedded" if options.measures else "kernel")
+    return options
 
 
 @contextmanager

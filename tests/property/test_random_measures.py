@@ -17,7 +17,7 @@ from segengine.engine.session import EngineSession
 
 from .judges import find_refusals, judge_by_duckdb
 from .lanes import Judge, Tally, compare_case, engine_judge
-from .run import main
+from .run import main, parse
 
 PROJECTS, MEASURES, SEGMENTS = 6, 16, 8
 
@@ -56,6 +56,14 @@ def test_a_refresh_has_the_values_of_the_reference(
     tally = compare_case(draw_measures(seed, 40, 20), judges)
     assert not tally.disagreements
     assert tally.judged[engine.kind] > 0.7 * 60
+
+
+def test_measures_are_judged_by_an_engine(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        main(["--measures", "3", "--engine", "kernel"])
+    assert stopped.value.code == 2
+    assert "leave --engine out" in capsys.readouterr().err
+    assert (parse(["--measures", "3"]).engine, parse([]).engine) == ("embedded", "kernel")
 
 
 @pytest.mark.long

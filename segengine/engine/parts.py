@@ -15,7 +15,7 @@ from typing import Literal
 import numpy as np
 import pyarrow as pa
 
-from segengine.kernel.narrow import narrow, widen
+from segengine.kernel.narrow import join_bytes, narrow, split_bytes, widen
 
 BatchFunction = Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]
 
@@ -81,7 +81,7 @@ def binary_values(column: pa.Array) -> list[pa.Buffer]:
 
 def pack_rows(rows: pa.RecordBatch, *, small: bool = False) -> pa.Buffer:
     """Return rows as bytes, their numbers narrowed; `small`: compressed too, to be kept."""
-    rows = narrow(rows)
+    rows = split_bytes(narrow(rows)) if small else narrow(rows)
     sink = pa.BufferOutputStream()
     options = pa.ipc.IpcWriteOptions(compression="zstd" if small else None, use_threads=False)
     with pa.ipc.new_stream(sink, rows.schema, options=options) as writer:
@@ -95,6 +95,6 @@ def unpack_rows(content: bytes | pa.Buffer) -> pa.RecordBatch:
 
 
 def unpack_narrowed(content: bytes | pa.Buffer) -> pa.RecordBatch:
-    """Return rows that were packed, their numbers still narrowed; of a buffer nothing is copied."""
+    """Return rows that were packed, their numbers still narrowed; of a buffer nothing is copied but what was kept."""
     with pa.ipc.open_stream(content) as reader:
-        return reader.read_next_batch()
+        return join_bytes(reader.read_next_batch())

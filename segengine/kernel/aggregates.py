@@ -16,9 +16,10 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from segengine.kernel.arithmetic import Clock, compute, exact_numbers, half_even, put_exactly, to_arrow
+from segengine.kernel.arithmetic import Clock, compute, exact_numbers, half_even, put_exactly
 from segengine.kernel.bitmaps import AnyArray
 from segengine.kernel.date_parts import settle_walls
+from segengine.kernel.narrow import narrow_values
 from segengine.kernel.ordinals import Ordinals, text_values
 from segengine.kernel.packed import pack_pairs, unpack_pairs, unpack_value
 from segengine.kernel.picks import Kept, Picks
@@ -468,16 +469,17 @@ def aggregate_type(aggregate: Aggregate) -> AttributeType:
 
 
 def value_batch(columns: Sequence[tuple[Ordinals, AttributeType]]) -> pa.RecordBatch:
-    """Return values in their stored types as columns `v0`, `v1`, ...
+    """Return values as columns `v0`, `v1`, ... of their stored types, narrowed (`narrow`).
 
     NULL where missing. A number of more than 38 digits is NULL too, and the schema's metadata have `overflow`: by
     number of the column the places, as JSON.
     """
     overflow: dict[str, list[int]] = {}
-    arrays = []
+    found = []
     for number, (values, type_) in enumerate(columns):
         if places := drop_overflow(values):
             overflow[str(number)] = places
-        arrays.append(to_arrow(values, type_))
-    batch = pa.record_batch(arrays, names=[f"v{number}" for number in range(len(arrays))])
-    return batch.replace_schema_metadata({"overflow": json.dumps(overflow)}) if overflow else batch
+        found.append(narrow_values(f"v{number}", values, type_))
+    metadata = {"overflow": json.dumps(overflow)} if overflow else None
+    schema = pa.schema([field for _, field in found], metadata)
+    return pa.RecordBatch.from_arrays([array for array, _ in found], schema=schema)

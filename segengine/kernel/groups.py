@@ -18,6 +18,7 @@ from segengine.kernel.aggregation import Aggregation, Wanted
 from segengine.kernel.arithmetic import Clock, stored_type, to_arrow
 from segengine.kernel.bitmaps import AnyArray
 from segengine.kernel.date_parts import first_days, local_days, take_part
+from segengine.kernel.narrow import widen
 from segengine.kernel.ordinals import Ordinals, read_ordinals, text_values
 from segengine.kernel.packed import pack_pairs, unpack_pairs
 from segengine.kernel.states import absorb_states, state_arrays, state_fields
@@ -258,9 +259,8 @@ class GroupTable:
     def finished(self) -> pa.RecordBatch:
         """Return the groups with their values."""
         every = slice(0, len(self._numbers))
-        values = value_batch(
-            [(self._aggregation.result(wanted, every), aggregate_type(wanted[1])) for wanted in self._groups.values]
-        )
+        found = [(self._aggregation.result(wanted, every), aggregate_type(wanted[1])) for wanted in self._groups.values]
+        values = widen(value_batch(found))
         schema = pa.schema([*list(state_schema(self._groups))[: self._named_count], *values.schema])
         return pa.record_batch([*self._named(), *values.columns], schema=schema.with_metadata(values.schema.metadata))
 

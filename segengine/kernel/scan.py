@@ -203,8 +203,8 @@ class ScanKernel:
     def values(self) -> Iterator[tuple[int, pa.RecordBatch]]:
         """Yield each bucket seen and the scan's values of its 32,768 profiles: columns `v0`, `v1`, ...
 
-        NULL where missing. Where a number has more than 38 digits it is NULL too, and the schema's metadata have
-        `overflow`: by number of the value the places in the bucket, as JSON.
+        Narrowed, NULL where missing. Where a number has more than 38 digits it is NULL too, and the schema's metadata
+        have `overflow`: by number of the value the places in the bucket, as JSON.
         """
         yield from self._state.values()
 

@@ -6,7 +6,7 @@ from decimal import Decimal
 import pyarrow as pa
 import pytest
 
-from segengine.kernel.narrow import narrow, widen
+from segengine.kernel.narrow import join_bytes, narrow, split_bytes, widen
 
 DECIMAL = pa.decimal128(38, 2)
 
@@ -60,3 +60,24 @@ def test_a_part_of_a_batch_keeps_its_own_rows(rows: slice) -> None:
     part = whole.slice(rows.start, rows.stop - rows.start)
     assert narrow(part).schema.types == [pa.int8(), pa.int16()] if part.num_rows else [pa.int8(), pa.int8()]
     assert widen(narrow(part)).to_pylist() == part.to_pylist()
+
+
+def test_bytes_are_split_lowest_first_and_joined_again() -> None:
+    rows = pa.record_batch({"v0": pa.array([0x0102, None, 0x0304], pa.int16()), "v1": pa.array(["a", None, "b"])})
+    found = split_bytes(rows)
+    assert found.schema.types == rows.schema.types
+    assert found.column(0).buffers()[1].to_pybytes() == bytes([2, 0, 4, 1, 0, 3])
+    assert found.column(0).is_null().to_pylist() == [False, True, False]
+    assert join_bytes(found).equals(rows, check_metadata=True)
+    assert join_bytes(rows).equals(rows, check_metadata=True)
+
+
+@pytest.mark.parametrize("rows", [slice(1, 4), slice(0, 0)])
+@pytest.mark.parametrize("most", [100, 10**4, 10**9, 10**18])
+def test_split_numbers_keep_their_scale_and_their_own_rows(rows: slice, most: int) -> None:
+    columns = {"v0": [most, -most, None, 7, 1], "v1": [Decimal(n).scaleb(-2) for n in (1, -most, most, 0, 5)]}
+    whole = pa.record_batch([pa.array(columns["v0"]), pa.array(columns["v1"], DECIMAL)], names=["v0", "v1"])
+    part = whole.replace_schema_metadata({"overflow": "{}"}).slice(rows.start, rows.stop - rows.start)
+    found = join_bytes(split_bytes(narrow(part)))
+    assert found.equals(narrow(part), check_metadata=True)
+    assert widen(found).equals(part, check_metadata=True)

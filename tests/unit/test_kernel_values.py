@@ -20,6 +20,7 @@ from segengine.kernel import scan as scan_module
 from segengine.kernel.aggregates import aggregate_type
 from segengine.kernel.arithmetic import Clock
 from segengine.kernel.blocks import SumBlock
+from segengine.kernel.narrow import widen
 from segengine.kernel.scan import KEY, ScanKernel
 from segengine.kernel.values import Values
 from segengine.plan.rows import ALL_ROWS, NO_ROWS, RowSet, make_row_set
@@ -186,7 +187,7 @@ def draw_rows(choose: random.Random, count: int) -> list[tuple[int | None, Row]]
 
 
 def found_values(kernel: ScanKernel) -> dict[int, pa.RecordBatch]:
-    return dict(kernel.values())
+    return {bucket: widen(values) for bucket, values in kernel.values()}
 
 
 def value_of(found: Mapping[int, pa.RecordBatch], key: int, number: int) -> Any:

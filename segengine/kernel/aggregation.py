@@ -179,7 +179,7 @@ class Aggregation:
         """Take in the rows of a batch, except for what blocks have taken in.
 
         Args:
-            places: Of each row, sorted.
+            places: Of each row, by profile.
             rows_in: Returns which rows are in a row set, ascending.
             values: What the aggregates read of each row.
         """

@@ -30,6 +30,26 @@ def sorted_order(numbers: AnyArray) -> AnyArray:
     return order
 
 
+def profile_order(places: AnyArray, *, is_ranked: bool) -> tuple[AnyArray, AnyArray]:
+    """Return the order of rows by profile, and where each profile begins there.
+
+    Args:
+        places: The place of each row's profile.
+        is_ranked: Put profiles beside each other that have as many rows: ranking them takes few and long steps then.
+    """
+    order = sorted_order(places)
+    ordered = places.take(order, mode="clip")
+    starts = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]]))
+    lengths = np.diff(np.append(starts, len(order)))
+    if not is_ranked or lengths.min() == lengths.max():
+        return order, starts
+    by_length = sorted_order(lengths)
+    lengths = lengths.take(by_length)
+    begins = np.cumsum(lengths) - lengths
+    rows = np.arange(len(order)) + np.repeat(starts.take(by_length) - begins, lengths)
+    return order.take(rows, mode="clip"), begins
+
+
 @dataclass(frozen=True)
 class Ranked:
     """Rows of some profiles: the first of each, longest profile first, then the second of each that has one, ...

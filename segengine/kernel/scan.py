@@ -2,7 +2,7 @@
 
 Rows carry the dense key of their profile. Accumulators are plain arrays indexed by the key's place: OR for "some row",
 saturating counters for "at least n rows". Batches are joined to 256 K rows up to two million, by what a row takes,
-sorted by place once, and worked on in pieces that stay in the processor's cache.
+ordered by profile once, and worked on in pieces that stay in the processor's cache.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from segengine.kernel.counters import Planes, add_saturating, at_least, sum_rank
 from segengine.kernel.groups import KEY as KEY
 from segengine.kernel.groups import DimensionReader, GroupTable
 from segengine.kernel.program import ScanProgram, compile_scan
-from segengine.kernel.ranks import Ranked, rank_rows, sorted_order
+from segengine.kernel.ranks import Ranked, profile_order, rank_rows
 from segengine.kernel.values import BadColumnError as BadColumnError  # callers know it from here
 from segengine.kernel.values import Columns, Values, joined_values, with_room
 from segengine.plan.rows import Clause, Clauses, Combined, RowSet
@@ -147,13 +147,12 @@ class ScanKernel:
 
     def _accumulate(self, rows: _Coded) -> None:
         places = self._state.places(rows.keys)
-        order = sorted_order(places)
-        places = places.take(order, mode="clip")
-        starts = np.flatnonzero(np.concatenate([[True], places[1:] != places[:-1]]))
+        order, starts = profile_order(places, is_ranked=self._state.is_ranked)
+        places = places.take(order, mode="clip")  # clip: several times faster than a check
         if self._scan.path is None:
             self.duplicate_count += len(places) - len(starts) + self._state.mark_seen(places[starts])
         tables = [index.table for index in self._indexes]
-        codes = [column.take(order, mode="clip") for column in rows.codes]  # clip: several times faster than a check
+        codes = [column.take(order, mode="clip") for column in rows.codes]
         taken = [column.taken(order) for column in rows.values]
         values = dict(zip(self._readers, taken, strict=False))
         self._state.begin(values, starts, len(places), keeps_lanes=bool(self._tables))
@@ -268,6 +267,11 @@ class _States:
         self._keeps_lanes = False
         self.overflow: dict[int, dict[int, list[int]]] = {}
 
+    @property
+    def is_ranked(self) -> bool:
+        """Whether rows are counted or aggregated, not only looked for."""
+        return bool(self._layout.counted or self._layout.aggregated)
+
     def match(self, tables: Sequence[Words], codes: Sequence[Codes], count: int) -> Words:
         """Return the clause bits of a piece of rows, shape (count, words), in a buffer that the next piece reuses."""
         words = self._buffer(0, count)
@@ -357,7 +361,7 @@ class _States:
         return Lanes(dict(zip(self._layout.aggregated, transpose_words(noted), strict=False)), count)
 
     def aggregate(self, places: AnyArray, lanes: Lanes, values: Mapping[ValueKey, Values]) -> None:
-        """Take in the values of a batch; `places`: of each row, sorted."""
+        """Take in the values of a batch; `places`: of each row, by profile."""
         self._aggregation.add(places, lanes.rows, values)
 
     def invalid_counts(self) -> InvalidCounts:

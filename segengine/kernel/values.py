@@ -133,7 +133,7 @@ def joined_values(parts: Sequence[Values]) -> Values:
 
 @dataclass(frozen=True)
 class Groups:
-    """Rows of one batch by profile: `places` (g,) ascending, `starts` (g,) the first row of each, `count` rows."""
+    """Rows of one batch by profile: `places` (g,) each once, `starts` (g,) the first row of each, `count` rows."""
 
     places: AnyArray
     starts: AnyArray
@@ -146,7 +146,7 @@ class Groups:
 
 
 def make_groups(places: AnyArray) -> Groups:
-    """Return the groups of rows whose places are sorted."""
+    """Return the groups of rows that lie beside each other where they have the same place."""
     starts = np.concatenate([[0], np.flatnonzero(places[1:] != places[:-1]) + 1])
     return Groups(places[starts], starts, len(places))
 

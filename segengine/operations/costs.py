@@ -43,8 +43,11 @@ def read_costs(project: OpenProject) -> RunCosts:
     run = next((run for run in reversed(history.runs) if json.loads(run.scans)), None)
     if run is None:
         return RunCosts(None)
-    ended: list[SegmentRun | MeasureRun] = [*history.segments.runs, *history.measures.runs]
-    evaluated = {each.id for each in ended if each.run_id == run.run_id == each.snapshot_run_id} - set(catalogue.broken)
+    ended: list[SegmentRun | MeasureRun] = [
+        *history.segments.runs.of_run(run.run_id),
+        *history.measures.runs.of_run(run.run_id),
+    ]
+    evaluated = {each.id for each in ended if each.snapshot_run_id == run.run_id} - set(catalogue.broken)
     due = {identity: each for identity, each in catalogue.evaluated.items() if identity in evaluated}
     users = find_scan_users(plan_run(due, catalogue, instant_of(run.as_of)))
     rows = {scan["name"]: int(scan["row_count"]) for scan in json.loads(run.scans)}

@@ -73,8 +73,8 @@ def find_next_due(
     if _is_static(definition):
         return None if _refreshed_since_activation(registry, history, definition.id) else now
     schedule = catalogue.settings.schedule_of(definition)
-    runs = (history.measures if isinstance(definition, Measure) else history.segments).settled(definition.id)
-    return next_due(schedule, max((run.as_of for run in runs), default=None), now) if schedule else None
+    trail = history.measures if isinstance(definition, Measure) else history.segments
+    return next_due(schedule, trail.settled_until(definition.id), now) if schedule else None
 
 
 def _is_static(definition: Segment | Measure) -> bool:

@@ -20,7 +20,7 @@ from segengine.project.model import Settings
 from segengine.project.names import SEGMENT_MEMBERS, make_measure_table, make_output_table
 from segengine.store.control import Control, Lease
 from segengine.store.registry import registry_control
-from segengine.store.runs import MAINTAINED, History, Trail, make_run_id, read_history
+from segengine.store.runs import MAINTAINED, History, make_run_id, read_history
 from segengine.store.sweep import Leavings, delete_leavings, find_leavings
 from segengine.store.upkeep import TableContent, list_output_tables, list_own_tables, measure_table, tidy_table
 
@@ -206,4 +206,5 @@ def list_written_tables(settings: Settings, catalogue: Catalogue) -> list[str]:
 def _without(history: History, thinned: Sequence[ThinnedDefinition]) -> History:
     """Return a history after a thinning."""
     gone = history.segments.thinned | {(run.snapshot_run_id, run.id) for each in thinned for run in each.thinned}
-    return replace(history, segments=Trail(history.segments.runs, gone), measures=Trail(history.measures.runs, gone))
+    segments, measures = replace(history.segments, thinned=gone), replace(history.measures, thinned=gone)
+    return replace(history, segments=segments, measures=measures)

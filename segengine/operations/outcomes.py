@@ -252,7 +252,7 @@ class Outcomes:
 def next_version(history: History, run: SegmentRun | MeasureRun) -> int:
     """Return the number of a definition's next snapshot."""
     trail = history.measures if isinstance(run, MeasureRun) else history.segments
-    return max((run.snapshot_version for run in trail.snapshots(run.id)), default=0) + 1
+    return trail.last_version(run.id) + 1
 
 
 def show_parent(catalogue: Catalogue, parent: str) -> str:

@@ -119,16 +119,17 @@ def _refresh_now(
     control = create_tables(project)
     started_at = datetime.now(UTC)
     due_at = started_at if due else None
-    history = read_history(project.warehouse, control.read())
+    before = control.read()
+    history = read_history(project.warehouse, before)
     chosen = choose_definitions(catalogue, registry, history, names, due_at)
     instant = as_of or started_at
     if due and not chosen:
         return _nothing_due(project, instant)
     run_id = make_run_id(started_at)
     with control.lease(run_id, sorted(chosen)) as lease:
-        history = read_history(project.warehouse, lease.before)
-        # Another run may have done it meanwhile.
-        chosen = choose_definitions(catalogue, registry, history, names, due_at)
+        if lease.before.published_id != before.published_id:  # another run may have done it meanwhile
+            history = read_history(project.warehouse, lease.before)
+            chosen = choose_definitions(catalogue, registry, history, names, due_at)
         if due and not chosen:
             return _nothing_due(project, instant)
 
@@ -159,10 +160,9 @@ def _refresh_now(
 
 def _expect_seconds(history: History, definition_count: int) -> float | None:
     """Return how long the newest refresh of so many definitions took that read anything; None where there was none."""
-    counts = Counter(run.run_id for run in history.segments.runs)
-    counts.update(run.run_id for run in history.measures.runs)
-    runs = [run for run in history.runs if run.purpose == REFRESHED and run.status is Status.SUCCESSFUL]
-    alike = (run for run in reversed(runs) if counts[run.run_id] == definition_count and run.row_count)
+    counts = Counter([*history.segments.runs.column("run_id"), *history.measures.runs.column("run_id")])
+    runs = (run for run in reversed(history.runs) if run.purpose == REFRESHED and run.status is Status.SUCCESSFUL)
+    alike = (run for run in runs if counts[run.run_id] == definition_count and run.row_count)
     return next((run.seconds for run in alike), None)
 
 

@@ -136,4 +136,4 @@ def _refresh(project: OpenProject, day: str, progress: Callable[[str], None]) ->
 
 def _trends(project: OpenProject) -> dict[str, tuple[SegmentRun, ...]]:
     _, history = read_state(project)
-    return {run.segment_id: tuple(history.segments.snapshots(run.segment_id)) for run in history.segments.runs}
+    return {identity: tuple(history.segments.snapshots(identity)) for identity in history.segments.ids}

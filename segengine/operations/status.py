@@ -70,10 +70,9 @@ def make_status(
     held = control is not None and control.is_held(now)
     due = _due_times(*definitions, history, now) if definitions else []
     counts: dict[str, Counter[str]] = {}
-    ended = [(run.run_id, run.status) for run in history.segments.runs]
-    ended += [(run.run_id, run.status) for run in history.measures.runs]
-    for run_id, status in ended:
-        counts.setdefault(run_id, Counter())[str(status)] += 1
+    for rows in (history.segments.runs, history.measures.runs):
+        for run_id, status in zip(rows.column("run_id"), rows.column("status"), strict=True):
+            counts.setdefault(run_id, Counter())[status] += 1
     runs = [_summarise(run, counts.get(run.run_id, Counter())) for run in history.runs[-limit:]]
     return ProjectStatus(
         owner=control.owner.split("|")[0] if control and held else "",

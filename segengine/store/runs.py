@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from functools import cached_property
 from typing import Any, Generic, TypeVar
 from uuid import uuid4
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
 from segengine.engine.failures import engine_errors
 from segengine.errors import RunError
+from segengine.project.types import instant_of
 from segengine.store.control import ControlRow
+from segengine.store.run_rows import Places, RunRows, make_no_rows
 from segengine.store.warehouse import SCHEMAS, Row, Warehouse
 
 
@@ -152,16 +158,9 @@ class Trail(Generic[DefinitionRun]):
     `thinned`: the snapshots whose content is no longer kept, by (snapshot_run_id, id); their rows stay.
     """
 
-    runs: tuple[DefinitionRun, ...] = ()
+    runs: RunRows[DefinitionRun] = field(default_factory=make_no_rows)
     thinned: frozenset[tuple[str, str]] = frozenset()
     as_of: datetime | None = None
-
-    @cached_property
-    def _by_id(self) -> dict[str, list[DefinitionRun]]:
-        found: dict[str, list[DefinitionRun]] = {}
-        for run in self.runs:
-            found.setdefault(run.id, []).append(run)
-        return found
 
     def seen_at(self, as_of: datetime) -> Trail[DefinitionRun]:
         """Return the trail as a back-fill of an instant sees it."""
@@ -170,59 +169,77 @@ class Trail(Generic[DefinitionRun]):
     @property
     def ids(self) -> tuple[str, ...]:
         """The definitions that ever had a run."""
-        return tuple(self._by_id)
+        return self.runs.ids
 
     def of(self, identity: str) -> list[DefinitionRun]:
         """Return the runs of one definition that count, oldest first."""
-        runs = self._by_id.get(identity, [])
+        return self.runs.take(self._counting(identity))
+
+    def _counting(self, identity: str) -> Places:
+        places = self.runs.places(identity)
         if self.as_of is None:
-            return [run for run in runs if run.purpose != BACKFILLED]
-        return [run for run in runs if run.as_of == self.as_of]
+            counts = ~self.runs.are("purpose", BACKFILLED)
+        else:
+            counts = self.runs.instants == instant_of(self.as_of)
+        return places[counts[places]]
 
     def last(self, identity: str) -> DefinitionRun | None:
         """Return the newest run of a definition, however it ended."""
-        runs = self.of(identity)
-        return runs[-1] if runs else None
+        return self._newest(self._counting(identity))
+
+    def _newest(self, places: Places) -> DefinitionRun | None:
+        return self.runs[int(places[-1])] if len(places) else None
 
     def snapshots(self, identity: str) -> list[DefinitionRun]:
         """Return all runs with a snapshot, kept or thinned, by (as_of, run), back-fills among them."""
-        return _with_snapshot(self._by_id.get(identity, []))
+        return self.runs.take(self._with_snapshot(self.runs.places(identity)))
+
+    def _with_snapshot(self, places: Places) -> Places:
+        """Return the places of runs with a snapshot, by (as_of, run)."""
+        good = places[self.runs.are("status", Status.SUCCESSFUL)[places]]
+        return good[np.argsort(self.runs.instants[good], kind="stable")]  # runs of one as_of stay in order
+
+    def last_version(self, identity: str) -> int:
+        """Return the number of a definition's newest snapshot, 0 before the first."""
+        places = self._with_snapshot(self.runs.places(identity))
+        return int(self.runs.numbers("snapshot_version")[places].max(initial=0))
 
     def is_kept(self, run: SegmentRun | MeasureRun) -> bool:
         """Return whether the content of a run's snapshot is still kept."""
         return (run.snapshot_run_id, run.id) not in self.thinned
 
-    def settled(self, identity: str) -> list[DefinitionRun]:
-        """Return the runs with a result, also one that was held back or dropped, oldest first."""
-        good = (Status.SUCCESSFUL, Status.HELD)
-        return [run for run in self.of(identity) if run.status in good or run.purpose == DROPPED]
+    def _settled(self, identity: str) -> Places:
+        """Return the places of the runs with a result, also one that was held back or dropped, oldest first."""
+        has_result = self.runs.are("status", Status.SUCCESSFUL, Status.HELD) | self.runs.are("purpose", DROPPED)
+        places = self._counting(identity)
+        return places[has_result[places]]
+
+    def settled_until(self, identity: str) -> datetime | None:
+        """Return the latest instant that a definition has a result for, also one that was held back or dropped."""
+        places = self._settled(identity)
+        return self.runs[int(places[self.runs.instants[places].argmax()])].as_of if len(places) else None
 
     def held(self, identity: str) -> DefinitionRun | None:
         """Return the result that waits for its release: the newest one, where it was held back."""
-        settled = self.settled(identity)
-        return settled[-1] if settled and settled[-1].status is Status.HELD else None
+        newest = self._newest(self._settled(identity))
+        return newest if newest is not None and newest.status is Status.HELD else None
 
     def current(self, identity: str) -> DefinitionRun | None:
         """Return the published successful run with the greatest (as_of, run)."""
-        snapshots = _with_snapshot(self.of(identity))
-        return snapshots[-1] if snapshots else None
+        return self._newest(self._with_snapshot(self._counting(identity)))
 
     def preceding(self, identity: str, as_of: datetime) -> DefinitionRun | None:
         """Return the newest successful run with an earlier as_of whose snapshot is kept."""
-        known = _with_snapshot(self.of(identity)) if self.as_of is None else self.snapshots(identity)
-        earlier = [run for run in known if run.as_of < as_of and self.is_kept(run)]
-        return earlier[-1] if earlier else None
+        places = self._counting(identity) if self.as_of is None else self.runs.places(identity)
+        known = self._with_snapshot(places)
+        earlier = known[self.runs.instants[known] < instant_of(as_of)]
+        newest_first = (self.runs[place] for place in earlier[::-1].tolist())
+        return next((run for run in newest_first if self.is_kept(run)), None)
 
     def compared_with(self, run: DefinitionRun) -> DefinitionRun | None:
         """Return the snapshot a snapshot's entered and left are against; of back-fills made since then as well."""
         trail = self.seen_at(run.as_of) if run.purpose == BACKFILLED else self
         return trail.preceding(run.id, run.as_of)
-
-
-def _with_snapshot(runs: Iterable[DefinitionRun]) -> list[DefinitionRun]:
-    """Return the runs with a snapshot, by (as_of, run)."""
-    good = [run for run in runs if run.status is Status.SUCCESSFUL]
-    return sorted(good, key=lambda run: run.as_of)  # stable: runs of one as_of stay in order
 
 
 @dataclass(frozen=True)
@@ -263,24 +280,35 @@ def read_history(warehouse: Warehouse, control: ControlRow) -> History:
     """Return what is published: rows count only where the chain back from the control row reaches their run."""
     if not control.published_id:
         return History()
-    by_id = {row["run_id"]: row for row in _collect(warehouse, "runs")}
+    by_id = {row["run_id"]: row for row in _collect(warehouse, "runs").to_pylist()}
     previous = {run_id: row["previous_run_id"] for run_id, row in by_id.items()}
     chain = walk_chain("runs", control.published_id, previous)
-    order = {run_id: place for place, run_id in enumerate(chain)}
-
-    def published(table: str, without: Sequence[str] = ()) -> list[Row]:
-        rows = [row for row in _collect(warehouse, table, without) if row["run_id"] in order]
-        return sorted(rows, key=lambda row: order[row["run_id"]])
-
-    segment_runs = tuple(SegmentRun(**_typed(row)) for row in published("segment_runs", ("outline_counts",)))
-    measure_runs = tuple(MeasureRun(**_typed(row)) for row in published("measure_runs"))
-    rows = published("thinned_snapshots") if warehouse.exists("thinned_snapshots") else []
-    thinned = frozenset((row["snapshot_run_id"], row["id"]) for row in rows)
+    gone = _published(warehouse, "thinned_snapshots", chain) if warehouse.exists("thinned_snapshots") else None
+    thinned = frozenset((row["snapshot_run_id"], row["id"]) for row in gone.to_pylist()) if gone else frozenset()
+    segment_runs = _published(warehouse, "segment_runs", chain, without=("outline_counts",))
     return History(
         runs=tuple(Run(**_typed(by_id[run_id])) for run_id in chain),
-        segments=Trail(segment_runs, thinned),
-        measures=Trail(measure_runs, thinned),
+        segments=Trail(hold_segment_runs(segment_runs), thinned),
+        measures=Trail(hold_measure_runs(_published(warehouse, "measure_runs", chain)), thinned),
     )
+
+
+def _published(warehouse: Warehouse, table: str, chain: Sequence[str], without: Sequence[str] = ()) -> pa.Table:
+    """Return the rows of the published runs, in the order of these."""
+    rows = _collect(warehouse, table, without)
+    place = pc.index_in(rows["run_id"].cast(pa.string()), value_set=pa.array(chain, pa.string()))
+    order = np.argsort(place.drop_null().to_numpy(), kind="stable")
+    return rows.filter(pc.is_valid(place)).take(order)
+
+
+def hold_segment_runs(rows: pa.Table) -> RunRows[SegmentRun]:
+    """Return what runs say of segments, from rows of their table, oldest run first."""
+    return RunRows(rows, "segment_id", lambda row: SegmentRun(**_typed(row)))
+
+
+def hold_measure_runs(rows: pa.Table) -> RunRows[MeasureRun]:
+    """Return what runs say of measures, from rows of their table, oldest run first."""
+    return RunRows(rows, "measure_id", lambda row: MeasureRun(**_typed(row)))
 
 
 def walk_chain(table: str, newest: str, previous: Mapping[str, str]) -> list[str]:
@@ -313,10 +341,9 @@ def read_outline_counts(warehouse: Warehouse, run: SegmentRun) -> list[list[int 
     return counts
 
 
-def _collect(warehouse: Warehouse, table: str, without: Sequence[str] = ()) -> list[Row]:
+def _collect(warehouse: Warehouse, table: str, without: Sequence[str] = ()) -> pa.Table:
     with engine_errors(f"reading table {table}"):
-        rows: list[Row] = warehouse.read(table).drop(*without).toArrow().to_pylist()
-    return rows
+        return warehouse.read(table).drop(*without).toArrow()
 
 
 def _typed(row: Row) -> Row:

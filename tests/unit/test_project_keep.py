@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
 from segengine.errors import DefinitionError
 from segengine.operations.thinning import find_needed, plan_thinning
 from segengine.project.keep import FOREVER, Keep, choose_kept, parse_span
 from segengine.project.settings import load_settings
-from segengine.store.runs import History, SegmentRun, Status, Trail
+from segengine.store.runs import History, SegmentRun, Status, Trail, hold_segment_runs
 
 PROJECT = """
 project: kept
@@ -142,9 +144,13 @@ def run(
     )
 
 
+def trail_of(runs: list[SegmentRun]) -> Trail[SegmentRun]:
+    return Trail(hold_segment_runs(pa.Table.from_pylist([{**vars(each), "status": str(each.status)} for each in runs])))
+
+
 def thin(runs: list[SegmentRun], untouched: tuple[str, ...] = ()) -> dict[str, list[int]]:
     """Return the numbers of the snapshots that go where only the current one of each segment is to be kept."""
-    history = History(segments=Trail(tuple(runs)))
+    history = History(segments=trail_of(runs))
     found = plan_thinning(history, Keep(timedelta(0)), NOW, "UTC", untouched)
     return {each.id: [run.snapshot_version for run in each.thinned] for each in found}
 
@@ -152,7 +158,7 @@ def thin(runs: list[SegmentRun], untouched: tuple[str, ...] = ()) -> dict[str, l
 def test_the_current_snapshot_stays() -> None:
     assert thin([run("a", 1), run("a", 2), run("b", 1)]) == {"a": [1]}
     assert thin([run("a", 1), run("a", 2)], untouched=("a",)) == {}
-    assert plan_thinning(History(segments=Trail((run("a", 1), run("a", 2)))), None, NOW, "UTC") == []
+    assert plan_thinning(History(segments=trail_of([run("a", 1), run("a", 2)])), None, NOW, "UTC") == []
 
 
 def test_a_snapshot_that_a_kept_run_uses_stays() -> None:
@@ -169,13 +175,13 @@ def test_parents_of_kept_snapshots_stay() -> None:
 def test_held_results_stay_as_long_as_they_wait() -> None:
     waiting = [run("a", 1), run("a", 2), run("a", 3, Status.HELD)]
     assert thin(waiting) == {"a": [1]}
-    assert find_needed(History(segments=Trail(tuple(waiting)))) == {("run_1", "a"), ("run_2", "a"), ("run_3", "a")}
+    assert find_needed(History(segments=trail_of(waiting))) == {("run_1", "a"), ("run_2", "a"), ("run_3", "a")}
     replaced = [*waiting, run("a", 4)]
-    assert find_needed(History(segments=Trail(tuple(replaced)))) == {(f"run_{n}", "a") for n in (1, 2, 4)}
+    assert find_needed(History(segments=trail_of(replaced))) == {(f"run_{n}", "a") for n in (1, 2, 4)}
 
 
 def test_what_was_thinned_is_neither_needed_nor_compared_with() -> None:
-    trail = Trail(tuple(run("a", n) for n in (1, 2, 3)), frozenset({("run_2", "a")}))
+    trail = replace(trail_of([run("a", n) for n in (1, 2, 3)]), thinned=frozenset({("run_2", "a")}))
     assert find_needed(History(segments=trail)) == {("run_1", "a"), ("run_3", "a")}
     assert [each.snapshot_version for each in trail.snapshots("a")] == [1, 2, 3]
     preceding = trail.preceding("a", day(1, 3))

@@ -88,9 +88,9 @@ class Comparison:
         commits = _parse_commits(run.source_commits)
         for table in sorted(tables_read(definition, self.catalogue.settings)):
             pinned = self.pinned.get(table, Pinned(None, ""))
-            if not pinned.commit:
+            if not pinned.commit or not commits.get(table):
                 return f'table "{table}" does not tell whether it changed'
-            if pinned.commit != commits.get(table):
+            if pinned.commit != commits[table]:
                 return f'table "{table}" changed'
         return ""
 

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from deltalake import DeltaTable
 from workspace import Workspace
 
+from segengine.engine import commits
 from segengine.engine.session import EngineSession
 from segengine.errors import DataContractError
 from segengine.operations import unchanged
@@ -169,17 +173,80 @@ def test_a_refresh_that_did_not_succeed(workspace: Workspace) -> None:
 
 
 @pytest.mark.before_the_engine
-def test_what_does_not_tell_whether_it_changed(workspace: Workspace) -> None:
-    """A CSV file has no versions; a past refresh left rows out; another segengine may see it otherwise."""
-    past = datetime.now(UTC) - timedelta(days=1)
-    (workspace.data / "stores.csv").write_text("store_id,kind\n1,online\n2,shop\n")
-    text = PROJECT.replace("{path: data/stores, key", "{path: data/stores.csv, format: csv, key")
-    workspace.write_project(text)
+def test_a_file_just_written_does_not_tell_whether_it_changed(workspace: Workspace) -> None:
+    """Another write within the same tick of the clock would leave it with the same times."""
+    read_stores_from(workspace, "stores.csv", "csv")
+    write_kinds(workspace, "online", "store")
     workspace.pull()
     workspace.refresh()
     assert reasons(workspace)["Online"] == 'table "stores" does not tell whether it changed'
+
+
+@pytest.mark.before_the_engine
+def test_csv_files(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    read_stores_from(workspace, "stores.csv", "csv")
+    file = write_kinds(workspace, "online", "storey")
+    workspace.pull()
+    workspace.refresh()
+    monkeypatch.setattr(commits, "_YOUNG_SECONDS", -60.0)
+    assert reasons(workspace)["Online"] == 'table "stores" does not tell whether it changed', "when it was noted"
+    workspace.refresh()
+    assert "Online" in kept(workspace.refresh())
+    assert workspace.members("Online") == ["a"]
+
+    before = file.stat()
+    write_kinds(workspace, "storey", "online")
+    os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert (file.stat().st_size, file.stat().st_mtime_ns) == (before.st_size, before.st_mtime_ns)
+    assert reasons(workspace)["Online"] == 'table "stores" changed'
+    workspace.refresh()
+    assert workspace.members("Online") == ["b", "c"]
+
+
+@pytest.mark.before_the_engine
+def test_parquet_files(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another file, one less, and one put in the place of another: each is a change."""
+    monkeypatch.setattr(commits, "_YOUNG_SECONDS", -60.0)
+    read_stores_from(workspace, "kinds", "parquet")
+    folder = workspace.data / "kinds"
+    folder.mkdir()
+    pq.write_table(pa.table(STORES), folder / "1.parquet")
+    workspace.pull()
+    workspace.refresh()
+    assert "Online" in kept(workspace.refresh())
+
+    changes = (
+        lambda: pq.write_table(pa.table({"store_id": [3], "kind": ["online"]}), folder / "2.parquet"),
+        lambda: (folder / "2.parquet").unlink(),
+        lambda: shutil.copy2(folder / "1.parquet", folder / "new") and (folder / "new").rename(folder / "1.parquet"),
+    )
+    for change in changes:
+        change()
+        assert reasons(workspace)["Online"] == 'table "stores" changed'
+        workspace.refresh()
+        assert "Online" not in reasons(workspace)
+    shutil.rmtree(folder)
+    with pytest.raises(DataContractError, match='Table "stores": there is nothing at'):
+        workspace.refresh("Online")
+
+
+def read_stores_from(workspace: Workspace, path: str, kind: str) -> None:
+    """Let the project read the stores from files without versions."""
+    text = PROJECT.replace("{path: data/stores, key", f"{{path: data/{path}, format: {kind}, key")
+    workspace.write_project(text)
+
+
+def write_kinds(workspace: Workspace, *kinds: str) -> Path:
+    file = workspace.data / "stores.csv"
+    file.write_text("store_id,kind\n" + "".join(f"{store},{kind}\n" for store, kind in enumerate(kinds, start=1)))
+    return file
+
+
+@pytest.mark.before_the_engine
+def test_a_refresh_for_a_past_time(workspace: Workspace) -> None:
+    """It may leave rows out."""
     with workspace.opened() as project:
-        planned = plan_refresh(project, as_of=past)
+        planned = plan_refresh(project, as_of=datetime.now(UTC) - timedelta(days=1))
     assert {each.reason for each in planned} == {"the refresh is for a past time"}
 
 

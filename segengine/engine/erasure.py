@@ -1,4 +1,4 @@
-"""Taking a profile out of stored values: its own, and its id where that is a value."""
+"""Taking a profile out of what is stored: its own values, and its id where that is a value, also in attached rows."""
 
 from __future__ import annotations
 
@@ -62,6 +62,36 @@ def _without_id(rows: pa.RecordBatch, profile_id: str) -> pa.RecordBatch:
         same = pc.equal(column, profile_id).fill_null(False) if is_text else pa.repeat(False, len(column))
         arrays.append(_emptied(column, same.to_numpy(zero_copy_only=False)))
     return pa.RecordBatch.from_arrays(arrays, schema=rows.schema)
+
+
+def erase_from_attached(profile_id: str) -> BatchFunction:
+    """Return a function from rows whose last column is a list of attached rows to those that change, without the id."""
+
+    def erase(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for batch in batches:
+            attached = batch.column(batch.num_columns - 1)
+            says = _any_text_is(attached.flatten(), profile_id)
+            places = pc.unique(pc.list_parent_indices(attached).filter(says))
+            if len(places):
+                rows = [[*row.values()] for row in batch.take(places).to_pylist()]
+                left = [[*keys, [_without_text(entry, profile_id) for entry in entries]] for *keys, entries in rows]
+                names = batch.schema.names
+                yield pa.RecordBatch.from_pylist([dict(zip(names, row, strict=True)) for row in left], batch.schema)
+
+    return erase
+
+
+def _any_text_is(entries: pa.StructArray, text: str) -> pa.BooleanArray:
+    """Return for each struct whether one of its fields is a text, and all of it."""
+    found = pa.repeat(False, len(entries))
+    for field in entries.flatten():
+        if pa.types.is_string(field.type) or pa.types.is_large_string(field.type):
+            found = pc.or_(found, pc.equal(field, text).fill_null(False))
+    return found
+
+
+def _without_text(entry: dict[str, object], text: str) -> dict[str, object]:
+    return {name: None if value == text else value for name, value in entry.items()}
 
 
 def _emptied(column: pa.Array, places: npt.NDArray[np.bool_]) -> pa.Array:

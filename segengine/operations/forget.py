@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from segengine.engine.erasure import erase_from_attached
 from segengine.engine.failures import engine_errors
 from segengine.engine.sources import Sources, column, pin_versions
 from segengine.errors import ConfigError
@@ -244,7 +245,7 @@ class _Forgetting:
         warehouse.delete_rows(table, row.withColumnRenamed("id", self._id_column(table)))
 
     def _erase_texts(self, table: str) -> None:
-        """Empty what says the id in rows of others: values of measures, and dimensions."""
+        """Empty what says the id in rows of others: values of measures, dimensions, and attached rows."""
         warehouse, settings = self.project.warehouse, self.project.settings
         ids = {name for audience in settings.audiences for name in member_columns(settings, audience).values()}
         texts = [name for name, type_ in self._types(table).items() if type_ == "string"]
@@ -254,3 +255,13 @@ class _Forgetting:
                 changes = {f"`{name}`": "cast(null as string)"}
                 with engine_errors(f"writing table {table}"):
                     warehouse.update_rows(table, row, f"t.`{name}` = s.id", changes)
+        self._erase_attached(table, [name for name in texts if name in ids])
+
+    def _erase_attached(self, table: str, keys: list[str]) -> None:
+        rows = self.project.warehouse.read(table)
+        same = " and ".join(f"t.`{key}` <=> s.`{key}`" for key in keys)
+        with engine_errors(f"writing table {table}"):
+            for name in [name for name, type_ in rows.dtypes if type_.startswith("array<struct<")]:
+                attached = rows.select(*[f"`{each}`" for each in (*keys, name)])
+                changed = attached.mapInArrow(erase_from_attached(self.profile_id), attached.schema)
+                self.project.warehouse.update_rows(table, changed, same, {f"`{name}`": f"s.`{name}`"})

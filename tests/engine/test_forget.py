@@ -8,12 +8,11 @@ import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-import pyarrow.parquet as pq
 import pytest
+from erased import find_text
 from workspace import Workspace, read_rows
 
 from segengine.cli.main import main
-from segengine.engine.parts import unpack_rows
 from segengine.engine.session import EngineSession
 from segengine.errors import ConfigError
 from segengine.operations.measures import write_measure_tables
@@ -42,7 +41,11 @@ audiences:
   person: {table: people, account: firm}
 """
 DEFINITIONS = f"""
-{{kind: segment, name: Everybody, audience: customer, where: everyone, attach: [{{over: orders, columns: [amount]}}]}}
+kind: segment
+name: Everybody
+audience: customer
+where: everyone
+attach: [{{over: orders, columns: [amount, referrer]}}]
 ---
 {{kind: segment, name: Buyers, audience: customer, rules: [{{over: orders}}]}}
 ---
@@ -114,35 +117,9 @@ def leave_the_sources(workspace: Workspace) -> None:
     workspace.write_table("orders", without(ORDERS, GONE))
 
 
-def find_id(folder: Path, text: str) -> list[str]:
-    """Return the files below a folder that have a text in their bytes, or in what these mean."""
-    return sorted(
-        str(file.relative_to(folder))
-        for file in folder.rglob("*")
-        if file.is_file() and (text.encode() in file.read_bytes() or _is_in_parquet(file, text))
-    )
-
-
-def _is_in_parquet(file: Path, text: str) -> bool:
-    if file.suffix != ".parquet":
-        return False
-    parquet = pq.ParquetFile(file)
-    groups = (parquet.metadata.row_group(place) for place in range(parquet.metadata.num_row_groups))
-    statistics = [group.column(place).statistics for group in groups for place in range(group.num_columns)]
-    found = [str((each.min, each.max)) for each in statistics if each is not None and each.has_min_max]
-    table = parquet.read()
-    found.append(str(table.to_pylist()))
-    if "content" in table.column_names and "kind" in table.column_names:
-        kept = [row for row in table.to_pylist() if row["content"] and row["kind"] != "segment"]
-        stored = [unpack_rows(row["content"]) for row in kept if row["kind"] == "measure"]
-        buffers = [buffer for rows in stored for column in rows.columns for buffer in column.buffers() if buffer]
-        found += [buffer.to_pybytes().decode(errors="replace") for buffer in buffers]
-    return any(text in each for each in found)
-
-
 @pytest.mark.before_the_engine
 def test_no_byte_is_left(workspace: Workspace) -> None:
-    before = find_id(workspace.warehouse, GONE)
+    before = find_text(workspace.warehouse, GONE)
     assert {each.split("/")[0] for each in before} >= {"profile_keys", "output", "snapshots"}
     leave_the_sources(workspace)
 
@@ -152,7 +129,7 @@ def test_no_byte_is_left(workspace: Workspace) -> None:
     assert report.was_known
     assert report.definitions == ("By name",)
     assert [str(each) for each in report.receivers] == ['consumer "Mailer"']
-    left = find_id(workspace.warehouse, GONE)
+    left = find_text(workspace.warehouse, GONE)
     people = {"profile_keys", "output/People", "output/segment_members"}  # a person of another audience has this id
     assert {each.rsplit("/", 1)[0] for each in left} == {*people, "definitions"}
     rows = [row for table in people for row in read_rows(workspace.warehouse / table) if GONE in row.values()]
@@ -163,7 +140,7 @@ def test_no_byte_is_left(workspace: Workspace) -> None:
     report = workspace.forget(GONE, audience="person", suppress=True)
     workspace.maintain(retention=timedelta(0))
     assert [str(each) for each in report.receivers] == ['consumer "Sales"']
-    left = find_id(workspace.warehouse, GONE)
+    left = find_text(workspace.warehouse, GONE)
     assert {each.split("/")[0] for each in left} == {"definitions"}, "which the report names"
 
 
@@ -182,7 +159,12 @@ def test_everybody_else_stays(workspace: Workspace) -> None:
     assert sorted(workspace.members("People", limit=None)) == sorted([GONE, "pat"])
     channels = [(profile, channel, int(value)) for profile, channel, value in workspace.values("By channel")]
     assert channels == [("ann", "web", 10), ("cid", "shop", 40)]
-    assert sorted(row["customer_id"] for row in read_rows(workspace.warehouse / "output/Everybody")) == others
+    everybody = {row["customer_id"]: row["orders"] for row in read_rows(workspace.warehouse / "output/Everybody")}
+    assert everybody == {
+        "ann": [{"order_id": 1, "amount": 10, "referrer": None}],
+        "cid": [{"order_id": 4, "amount": 40, "referrer": "dot"}],
+        "dot": [],
+    }
     assert sorted(row["customer_id"] for row in read_rows(workspace.warehouse / "output/Buyers")) == ["ann", "cid"]
     assert {row["member_count"] for row in workspace.published().of("everybody")} == {4}, "an anonymous bit"
     assert {row["snapshot_version"] for row in workspace.published().of("everybody")} == set(snapshots)
@@ -297,7 +279,7 @@ def test_interrupted_and_done_again(workspace: Workspace, monkeypatch: pytest.Mo
     assert workspace.forget(GONE, audience="customer").was_known
     workspace.forget(GONE, audience="person", suppress=True)
     workspace.maintain(retention=timedelta(0))
-    assert {each.split("/")[0] for each in find_id(workspace.warehouse, GONE)} == {"definitions"}
+    assert {each.split("/")[0] for each in find_text(workspace.warehouse, GONE)} == {"definitions"}
 
 
 @pytest.mark.over_connect

@@ -2,52 +2,16 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import subprocess
-import sys
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from killing import CHANGES, OPERATIONS, cut_off, kill, list_changes
 from workspace import Workspace
 
 from segengine.engine.session import EngineSession
 
-# Kills itself before the Nth change of the disk; the product has no hooks for that.
-CHILD = """
-import os, signal, sys
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
-import deltalake
-from deltalake.table import TableOptimizer
-from segengine.operations.context import open_project, open_settings
-from segengine.operations.maintain import maintain_warehouse
-from segengine.store.warehouse import Warehouse
-
-number, changes, names = int(sys.argv[1]), 0, []
-
-def counted(owner, name):
-    method = getattr(owner, name)
-    def change(*arguments, **options):
-        global changes
-        changes += 1
-        names.append(name)
-        if changes == number:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return method(*arguments, **options)
-    setattr(owner, name, change)
-
-for name in ("append", "create", "_merge"):
-    counted(Warehouse, name)
-for owner, name in ((deltalake.DeltaTable, "vacuum"), (deltalake.DeltaTable, "create_checkpoint")):
-    counted(owner, name)
-counted(TableOptimizer, "compact")
-counted(Path, "unlink")
-with open_project(open_settings(Path.cwd())) as project:
-    maintain_warehouse(project, as_of=datetime(2026, 6, 6, tzinfo=UTC), retention=timedelta(0))
-print(*names)
-"""
 PROJECT = """
 project: killed
 tables: {customers: {path: data/customers, key: customer_id}}
@@ -73,54 +37,46 @@ def refreshed(embedded: EngineSession, tmp_path_factory: pytest.TempPathFactory)
     return workspace
 
 
-def start(workspace: Workspace, number: int) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-c", CHILD, str(number)],
-        cwd=workspace.folder,
-        env={name: value for name, value in os.environ.items() if name != "SPARK_CONNECT_MODE_ENABLED"},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        start_new_session=True,
-        check=False,
-    )
-
-
-def places(done: list[str]) -> list[int]:
-    """Return the first place of each kind of change, and every place where another kind follows."""
-    return [1, *(place + 2 for place, (one, other) in enumerate(zip(done, done[1:], strict=False)) if one != other)]
-
-
-@pytest.mark.parametrize("part", [0, pytest.param(1, marks=pytest.mark.long), pytest.param(2, marks=pytest.mark.long)])
-def test_killed_maintain_harms_nothing(refreshed: Workspace, tmp_path: Path, part: int) -> None:
+def test_a_maintenance_that_is_cut_off(refreshed: Workspace, tmp_path: Path) -> None:
+    """Before the first change of each kind and before the last, one of them by the signal that all stand for."""
     whole = refreshed.copy_to(tmp_path / "whole")
-    child = start(whole, 0)
-    assert child.returncode == 0, child.stderr
-    done = child.stdout.split()
-    assert {"append", "_merge", "compact", "vacuum", "create_checkpoint", "unlink"} <= set(done)
-    # Not the last: how often the lease beats, a `_merge` each, varies from run to run.
-    last = max(place for place, name in enumerate(done, start=1) if name != "_merge")
-    first = {done.index(name) + 1 for name in set(done)}
-    numbers = [place for place in places(done)[part::3] if place <= last] if part else sorted({*first, last})
+    done = list_changes(whole, "maintain")
+    assert {name for _, name in CHANGES} - set(done) == {"overwrite"}
 
-    for number in numbers:
-        workspace = refreshed.copy_to(tmp_path / f"killed_{number}")
-        assert start(workspace, number).returncode == -signal.SIGKILL
-        where = f"before change {number}, {done[number - 1]}"
-        check(workspace, where)
-        workspace.maintain(as_of=datetime(2026, 6, 6, tzinfo=UTC), retention=timedelta(0))
-        check(workspace, where)
-        published, expected = workspace.published(), whole.published()
-        stored = {row["run_id"] for row in published.snapshots}
-        assert stored == {row["run_id"] for row in expected.snapshots}, where
-        files = [
-            each for each in (workspace.warehouse / "snapshots").rglob("*.parquet") if "_delta_log" not in each.parts
-        ]
-        assert len(files) == 1, where
+    for number in sorted({done.index(name) + 1 for name in set(done)} | {len(done)}):
+        end = kill if done[number - 1] == "compact" else cut_off
+        check_end(refreshed.copy_to(tmp_path / f"{number}"), whole, number, done[number - 1], end)
+
+
+@pytest.mark.long
+def test_a_maintenance_that_is_killed(refreshed: Workspace, tmp_path: Path) -> None:
+    """Before the first change, and wherever another kind of change follows."""
+    whole = refreshed.copy_to(tmp_path / "whole")
+    done = list_changes(whole, "maintain")
+    followed = [place + 2 for place, (one, other) in enumerate(zip(done, done[1:], strict=False)) if one != other]
+    for number in (1, *followed):
+        check_end(refreshed.copy_to(tmp_path / f"{number}"), whole, number, done[number - 1], kill)
+
+
+def check_end(
+    workspace: Workspace, whole: Workspace, number: int, change: str, end: Callable[[Workspace, str, int], None]
+) -> None:
+    """Verify that what counts is there after the end of one, and after the next as if there had been no end."""
+    where = f"before change {number}, {change}"
+    end(workspace, "maintain", number)
+    check(workspace, where)
+    with workspace.opened() as project:
+        OPERATIONS["maintain"](project)
+    check(workspace, where)
+    stored, expected = ({row["run_id"] for row in each.published().snapshots} for each in (workspace, whole))
+    assert stored == expected, where
+    files = [each for each in (workspace.warehouse / "snapshots").rglob("*.parquet") if "_delta_log" not in each.parts]
+    assert len(files) == 1, where
 
 
 def check(workspace: Workspace, where: str) -> None:
+    published = workspace.published()
+    rows = {row["snapshot_version"]: row for row in published.of("everybody")}
     for number, members in KEPT.items():
-        assert sorted(workspace.members("Everybody", snapshot=number)) == members, where
-    assert [row["member_count"] for row in workspace.published().of("everybody")] == [1, 2, 2, 2], where
+        assert published.members_of_run("everybody", rows[number]["snapshot_run_id"]) == members, where
+    assert [row["member_count"] for row in rows.values()] == [1, 2, 2, 2], where

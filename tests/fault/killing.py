@@ -1,0 +1,133 @@
+"""Work that ends before its Nth change of the disk: in this process by an exception, in one of its own by a SIGKILL.
+
+    python killing.py OPERATION NUMBER      # in the folder of a project
+
+The product has no hooks for that. After the exception nothing reaches the disk either, so what would be cleaned up on
+the way out is not: what is left is what a kill leaves. Heartbeats come when they like, from a thread of their own; they
+are no changes that count.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any, NoReturn
+from unittest.mock import patch
+
+import deltalake
+from deltalake.table import TableOptimizer
+
+sys.path.insert(0, str(Path(__file__).parents[1]))  # the workspace, also where this is run by itself
+
+from workspace import Workspace
+
+from segengine.operations.backfill import backfill_definitions
+from segengine.operations.context import OpenProject, open_project, open_settings
+from segengine.operations.forget import forget_profile
+from segengine.operations.maintain import maintain_warehouse
+from segengine.store.warehouse import Warehouse
+
+CHANGES = (
+    *((Warehouse, name) for name in ("append", "create", "overwrite", "_merge")),
+    *((deltalake.DeltaTable, name) for name in ("vacuum", "create_checkpoint")),
+    (TableOptimizer, "compact"),
+    (Path, "unlink"),
+)
+GONE = "bob-7Q@example"
+LATER = datetime(2026, 6, 6, tzinfo=UTC)
+OPERATIONS: dict[str, Callable[[OpenProject], object]] = {
+    "maintain": lambda project: maintain_warehouse(project, as_of=LATER, retention=timedelta(0)),
+    "backfill": lambda project: backfill_definitions(project, ["Rich"], date(2026, 3, 1), date(2026, 3, 8), "week"),
+    "forget": lambda project: forget_profile(project, GONE),
+}
+
+
+class Killed(BaseException):
+    """Stands for the end of the process: nothing catches it."""
+
+
+def kill_this_process() -> NoReturn:
+    os.kill(os.getpid(), signal.SIGKILL)
+    raise AssertionError("killed")
+
+
+def raise_killed() -> NoReturn:
+    raise Killed
+
+
+@contextmanager
+def changes_counted(number: int = 0, die: Callable[[], NoReturn] = raise_killed) -> Iterator[list[str]]:
+    """Yield the names of the changes of the disk as they are made; before the Nth, and at any later one, die."""
+    done: list[str] = []
+
+    def counted(owner: type, name: str) -> Callable[..., Any]:
+        method = getattr(owner, name)
+
+        def change(*arguments: Any, **options: Any) -> Any:
+            is_change = not options.get("dry_run") and not (name == "create" and arguments[0].exists(arguments[1]))
+            if is_change and (threading.current_thread() is threading.main_thread() or len(done) == number > 0):
+                if not number or len(done) < number:
+                    done.append(name)
+                if len(done) == number:
+                    die()
+            return method(*arguments, **options)
+
+        return change
+
+    patches = [patch.object(owner, name, counted(owner, name)) for owner, name in CHANGES]
+    for each in patches:
+        each.start()
+    try:
+        yield done
+    finally:
+        for each in patches:
+            each.stop()
+
+
+def list_changes(workspace: Workspace, operation: str) -> list[str]:
+    """Do the work, and return the changes of the disk it makes."""
+    with workspace.opened() as project, changes_counted() as done:
+        OPERATIONS[operation](project)
+    return done
+
+
+def cut_off(workspace: Workspace, operation: str, number: int) -> None:
+    """Do the work up to a change of the disk."""
+    try:
+        with workspace.opened() as project, changes_counted(number):
+            OPERATIONS[operation](project)
+    except Killed:
+        return
+    raise AssertionError(f"{operation} made fewer than {number} changes")
+
+
+def kill(workspace: Workspace, operation: str, number: int) -> None:
+    """Let a process do the work up to a change of the disk."""
+    child = subprocess.run(
+        [sys.executable, __file__, operation, str(number)],
+        cwd=workspace.folder,
+        env={name: value for name, value in os.environ.items() if name != "SPARK_CONNECT_MODE_ENABLED"},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        start_new_session=True,
+        check=False,
+    )
+    assert child.returncode == -signal.SIGKILL, f"{child.stdout}\n{child.stderr}"
+
+
+def main(operation: str, number: int) -> None:
+    with open_project(open_settings(Path.cwd())) as project, changes_counted(number, kill_this_process):
+        OPERATIONS[operation](project)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], int(sys.argv[2]))

@@ -28,8 +28,9 @@ def filter_options(command: Command) -> Command:
 
 @dataclass(frozen=True)
 class Listing:
-    """How rows are listed; '' and 0: as they come, all of them."""
+    """How rows are listed; '' and 0: as they come, all of them. `where`: what columns have to be, as COLUMN=VALUE."""
 
+    where: tuple[str, ...] = ()
     sort: str = ""
     columns: str = ""
     limit: int = 0
@@ -43,6 +44,8 @@ class Listing:
         """
         known = list(rows[0]) if rows else []
         by_header = {column.header: column.key for column in columns}
+        for condition in self.where:
+            rows = _choose(rows, condition, known, by_header)
         if rows and self.sort:
             key = _find_key(self.sort.lstrip("-"), known, by_header)
             rows = sort_rows(rows, key, descending=self.sort.startswith("-"))
@@ -60,13 +63,19 @@ class Listing:
 
 
 def listing_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add `--sort`, `--columns`, `--limit` and `--offset`; the command takes them as one `listing`."""
+    """Add `--where`, `--sort`, `--columns`, `--limit`, `--offset`; the command takes them as one `listing`."""
 
     @wraps(command)
-    def with_listing(*, sort: str, columns: str, limit: int, offset: int, **rest: Any) -> Any:
-        return command(listing=Listing(sort, columns, limit, offset), **rest)
+    def with_listing(*, where: tuple[str, ...], sort: str, columns: str, limit: int, offset: int, **rest: Any) -> Any:
+        return command(listing=Listing(where, sort, columns, limit, offset), **rest)
 
     options = (
+        click.option(
+            "--where",
+            multiple=True,
+            metavar="COLUMN=VALUE",
+            help="Only rows with this value in a column, as in status=failed; repeat it: with all.",
+        ),
         click.option(
             "--sort",
             default="",
@@ -83,6 +92,19 @@ def listing_options(command: Callable[..., Any]) -> Callable[..., Any]:
     for option in reversed(options):
         decorated = option(decorated)
     return decorated
+
+
+def _choose(rows: Sequence[Row], condition: str, known: Sequence[str], by_header: Mapping[str, str]) -> Sequence[Row]:
+    """Return the rows with a value in a column, without regard to case; of a list of values, with it among them."""
+    name, equals, value = condition.partition("=")
+    if not equals:
+        raise click.UsageError(f'--where "{condition}": expected COLUMN=VALUE, as in status=failed.')
+    key = _find_key(name.strip(), known, by_header) if rows else ""
+    return [row for row in rows if value.strip().casefold() in map(str.casefold, _texts(row[key]))]
+
+
+def _texts(value: Any) -> list[str]:
+    return [_show(each) for each in value] if isinstance(value, list | tuple) else [_show(value)]
 
 
 def sort_rows(rows: Sequence[Row], key: str, *, descending: bool = False) -> list[Row]:

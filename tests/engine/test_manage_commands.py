@@ -51,9 +51,25 @@ def test_lists_are_filtered_sorted_cut_and_paged(conf: str, capsys: pytest.Captu
     ]
     _, out, _ = run(capsys, "segments", "list", "--sort", "-segment", "--columns", "segment", "-o", "csv")
     assert out.startswith("name\nYoung in the west\n"), "headers of the table name columns too"
-    code, _, err = run(capsys, "segments", "list", "--sort", "size")
-    assert code == 2
-    assert 'There is no column "size". Known: id, name,' in err
+    for option in ("--sort", "--where"):
+        code, _, err = run(capsys, "segments", "list", option, "size=1" if option == "--where" else "size")
+        assert code == 2
+        assert 'There is no column "size". Known: id, name,' in err
+
+
+def test_lists_by_the_value_of_a_column(conf: str, capsys: pytest.CaptureFixture[str]) -> None:
+    def listed(*conditions: str) -> list[str]:
+        options = [part for condition in conditions for part in ("--where", condition)]
+        code, out, err = run(capsys, "segments", "list", *options, "--columns", "id", "-o", "csv")
+        assert (code, err) == (0, "")
+        return out.splitlines()[1:]
+
+    assert listed("status=not started") == ["west_coast", "young", "young_in_the_west"]
+    assert listed("tags=Region") == ["west_coast"]
+    assert listed("tags=region", "segment = Young") == []
+    assert listed("as of=") == ["west_coast", "young", "young_in_the_west"]
+    code, _, err = run(capsys, "segments", "list", "--where", "failed")
+    assert (code, err.splitlines()[-1]) == (2, 'Error: --where "failed": expected COLUMN=VALUE, as in status=failed.')
 
 
 def test_sorting_puts_nothing_last() -> None:

@@ -247,8 +247,8 @@ class History:
     """Every published run, and what each says of its segments and measures."""
 
     runs: tuple[Run, ...] = ()
-    segments: Trail[SegmentRun] = Trail()
-    measures: Trail[MeasureRun] = Trail()
+    segments: Trail[SegmentRun] = field(default_factory=Trail)
+    measures: Trail[MeasureRun] = field(default_factory=Trail)
 
     def current(self, identity: str) -> SegmentRun | MeasureRun | None:
         """Return the current snapshot's run of a segment or measure."""

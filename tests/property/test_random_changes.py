@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 import shutil
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -25,16 +26,27 @@ from segengine.store.runs import Status
 
 from .judges import read_rows_of, sound_definitions, stored_definition, write_rows_of, write_sources
 
-STEPS = 5
 FIRST_DAY = datetime(2100, 1, 1, tzinfo=UTC)  # later than now: every refresh is one of the present
+
+
+@dataclass(frozen=True)
+class Size:
+    """How many definitions there are, and how many refreshes."""
+
+    measures: int
+    segments: int
+    steps: int
+
+
+SMALL, LARGE = Size(2, 6, 4), Size(5, 20, 5)
 
 
 class Pair:
     """The same project twice: `kept` as users refresh it, `full` with everything evaluated."""
 
-    def __init__(self, seed: int, engine: EngineSession, folder: Path) -> None:
+    def __init__(self, seed: int, engine: EngineSession, folder: Path, size: Size) -> None:
         self.choose = random.Random(f"changes {seed}")
-        case = draw_measures(seed, 5, 20)
+        case = draw_measures(seed, size.measures, size.segments)
         self.world = case.world
         self.kept, self.full = (Workspace(folder / name, engine) for name in ("kept", "full"))
         for workspace in (self.kept, self.full):
@@ -127,12 +139,12 @@ def facts(report: RefreshReport) -> dict[str, tuple[Any, ...]]:
     return found | {run.id: (run.status, run.error, run.row_count, run.value_counts) for run in report.measures}
 
 
-def compare_steps(seed: int, engine: EngineSession, folder: Path) -> tuple[int, int]:
+def compare_steps(seed: int, engine: EngineSession, folder: Path, size: Size) -> tuple[int, int]:
     """Return how many definitions kept their snapshot over all steps, and how many were evaluated."""
-    pair = Pair(seed, engine, folder)
+    pair = Pair(seed, engine, folder, size)
     kept_count = evaluated_count = 0
     report = pair.refresh(0)
-    for step in range(1, STEPS):
+    for step in range(1, size.steps):
         pair.change()
         report = pair.refresh(step)
         kept_count += report.unchanged_count
@@ -142,7 +154,7 @@ def compare_steps(seed: int, engine: EngineSession, folder: Path) -> tuple[int, 
 
 
 def test_what_is_kept_is_what_would_be_found(embedded_engine: EngineSession, tmp_path: Path) -> None:
-    kept_count, evaluated_count = compare_steps(1, embedded_engine, tmp_path)
+    kept_count, evaluated_count = compare_steps(1, embedded_engine, tmp_path, SMALL)
     assert kept_count > 5
     assert evaluated_count > 5
 
@@ -151,4 +163,4 @@ def test_what_is_kept_is_what_would_be_found(embedded_engine: EngineSession, tmp
 @pytest.mark.timeout(3_600)
 @pytest.mark.parametrize("seed", range(100, 140))
 def test_so_it_is_in_many_projects(seed: int, engine: EngineSession, tmp_path: Path) -> None:
-    compare_steps(seed, engine, tmp_path)
+    compare_steps(seed, engine, tmp_path, LARGE)

@@ -14,6 +14,7 @@ from segengine.errors import Place
 from segengine.project.keep import Keep
 from segengine.project.nodes import Fields
 from segengine.project.schedule import Schedule
+from segengine.project.tracking import NO_TRACKING_SETTINGS, Tracking
 from segengine.project.types import AttributeType, DatePart
 from segengine.project.values import Test
 
@@ -127,6 +128,7 @@ class Settings:
     schedule: Schedule | None = None
     keep: Keep | None = None
     suppress_key: str = ""
+    tracking: Tracking = NO_TRACKING_SETTINGS
 
     def relationships_from(self, table: str) -> list[Relationship]:
         """Return the many-to-one links that start at a table."""

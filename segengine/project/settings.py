@@ -14,6 +14,7 @@ from segengine.project.nodes import Fields, Items, Node, Scalar, read_documents
 from segengine.project.operating import SYSTEM_PERIODS, read_schedule
 from segengine.project.operators import BY_NAME, MODIFIERS
 from segengine.project.problems import Problems, did_you_mean
+from segengine.project.tracking import read_tracking
 from segengine.project.types import AttributeType, is_time_zone, parse_type
 
 PROJECT_FILE = "segengine.yml"
@@ -123,6 +124,7 @@ def _read_settings(root: Fields, folder: Path, environment: str, problems: Probl
         schedule=read_schedule(root.get("schedule"), "schedule", SYSTEM_PERIODS, zone, problems),
         keep=read_keep(root.get("keep"), problems),
         suppress_key=_read_variable(root, "suppress_key", problems),
+        tracking=read_tracking(root.get("mlflow"), problems),
     )
 
 

@@ -48,7 +48,8 @@ def read_tracking(node: Node | None, problems: Problems) -> Tracking:
     message, hint = _find_uri_fault(uri) if uri else ("", "")
     if message:
         problems.add(fields.key_place("tracking_uri"), "SEG102", f"tracking_uri {message}.", hint)
-    return Tracking(uri, _read_experiment(fields, uri, problems), _read_model_name(fields, problems))
+    experiment = problems.text(fields.get("experiment"), "experiment") or ""
+    return Tracking(uri, experiment, _read_model_name(fields, problems))
 
 
 def _find_uri_fault(uri: str) -> tuple[str, str]:
@@ -73,14 +74,6 @@ def _find_uri_fault(uri: str) -> tuple[str, str]:
         has_file = not parts.netloc and parts.path.strip("/") not in ("", ":memory:")
         return ("", "") if has_file else ("names no file", "Example: sqlite:///mlruns.db, beside the project file.")
     return ("", "") if parts.hostname else ("names no host", "Example: https://mlflow.example.com.")
-
-
-def _read_experiment(fields: Fields, uri: str, problems: Problems) -> str:
-    name = problems.text(fields.get("experiment"), "experiment") or ""
-    if name and scheme_of(uri) == "databricks" and not name.startswith("/"):
-        place = fields.key_place("experiment")
-        problems.add(place, "SEG102", f"experiment {name!r} is no path of the workspace.", "Example: /Shared/segments.")
-    return name
 
 
 def _read_model_name(fields: Fields, problems: Problems) -> str:

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-HEAVY = ("pyspark", "pysail", "mlflow", "pandas", "sklearn")
+HEAVY = ("pyspark", "pysail", "mlflow", "pandas", "sklearn", "matplotlib")
 
 
 def list_heavy_imports(module: str) -> list[str]:
@@ -21,7 +21,16 @@ def list_heavy_imports(module: str) -> list[str]:
     return list(json.loads(done.stdout))
 
 
-@pytest.mark.parametrize("module", ["segengine.cli.main", "segengine.engine.session", "segengine.engine.failures"])
+@pytest.mark.parametrize(
+    "module",
+    [
+        "segengine.cli.main",
+        "segengine.engine.session",
+        "segengine.engine.failures",
+        "segengine.models.plots",
+        "segengine.models.tracking",
+    ],
+)
 def test_module_is_light(module: str) -> None:
     assert list_heavy_imports(module) == []
 

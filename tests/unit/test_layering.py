@@ -133,3 +133,9 @@ def test_wrong_import_is_found(file: str, source: str) -> None:
 )
 def test_right_import_passes(file: str, source: str) -> None:
     assert find_import_issues(source, ROOT / file) == []
+
+
+def test_mlflow_is_imported_in_one_place() -> None:
+    imports = {file: list_imports(file.read_text(encoding="utf-8"), file) for file in list_modules()}
+    importers = [file for file, names in imports.items() if any(name.split(".")[0] == "mlflow" for _, name in names)]
+    assert importers == [ROOT / "segengine/models/tracking.py"]

@@ -346,6 +346,7 @@ class Project:
         full: bool = False,
         as_of: datetime | None = None,
         wait: timedelta = timedelta(0),
+        tracking: bool = True,
         progress: Progress = logger.info,
     ) -> RefreshReport:
         """Evaluate segments and measures (all active ones, or the named) and publish their snapshots.
@@ -356,6 +357,7 @@ class Project:
             full: Evaluate also what cannot have changed since its last refresh, and would keep its snapshot.
             as_of: The instant that counts; None: now.
             wait: How long to wait for another run to end.
+            tracking: Record what models do in MLflow.
             progress: Called with a line for each phase.
 
         Raises:
@@ -365,7 +367,9 @@ class Project:
         """
         _aware(as_of)
         with self._session() as project:
-            return refresh_segments(project, names, due=due, full=full, as_of=as_of, wait=wait, progress=progress)
+            return refresh_segments(
+                project, names, due=due, full=full, as_of=as_of, wait=wait, tracking=tracking, progress=progress
+            )
 
     def backfill(
         self,

@@ -98,10 +98,11 @@ class Workspace:
         self,
         *names: str,
         progress: Callable[[str], None] = lambda line: None,
+        tracking: bool = False,
         **choice: Any,
     ) -> RefreshReport:
         with self.opened() as project:
-            return refresh_segments(project, names, progress=progress, **choice)
+            return refresh_segments(project, names, progress=progress, tracking=tracking, **choice)
 
     def backfill(
         self,

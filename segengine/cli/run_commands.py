@@ -43,6 +43,11 @@ EXIT_SOME_FAILED = 4
 @wait_option
 @click.option("--output-tables", is_flag=True, help="Also write the output tables of segments and measures.")
 @click.option("--member-rows", is_flag=True, help="Also write all segments' members as rows of one table.")
+@click.option(
+    "--tracking/--no-tracking",
+    default=True,
+    help="Record in MLflow what models do (the project's `mlflow` says where).",
+)
 @metrics_option
 @project_options
 @output_option("table", "json", "yaml", "csv")
@@ -58,6 +63,7 @@ def refresh(
     wait: float,
     output_tables: bool,
     member_rows: bool,
+    tracking: bool,
     metrics_file: Path | None,
     conf: Path,
     environment: str,
@@ -87,7 +93,13 @@ def refresh(
         progress(f"starting engine {instance.settings.engine}")
         with instance as project, metrics_written(project, metrics_file):
             report = project.refresh(
-                names, due=due, full=full, as_of=moment, wait=timedelta(minutes=wait), progress=progress
+                names,
+                due=due,
+                full=full,
+                as_of=moment,
+                wait=timedelta(minutes=wait),
+                tracking=tracking,
+                progress=progress,
             )
             good = report.of(Status.SUCCESSFUL)
             if output_tables:

@@ -14,6 +14,8 @@ from segengine.engine.evaluate import evaluate_plan, merge_business, try_scans
 from segengine.engine.features import Asked, Features, FeatureSources, read_features
 from segengine.engine.sources import Sources, column, cut_off, open_sources
 from segengine.errors import ConfigError, DataContractError, RunError, SegEngineError
+from segengine.models.run_record import Subject
+from segengine.models.tracking import track
 from segengine.operations.context import OpenProject
 from segengine.operations.expansion import ExpansionRun
 from segengine.operations.past_sources import readings_of, show_readings
@@ -72,7 +74,8 @@ class ScanFacts:
 class Evaluation:
     """One run's evaluation. Where its as_of lies before its start, sources are read as of then.
 
-    Entered and left are against the newest snapshot before `compared_before` (None: before as_of).
+    Entered and left are against the newest snapshot before `compared_before` (None: before as_of). `is_tracked`: what
+    models do is recorded in MLflow.
 
     Filled while it runs: the pinned `versions` of sources where they are not given and which of them are read
     `as_they_were` then, the last profile key given and the number of profiles of each audience, what the `scans` read,
@@ -90,6 +93,7 @@ class Evaluation:
     last_keys: dict[str, int]
     progress: Progress
     compared_before: datetime | None = None
+    is_tracked: bool = False
     versions: dict[str, int | None] = field(default_factory=dict)
     as_they_were: frozenset[str] = frozenset()
     profile_counts: dict[str, int] = field(default_factory=dict)
@@ -194,6 +198,7 @@ class Evaluation:
             last_keys=dict(before.last_profile_key),
             progress=self.progress,
             compared_before=self.compared_before,
+            is_tracked=self.is_tracked,
             versions=dict(self.versions),
             as_they_were=self.as_they_were,
         )
@@ -248,12 +253,30 @@ class Evaluation:
             tasks=self._partitions(self.last_keys[segment.audience]),
         )
         try:
-            run.evaluate()
+            with track(self.project.settings, self._subject(segment), enabled=self.is_tracked) as record:
+                run.evaluate(record)
         except (ConfigError, DataContractError, RunError) as error:
             self.failures[segment.id] = f"{error.message} {error.hint}".strip()
             return
+        finally:
+            if record.outcome.warning:
+                self.progress(f"warning: {record.outcome.warning}")
         self.outline_counts[segment.id] = [[None, None] for _ in outline_segment(segment, {})]
         self._written.add(segment.id)
+
+    def _subject(self, segment: Segment) -> Subject:
+        """Return what MLflow calls an execution of a model."""
+        return Subject(
+            kind="expansion",
+            definition_id=segment.id,
+            name=segment.name,
+            definition_hash=self.catalogue.hashes[segment.id].data,
+            engine=self.project.session.description,
+            run_id=self.run_id,
+            table_versions={
+                table: "not pinned" if version is None else version for table, version in self.versions.items()
+            },
+        )
 
     def features(self, audience: str, asked: Mapping[str, Asked], *, lenient: bool = False) -> Features:
         """Return the features of an audience's profiles, as this run reads them (see `read_features`)."""

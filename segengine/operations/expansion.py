@@ -19,10 +19,12 @@ from segengine.kernel.bitmaps import count_members, subtract_bitmaps
 from segengine.models.calibration import STEPS
 from segengine.models.fields import HASH, KEY
 from segengine.models.recommended import Offer
+from segengine.models.run_record import RunRecord
 from segengine.models.scoring import SimilarityModel
 from segengine.models.selection import LEAST_SCORE, Counts, Cut, count_bands, find_cut, to_steps
 from segengine.models.similarity import Similarity, learn_similarity
 from segengine.models.training import Sample, SampleDraw, arrange_sample
+from segengine.operations.similarity_record import model_columns, record_inputs, record_members, record_model
 from segengine.project.catalogue import Catalogue
 from segengine.project.model import Expansion, InSegment, Segment
 from segengine.project.source_fields import find_key_fields, find_rule_fields
@@ -58,8 +60,11 @@ class ExpansionRun:
     read_features: Callable[[Mapping[str, Asked]], Features]
     tasks: int
 
-    def evaluate(self) -> None:
+    def evaluate(self, record: RunRecord) -> None:
         """Write the scores, the members and what there is to say of the model, under the run's id.
+
+        Args:
+            record: What MLflow is to know is noted there.
 
         Raises:
             ConfigError: The source is too small, or no field can be used.
@@ -67,12 +72,13 @@ class ExpansionRun:
         """
         features, offer = self._read_features()
         member_total, other_total = self._count()
-        similarity = self._learn(features, offer, member_total, other_total)
+        similarity = self._learn(offer, self._sample(features, member_total, other_total), record)
         own = SnapshotKey(self.run_id, self.segment.id)
         rows = features.map_batches(_make_scorer(similarity.model), f"{KEY} bigint, score double")
         with engine_errors(f'scoring for "{self.segment.name}"'):
             write_scores(self.warehouse, own, rows)
         counts, cut = self._cut(own, other_total)
+        record_members(record, counts, cut)
         members = self._members(own, cut)
         if self.expansion.include_source:
             members = members.unionByName(features.map_batches(_list_source, f"{KEY} bigint"))
@@ -116,14 +122,23 @@ class ExpansionRun:
         key = self.snapshot_of(segment_id)
         return read_bitmaps(self.warehouse, key.run_id, key.id)
 
-    def _learn(self, features: Features, offer: Offer, member_total: int, other_total: int) -> Similarity:
-        seed_text = self.catalogue.hashes[self.segment.id].data
-        draw = SampleDraw(member_total, other_total, seed_text)
+    @property
+    def _seed_text(self) -> str:
+        return self.catalogue.hashes[self.segment.id].data
+
+    def _sample(self, features: Features, member_total: int, other_total: int) -> Sample:
+        draw = SampleDraw(member_total, other_total, self._seed_text)
         table = features.sample(
             lambda batch: _takes_part(batch) & draw.choose(np.asarray(batch.column(HASH)), _is_source(batch))
         )
-        sample: Sample = arrange_sample(table, _is_source(table), member_total, other_total)
-        return learn_similarity(sample, offer, instant_of(self.as_of), seed_text)
+        return arrange_sample(table, _is_source(table), member_total, other_total)
+
+    def _learn(self, offer: Offer, sample: Sample, record: RunRecord) -> Similarity:
+        record_inputs(record, self.expansion, self._seed_text, sample)
+        similarity = learn_similarity(sample, offer, instant_of(self.as_of), self._seed_text)
+        record_model(record, similarity.report)
+        record.log_model(similarity.model, model_columns(sample, similarity.report))
+        return similarity
 
     def _cut(self, own: SnapshotKey, other_total: int) -> tuple[Counts, Cut]:
         """Return how many candidates have each score, and where members end."""

@@ -82,6 +82,7 @@ def refresh_segments(
     full: bool = False,
     as_of: datetime | None = None,
     wait: timedelta = timedelta(0),
+    tracking: bool = True,
     progress: Progress = logger.info,
 ) -> RefreshReport:
     """Evaluate segments and measures on their sources as of one instant and publish the result.
@@ -98,6 +99,7 @@ def refresh_segments(
         as_of: The instant that counts; None: now. As of an earlier one, Delta tables are read as they were then where
             their history reaches; of others, rows whose time column is later are left out.
         wait: How long to wait for another run to end; what is evaluated is what counts then.
+        tracking: Record what models do in MLflow.
         progress: Called with a line for each phase.
 
     Raises:
@@ -107,30 +109,40 @@ def refresh_segments(
         LeaseHeldError: Another run is under way, and did not end in time.
         RunError: The engine failed, or the run lost its lease.
     """
-    return wait_for_lease(project, wait, progress, lambda: _refresh_now(project, names, due, full, as_of, progress))
+    asked = _Asked(names, due, full, as_of, tracking)
+    return wait_for_lease(project, wait, progress, lambda: _refresh_now(project, asked, progress))
 
 
-def _refresh_now(
-    project: OpenProject, names: Sequence[str], due: bool, full: bool, as_of: datetime | None, progress: Progress
-) -> RefreshReport:
+@dataclass(frozen=True)
+class _Asked:
+    """What a caller of `refresh_segments` wants."""
+
+    names: Sequence[str]
+    due: bool
+    full: bool
+    as_of: datetime | None
+    tracking: bool
+
+
+def _refresh_now(project: OpenProject, asked: _Asked, progress: Progress) -> RefreshReport:
     catalogue, registry = load_registered(project)
-    if not names and deactivate_unused(project, catalogue, registry, progress=progress):
+    if not asked.names and deactivate_unused(project, catalogue, registry, progress=progress):
         catalogue, registry = load_registered(project)
     control = create_tables(project)
     started_at = datetime.now(UTC)
-    due_at = started_at if due else None
+    due_at = started_at if asked.due else None
     before = control.read()
     history = read_history(project.warehouse, before)
-    chosen = choose_definitions(catalogue, registry, history, names, due_at)
-    instant = as_of or started_at
-    if due and not chosen:
+    chosen = choose_definitions(catalogue, registry, history, asked.names, due_at)
+    instant = asked.as_of or started_at
+    if asked.due and not chosen:
         return _nothing_due(project, instant)
     run_id = make_run_id(started_at)
     with control.lease(run_id, sorted(chosen)) as lease:
         if lease.before.published_id != before.published_id:  # another run may have done it meanwhile
             history = read_history(project.warehouse, lease.before)
-            chosen = choose_definitions(catalogue, registry, history, names, due_at)
-        if due and not chosen:
+            chosen = choose_definitions(catalogue, registry, history, asked.names, due_at)
+        if asked.due and not chosen:
             return _nothing_due(project, instant)
 
         expected = _expect_seconds(history, len(chosen))
@@ -140,7 +152,7 @@ def _refresh_now(
             lease.progress = line
             progress(Phase(line, expected))
 
-        if as_of is None and (warning := _find_clock_problem(history, started_at)):
+        if asked.as_of is None and (warning := _find_clock_problem(history, started_at)):
             note(warning)
         pinned = pin_present(project, catalogue, chosen.values(), instant, started_at)
         evaluation = Evaluation(
@@ -152,10 +164,11 @@ def _refresh_now(
             started_at=started_at,
             last_keys=dict(lease.before.last_profile_key),
             progress=note,
+            is_tracked=asked.tracking,
             versions={table: each.version for table, each in pinned.items()},
         )
         outcomes = Outcomes(catalogue, registry, history, lease, instant, started_at)
-        return LeasedRun(project, control, lease, evaluation, outcomes, pinned, full).execute(chosen)
+        return LeasedRun(project, control, lease, evaluation, outcomes, pinned, asked.full).execute(chosen)
 
 
 def _expect_seconds(history: History, definition_count: int) -> float | None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
+from mlflow import MlflowClient
 from workspace import Workspace, read_rows
 
 from segengine.engine.session import EngineSession
@@ -215,12 +216,20 @@ def test_what_cannot_have_changed_keeps_its_members(workspace: Workspace) -> Non
 
 
 @pytest.mark.before_the_engine
-def test_the_model_behind_it_is_shown(workspace: Workspace) -> None:
-    workspace.refresh()
+def test_the_model_behind_it_is_shown_and_recorded(workspace: Workspace) -> None:
+    run_id = workspace.refresh(tracking=True).run_id
+    client = MlflowClient(f"sqlite:///{workspace.folder / 'mlruns.db'}")
+    (experiment,) = [each for each in client.search_experiments() if each.name != "Default"]
+    (recorded,) = client.search_runs([experiment.experiment_id])
+    assert recorded.data.tags["segengine.run_id"] == run_id
+    assert recorded.data.params["fields"] == "age, city, score"
+    assert recorded.data.metrics["auc"] > 0.8
+    plots = {each.path for each in client.list_artifacts(recorded.info.run_id)}
+    assert {"scores.png", "lift.png", "fields.csv"} <= plots
     with workspace.opened() as project:
         details = describe_similarity(project, "Similar to lovers")
         assert [choice["name"] for choice in details.report["fields"]] == ["age", "city", "score"]
-        assert details.report["quality"]["auc"] > 0.8
+        assert details.report["quality"]["auc"] == recorded.data.metrics["auc"]
         with pytest.raises(ConfigError, match='Segment "Lovers" is found by its rules, not by a model'):
             describe_similarity(project, "Lovers")
         with pytest.raises(ConfigError, match="has no rules: a model finds its members"):

@@ -61,6 +61,7 @@ def draw_scores(counts: Sequence[int], bands: Sequence[Band], title: str = "Scor
     colours = [GREY if place == 0 else BLUE for place in places]
     axes.bar(starts, 100 * np.array(counts) / total, width, align="edge", color=colours, edgecolor="white", lw=0.5)
     top = axes.get_ylim()[1]
+    axes.set_yticks([tick for tick in axes.get_yticks() if tick <= top])  # what lies above has room for names alone
     axes.set_ylim(0, top * 1.25)
     for place, band in enumerate(bands, start=1):
         end = band_starts[place] if place < len(bands) else 1.0
@@ -87,7 +88,7 @@ def draw_lift(shares: Sequence[float], lifts: Sequence[float], title: str = "Lif
     axes.plot(sizes, lifts, color=BLUE, lw=2, marker="o", ms=5)
     axes.axhline(1, color=GREY, lw=1, ls="--")
     axes.annotate(
-        "drawn at random", (0, 1), (5, -4), textcoords="offset points", color=GREY, fontsize=TICK_SIZE, va="top"
+        "drawn at random", (0, 1), (5, 3), textcoords="offset points", color=GREY, fontsize=TICK_SIZE, va="bottom"
     )
     for size, lift in zip(sizes, lifts, strict=True):
         axes.annotate(f"{lift:.1f}", (size, lift), (5, 5), textcoords="offset points", fontsize=TICK_SIZE)

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from segengine.engine.failures import engine_errors
 from segengine.engine.features import Asked, Features
@@ -74,10 +73,11 @@ class ExpansionRun:
         member_total, other_total = self._count()
         similarity = self._learn(offer, self._sample(features, member_total, other_total), record)
         own = SnapshotKey(self.run_id, self.segment.id)
-        rows = features.map_batches(_make_scorer(similarity.model), f"{KEY} bigint, score double")
+        columns = f"{KEY} bigint, score double, candidate_count bigint"
+        rows = features.map_batches(_make_scorer(similarity.model), columns)
         with engine_errors(f'scoring for "{self.segment.name}"'):
             write_scores(self.warehouse, own, rows)
-        counts, cut = self._cut(own, other_total)
+        counts, cut = self._cut(own)
         record_members(record, counts, cut)
         members = self._members(own, cut)
         if self.expansion.include_source:
@@ -140,12 +140,11 @@ class ExpansionRun:
         record.log_model(similarity.model, model_columns(sample, similarity.report))
         return similarity
 
-    def _cut(self, own: SnapshotKey, other_total: int) -> tuple[Counts, Cut]:
+    def _cut(self, own: SnapshotKey) -> tuple[Counts, Cut]:
         """Return how many candidates have each score, and where members end."""
-        scores, row_counts = count_scores(read_scores(self.warehouse, own))
+        scores, candidate_counts = count_scores(self.warehouse, own)
         counts: Counts = np.zeros(STEPS + 1, dtype=np.int64)
-        counts[to_steps(scores)] = row_counts
-        counts[0] = max(0, other_total - int(counts.sum()))  # scores below the least are not kept
+        counts[to_steps(scores)] = candidate_counts
         size = self.expansion.size
         most = int(size * self.profile_count) if size <= 1 else int(size)
         return counts, find_cut(counts, max(1, most), float(self.expansion.minimum_score))
@@ -174,16 +173,24 @@ def _takes_part(batch: pa.RecordBatch) -> npt.NDArray[np.bool_]:
 
 
 def _make_scorer(model: SimilarityModel) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
-    """Return the function that scores candidates; scores that nobody could be chosen by are left out."""
+    """Return the function that scores candidates; those whom nobody would choose are only counted."""
 
     def score(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for batch in batches:
             candidates = batch.filter(pa.array(_takes_part(batch) & ~_is_source(batch)))
-            if candidates.num_rows:
-                scored = pa.record_batch([candidates.column(KEY), model.score(candidates)], [KEY, "score"])
-                yield scored.filter(pc.greater_equal(scored.column("score"), LEAST_SCORE))
+            if not candidates.num_rows:
+                continue
+            scores = np.asarray(model.score(candidates))
+            keys, kept = candidates.column(KEY), scores >= LEAST_SCORE
+            yield _score_rows(keys.filter(pa.array(kept)), scores[kept], np.ones(np.count_nonzero(kept), np.int64))
+            about, counts = np.unique(np.floor(scores[~kept] * 100) / 100, return_counts=True)
+            yield _score_rows(pa.nulls(len(about), pa.int64()), about, counts)
 
     return score
+
+
+def _score_rows(keys: pa.Array, scores: npt.NDArray[np.float64], counts: npt.NDArray[np.int64]) -> pa.RecordBatch:
+    return pa.record_batch([keys, pa.array(scores), pa.array(counts, pa.int64())], [KEY, "score", "candidate_count"])
 
 
 def _list_source(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:

@@ -19,31 +19,40 @@ if TYPE_CHECKING:
 
 
 def write_scores(warehouse: Warehouse, key: SnapshotKey, scores: DataFrame) -> None:
-    """Write `profile_key`, `score` of candidates under a run's id; nobody reads them before the run is published."""
+    """Write the scores of candidates under a run's id; nobody reads them before the run is published.
+
+    `scores`: `profile_key`, `score`, `candidate_count` (1); without a key how many have about that score.
+    """
     from pyspark.sql import functions as F
 
     warehouse.create("similarity_scores")
-    own = scores.select(F.lit(key.run_id).alias("run_id"), F.lit(key.id).alias("id"), "profile_key", "score")
+    own = scores.withColumn("run_id", F.lit(key.run_id)).withColumn("id", F.lit(key.id))
     warehouse.append("similarity_scores", own)
 
 
 def read_scores(warehouse: Warehouse, key: SnapshotKey) -> DataFrame:
-    """Return `profile_key`, `score` of the candidates of a snapshot, members and others."""
+    """Return `profile_key`, `score` of the candidates that could be chosen for a snapshot, members and others."""
     from pyspark.sql import functions as F
 
-    own = (F.col("run_id") == key.run_id) & (F.col("id") == key.id)
-    return warehouse.read("similarity_scores").where(own).select("profile_key", "score")
+    return _own(warehouse, key).where(F.col("profile_key").isNotNull()).select("profile_key", "score")
 
 
-def count_scores(scores: DataFrame) -> tuple[pa.Array, npt.NDArray[np.int64]]:
-    """Return the distinct scores and how many candidates have each, shape (n,)."""
+def count_scores(warehouse: Warehouse, key: SnapshotKey) -> tuple[pa.Array, npt.NDArray[np.int64]]:
+    """Return the distinct scores and how many candidates have each (those that nobody is chosen by: about each)."""
     from pyspark.sql import functions as F
 
     with engine_errors("counting scores"):
-        found = scores.groupBy("score").agg(F.count(F.lit(1)).alias("row_count")).toArrow().combine_chunks()
+        sums = _own(warehouse, key).groupBy("score").agg(F.sum("candidate_count").alias("candidate_count"))
+        found = sums.toArrow().combine_chunks()
     if not found.num_rows:
         return pa.array([], pa.float64()), np.array([], dtype=np.int64)
-    return found.column("score").chunk(0), found.column("row_count").to_numpy()
+    return found.column("score").chunk(0), found.column("candidate_count").to_numpy()
+
+
+def _own(warehouse: Warehouse, key: SnapshotKey) -> DataFrame:
+    from pyspark.sql import functions as F
+
+    return warehouse.read("similarity_scores").where((F.col("run_id") == key.run_id) & (F.col("id") == key.id))
 
 
 def write_result(warehouse: Warehouse, key: SnapshotKey, kind: str, content: Mapping[str, Any]) -> None:

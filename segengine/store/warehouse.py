@@ -53,7 +53,7 @@ SCHEMAS = {
         "run_id string, audience string, profile_hash string, key_check string, erased_at timestamp, suppressed boolean"
     ),
     "profile_keys": "audience string, profile_id string, profile_key bigint, run_id string",
-    "similarity_scores": "run_id string, id string, profile_key bigint, score double",
+    "similarity_scores": "run_id string, id string, profile_key bigint, score double, candidate_count bigint",
     "model_results": "run_id string, id string, kind string, content string",
     "snapshots": (
         "run_id string, kind string, id string, bucket int, content binary, row_count int, entered_count int, "

@@ -124,6 +124,6 @@ def take_quantiles(values: npt.NDArray[np.generic], counts: npt.NDArray[np.int64
     if not len(so_far):
         return ()
     shares = np.arange(1, bin_count) * so_far[-1] / bin_count
-    places = np.unique(np.searchsorted(so_far, shares))
-    limits: list[Ordinal] = values[places[places < len(values) - 1]].tolist()
+    places = np.unique(np.minimum(np.searchsorted(so_far, shares), len(values) - 2))  # a frequent greatest stands alone
+    limits: list[Ordinal] = values[places[places >= 0]].tolist()
     return limits

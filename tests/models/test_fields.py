@@ -33,6 +33,7 @@ def test_large_integers_are_compared_exactly() -> None:
 def test_quantiles_part_no_equal_values_and_leave_no_bin_empty() -> None:
     counts = np.array([70, 10, 10, 10])
     assert take_quantiles(np.array([0, 1, 2, 3]), counts, 4) == [0, 1]
+    assert take_quantiles(np.array([1, 2]), np.array([1, 99]), 4) == [1]
     assert take_quantiles(np.array([5]), np.array([9]), 4) == []
     assert take_quantiles(np.array([], np.int64), np.array([], np.int64), 4) == ()
 

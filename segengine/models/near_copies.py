@@ -1,0 +1,112 @@
+"""Does a field only repeat another? What a look-up by its values, learned on one half, explains on the other half."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from segengine.models.fields import Codes, draw_by_hash
+from segengine.models.groups import Mask
+
+LOOK_UP_BINS = 64
+COPY_R2, SUSPECT_R2 = 0.85, 0.5
+COPY_UNCERTAINTY, SUSPECT_UNCERTAINTY = 0.6, 0.3
+COPY_AUC = 0.95
+PURE_SHARE, PURE_BASE = 0.99, 0.9
+SUM_OF_FIELDS_R2 = 0.98
+_MOST_LEARNED = 50_000
+
+
+@dataclass(frozen=True)
+class TruthExplained:
+    """How well a look-up tells true from false: `auc` 0.5 to 1; `uncertainty`: the share of the entropy it removes."""
+
+    auc: float
+    uncertainty: float
+
+
+def draw_learning_half(hashes: npt.NDArray[np.int64], seed_text: str) -> Mask:
+    """Return which profiles look-ups are learned on, about half of them; they are judged on the others."""
+    return draw_by_hash(hashes, f"{seed_text}: look-ups") < 1 / 2
+
+
+def rank_values(values: npt.NDArray[np.generic]) -> npt.NDArray[np.int64]:
+    """Return twice the ranks of values around their mean, shape (n,): equal values share the mean of their ranks."""
+    _, places, counts = np.unique(values, return_inverse=True, return_counts=True)
+    ends = np.cumsum(counts)
+    ranks: npt.NDArray[np.int64] = (2 * ends - counts - len(values))[places]
+    return ranks
+
+
+def explain_number(codes: Codes, ranks: npt.NDArray[np.int64], learning: Mask) -> float:
+    """Return the held-out R2 of a look-up of a number's rank by the code of a field.
+
+    Args:
+        codes: The field's codes, from `LOOK_UP_BINS` bins or its values; shape (n,).
+        ranks: From `rank_values`, shape (n,).
+        learning: The rows that the look-up is learned on, shape (n,).
+    """
+    from sklearn.metrics import r2_score
+
+    means = _learn_means(codes, ranks, learning)
+    return float(r2_score(ranks[~learning], means[codes[~learning]]))
+
+
+def explain_truth(codes: Codes, truth: Mask, learning: Mask) -> TruthExplained:
+    """Return how well a look-up by the code of a field tells who is in a group, held out.
+
+    Args:
+        codes: The field's codes, shape (n,).
+        truth: Who is in the group, shape (n,).
+        learning: The rows that the look-up is learned on, shape (n,).
+    """
+    from sklearn.metrics import log_loss, roc_auc_score
+
+    actual = truth[~learning]
+    if actual.all() or not actual.any() or not learning.any():
+        return TruthExplained(0.5, 0.0)
+    shares = _learn_means(codes, truth.astype(np.int64), learning)[codes[~learning]]
+    base = np.full(len(actual), actual.mean())
+    auc = float(roc_auc_score(actual, shares))
+    return TruthExplained(max(auc, 1 - auc), 1 - float(log_loss(actual, shares) / log_loss(actual, base)))
+
+
+def _learn_means(codes: Codes, values: npt.NDArray[np.int64], learning: Mask) -> npt.NDArray[np.float64]:
+    """Return the mean of each code, drawn to the mean of all by the weight of one row."""
+    width = int(codes.max()) + 1
+    counts = np.bincount(codes[learning], minlength=width)
+    sums = np.bincount(codes[learning], values[learning], minlength=width)
+    means: npt.NDArray[np.float64] = (sums + values[learning].mean()) / (counts + 1)
+    return means
+
+
+def has_pure_value(codes: Codes, truth: Mask, least_rows: int) -> bool:
+    """Return whether a value of a field occurs, often enough, almost only where something else is true."""
+    if truth.mean() > PURE_BASE:
+        return False
+    counts, trues = np.bincount(codes), np.bincount(codes, truth)
+    return bool(((counts >= least_rows) & (trues >= PURE_SHARE * counts)).any())
+
+
+def explain_together(
+    features: npt.NDArray[np.float64], are_categories: Mask, values: npt.NDArray[np.int64], learning: Mask
+) -> float:
+    """Return the held-out R2 of boosted trees on all fields: near 1 where they make up the target together.
+
+    Args:
+        features: Values of ordered fields, codes of the others, NaN where missing; shape (n, fields).
+        are_categories: Which fields are codes, shape (fields,).
+        values: What is to be explained, shape (n,).
+        learning: The rows that are learned on, shape (n,); of many the first.
+    """
+    from sklearn.ensemble import HistGradientBoostingRegressor
+    from sklearn.metrics import r2_score
+
+    rows = np.flatnonzero(learning)[:_MOST_LEARNED]
+    model = HistGradientBoostingRegressor(
+        max_iter=40, learning_rate=0.3, categorical_features=are_categories, early_stopping=False, random_state=0
+    )
+    model.fit(features[rows], values[rows])
+    return float(r2_score(values[~learning], model.predict(features[~learning])))

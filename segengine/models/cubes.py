@@ -20,10 +20,10 @@ from segengine.models.groups import Condition, Group, Mask, Operator
 
 LEAST_Z = 3.0
 LEAST_SHARE, MOST_SHARE, LEAST_ROWS = 0.02, 0.5, 50
+MOST_JACCARD = 0.5  # groups with more in common say the same
 _ROUNDS = 12
 _BEAM = 10
 _BEAM_GAIN = 1.5  # what a pair may be below LEAST_Z and still be tried with a third condition
-_MOST_JACCARD = 0.5
 _KEPT_OF_PAIR, _KEPT = 10, 200
 
 Floats = npt.NDArray[np.float64]
@@ -164,7 +164,7 @@ class _Search:
         good = {scored.places: scored for scored in found if scored.gain >= LEAST_Z}
         for scored in heapq.nsmallest(_KEPT, good.values(), key=_by_strength):
             members = self.find_members(scored.places)
-            if any(_jaccard(members, other) > _MOST_JACCARD for other in taken):
+            if any(_jaccard(members, other) > MOST_JACCARD for other in taken):
                 continue
             if self._is_needed(scored.places, members, weights, spread):
                 return scored.places

@@ -11,9 +11,9 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from segengine.models.cubes import Pick
+from segengine.models.cubes import MOST_JACCARD, Pick
 from segengine.models.fields import HASH, draw_by_hash
-from segengine.models.groups import Condition, Group, Mask
+from segengine.models.groups import Condition, Group, Mask, find_members
 from segengine.models.targets import Integers, Target, add_exactly, add_squares
 
 DISCOVER_SHARE = 0.6
@@ -21,10 +21,14 @@ DISCOVER_SHARE = 0.6
 
 @dataclass(frozen=True)
 class Search:
-    """What was found for one outcome of the target: a class, or None for a number itself."""
+    """What was found for one outcome of the target: a class, or None for a number itself.
+
+    `alike`: those of its groups that have most of their members in common, by two.
+    """
 
     outcome: str | int | None
     picks: tuple[Pick, ...]
+    alike: tuple[tuple[Group, Group], ...] = ()
 
     def list_groups(self) -> list[list[Group]]:
         """Return for each pick the groups that some of its conditions make, everyone first, the pick itself last.
@@ -32,6 +36,23 @@ class Search:
         Without a pick there is one list, of everyone.
         """
         return [_list_parts(pick.group) for pick in self.picks] or [[()]]
+
+
+def find_alike(picks: Sequence[Pick], rows: pa.Table) -> tuple[tuple[Group, Group], ...]:
+    """Return the groups made of the picks' conditions that have more than half of the members of both in common.
+
+    Args:
+        picks: What was found.
+        rows: A feature table with the fields that the picks have conditions on.
+    """
+    groups = list(dict.fromkeys(part for pick in picks for part in _list_parts(pick.group) if part))
+    if not groups:
+        return ()
+    members = np.array([find_members(group, rows) for group in groups], dtype=np.float32)
+    common = members @ members.T  # whole numbers: exact
+    sizes = common.diagonal()
+    found = np.argwhere(np.triu(common > MOST_JACCARD * (sizes[:, None] + sizes - common), 1))
+    return tuple((groups[one], groups[other]) for one, other in found)
 
 
 def _list_parts(group: Group) -> list[Group]:

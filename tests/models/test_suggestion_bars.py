@@ -5,9 +5,11 @@ The default run has a short form; `-m long` the full one.
 
 from __future__ import annotations
 
+import time
+
 import numpy as np
 import pytest
-from planted_groups import SPEND, Noise, add_target, make_customers
+from planted_groups import SPEND, Noise, Planted, add_target, make_customers, plant_group
 from suggesting import (
     CUSTOMERS,
     count_noisy_runs,
@@ -79,6 +81,21 @@ def assert_three_groups(seeds: range, splits: int) -> None:
     assert np.mean(true) >= 0.9
     assert np.mean(matches) >= 0.8
     assert 0.9 <= np.mean(covered) <= 0.99
+
+
+@pytest.mark.benchmark
+def test_a_minute_is_enough_for_200_000_customers_and_20_fields() -> None:
+    customers, fields = make_customers(30_000, 200_000, irrelevant=12)
+    planted: tuple[Planted, ...] = ()
+    for place, effect in enumerate((0.3, 0.25, -0.2, 0.3)):
+        group = plant_group(customers, 30_000 + place, min(place + 1, 3), 0.05, 0.15, planted)
+        planted = (*planted, Planted(group, effect))
+    table = add_target(customers, planted, "gamma", 30_000)
+    started = time.perf_counter()
+    found = suggest(table, SPEND, fields, "benchmark")
+    assert time.perf_counter() - started <= 60
+    sets = [find_members(one.group, table) for one in found.suggestions]
+    assert min(mean_best_match([find_members(one.group, table) for one in planted], sets)) >= 0.8
 
 
 def test_noise_has_hardly_any_suggestion() -> None:

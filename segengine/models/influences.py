@@ -12,20 +12,18 @@ import pyarrow as pa
 from segengine.models.codings import LeftOut, choose_coding, find_flaw
 from segengine.models.fields import HASH, Codes, Field
 from segengine.models.groups import Mask
+from segengine.models.lookups import code_values, explain_share
 from segengine.models.near_copies import (
     COPY_AUC,
     COPY_R2,
     COPY_UNCERTAINTY,
-    LOOK_UP_BINS,
     SUM_OF_FIELDS_R2,
     SUSPECT_R2,
     SUSPECT_UNCERTAINTY,
     draw_learning_half,
-    explain_number,
     explain_together,
     explain_truth,
     has_pure_value,
-    rank_values,
 )
 from segengine.models.targets import Target
 
@@ -61,8 +59,7 @@ def judge_influences(rows: pa.Table, target: Target, influences: Sequence[Field]
         column = rows[field.name].combine_chunks()
         reason = "is the target itself" if field.name == target.field.name else find_flaw(column, field)
         if not reason:
-            codes = choose_coding(column, field, zone, LOOK_UP_BINS).encode(column)
-            reason, warning = looked_up.judge(field.name, codes)
+            reason, warning = looked_up.judge(field.name, code_values(column, field))
             warnings += [warning] if warning else []
         if reason:
             left_out.append(LeftOut(field.name, reason))
@@ -77,18 +74,17 @@ class _LookedUp:
     """A target, to be looked up in fields."""
 
     def __init__(self, target: Target, column: pa.Array, learning: Mask) -> None:
-        self._name = target.field.name
+        self._field, self._column = target.field, column
         self._learning = learning
         self._enough = min(learning.sum(), (~learning).sum()) >= _LEAST_ROWS
         self._truths = [target.is_class(column, value) for value in target.classes]
-        self._ranks = None if target.classes else rank_values(np.asarray(column))
 
     def judge(self, field: str, codes: Codes) -> tuple[str, str]:
         """Return why a field is left out, and a warning where it is not but may be a copy; '' where there is none."""
         if not self._enough:
             return "", ""
-        if self._ranks is not None:
-            explained = explain_number(codes, self._ranks, self._learning)
+        if not self._truths:
+            explained = explain_share(codes, self._column, self._field, self._learning)
             is_copy, is_suspect = explained >= COPY_R2, explained >= SUSPECT_R2
         else:
             found = [explain_truth(codes, truth, self._learning) for truth in self._truths]
@@ -97,24 +93,26 @@ class _LookedUp:
             is_suspect = explained >= SUSPECT_UNCERTAINTY
             least = round(max(_LEAST_PURE_ROWS, _LEAST_PURE_SHARE * len(codes)))
             if not is_copy and any(has_pure_value(codes, truth, least) for truth in self._truths):
-                return f'repeats "{self._name}": one of its values goes with a single outcome', ""
+                return f'repeats "{self._field.name}": one of its values goes with a single outcome', ""
         if is_copy:
-            return f'is nearly a copy of "{self._name}": alone it explains {explained:.0%} of it', ""
+            return f'is nearly a copy of "{self._field.name}": alone it explains {explained:.0%} of it', ""
         if is_suspect:
-            return "", f'"{field}" alone explains {explained:.0%} of "{self._name}": is it computed from it?'
+            return "", f'"{field}" alone explains {explained:.0%} of "{self._field.name}": is it computed from it?'
         return "", ""
 
     def judge_together(self, rows: pa.Table, usable: Sequence[Field], zone: str) -> str:
         """Return a warning where all fields together make up the target, '' where they do not."""
+        from scipy.stats import rankdata
+
         if not self._enough:
             return ""
         columns = [_to_feature(rows[field.name].combine_chunks(), field, zone) for field in usable]
         are_categories = np.array([not field.is_ordered for field in usable])
-        truths = [truth.astype(np.int64) for truth in self._truths]
-        for values in truths if self._ranks is None else [self._ranks]:
+        truths = [truth.astype(np.float64) for truth in self._truths]
+        for values in truths or [rankdata(np.asarray(self._column))]:
             explained = explain_together(np.column_stack(columns), are_categories, values, self._learning)
             if explained >= SUM_OF_FIELDS_R2:
-                return f'Together the fields explain {explained:.0%} of "{self._name}": is it computed from them?'
+                return f'Together the fields explain {explained:.0%} of "{self._field.name}": is it computed from them?'
         return ""
 
 

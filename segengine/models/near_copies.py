@@ -1,4 +1,4 @@
-"""Does a field only repeat another? What a look-up by its values, learned on one half, explains on the other half."""
+"""Does a field only repeat another? The bars for what look-ups explain, and what they do not see by themselves."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ import numpy.typing as npt
 
 from segengine.models.fields import Codes, draw_by_hash
 from segengine.models.groups import Mask
+from segengine.models.lookups import tell_apart
+from segengine.models.threads import one_thread
 
-LOOK_UP_BINS = 64
 COPY_R2, SUSPECT_R2 = 0.85, 0.5
 COPY_UNCERTAINTY, SUSPECT_UNCERTAINTY = 0.6, 0.3
 COPY_AUC = 0.95
@@ -32,28 +33,6 @@ def draw_learning_half(hashes: npt.NDArray[np.int64], seed_text: str) -> Mask:
     return draw_by_hash(hashes, f"{seed_text}: look-ups") < 1 / 2
 
 
-def rank_values(values: npt.NDArray[np.generic]) -> npt.NDArray[np.int64]:
-    """Return twice the ranks of values around their mean, shape (n,): equal values share the mean of their ranks."""
-    _, places, counts = np.unique(values, return_inverse=True, return_counts=True)
-    ends = np.cumsum(counts)
-    ranks: npt.NDArray[np.int64] = (2 * ends - counts - len(values))[places]
-    return ranks
-
-
-def explain_number(codes: Codes, ranks: npt.NDArray[np.int64], learning: Mask) -> float:
-    """Return the held-out R2 of a look-up of a number's rank by the code of a field.
-
-    Args:
-        codes: The field's codes, from `LOOK_UP_BINS` bins or its values; shape (n,).
-        ranks: From `rank_values`, shape (n,).
-        learning: The rows that the look-up is learned on, shape (n,).
-    """
-    from sklearn.metrics import r2_score
-
-    means = _learn_means(codes, ranks, learning)
-    return float(r2_score(ranks[~learning], means[codes[~learning]]))
-
-
 def explain_truth(codes: Codes, truth: Mask, learning: Mask) -> TruthExplained:
     """Return how well a look-up by the code of a field tells who is in a group, held out.
 
@@ -62,24 +41,24 @@ def explain_truth(codes: Codes, truth: Mask, learning: Mask) -> TruthExplained:
         truth: Who is in the group, shape (n,).
         learning: The rows that the look-up is learned on, shape (n,).
     """
-    from sklearn.metrics import log_loss, roc_auc_score
+    from sklearn.metrics import log_loss
 
     actual = truth[~learning]
     if actual.all() or not actual.any() or not learning.any():
         return TruthExplained(0.5, 0.0)
-    shares = _learn_means(codes, truth.astype(np.int64), learning)[codes[~learning]]
+    shares = _learn_shares(codes, truth, learning)[codes[~learning]]
     base = np.full(len(actual), actual.mean())
-    auc = float(roc_auc_score(actual, shares))
-    return TruthExplained(max(auc, 1 - auc), 1 - float(log_loss(actual, shares) / log_loss(actual, base)))
+    removed = 1 - float(log_loss(actual, shares) / log_loss(actual, base))
+    return TruthExplained(tell_apart(codes, truth, learning), removed)
 
 
-def _learn_means(codes: Codes, values: npt.NDArray[np.int64], learning: Mask) -> npt.NDArray[np.float64]:
-    """Return the mean of each code, drawn to the mean of all by the weight of one row."""
+def _learn_shares(codes: Codes, truth: Mask, learning: Mask) -> npt.NDArray[np.float64]:
+    """Return the share of each code, drawn to the share of all by the weight of one row: never quite 0 or 1."""
     width = int(codes.max()) + 1
     counts = np.bincount(codes[learning], minlength=width)
-    sums = np.bincount(codes[learning], values[learning], minlength=width)
-    means: npt.NDArray[np.float64] = (sums + values[learning].mean()) / (counts + 1)
-    return means
+    sums = np.bincount(codes[learning], truth[learning], minlength=width)
+    shares: npt.NDArray[np.float64] = (sums + truth[learning].mean()) / (counts + 1)
+    return shares
 
 
 def has_pure_value(codes: Codes, truth: Mask, least_rows: int) -> bool:
@@ -91,7 +70,7 @@ def has_pure_value(codes: Codes, truth: Mask, least_rows: int) -> bool:
 
 
 def explain_together(
-    features: npt.NDArray[np.float64], are_categories: Mask, values: npt.NDArray[np.int64], learning: Mask
+    features: npt.NDArray[np.float64], are_categories: Mask, values: npt.NDArray[np.float64], learning: Mask
 ) -> float:
     """Return the held-out R2 of boosted trees on all fields: near 1 where they make up the target together.
 
@@ -103,12 +82,11 @@ def explain_together(
     """
     from sklearn.ensemble import HistGradientBoostingRegressor
     from sklearn.metrics import r2_score
-    from threadpoolctl import threadpool_limits
 
     learned, judged = (np.flatnonzero(half)[:_MOST_ROWS] for half in (learning, ~learning))
     model = HistGradientBoostingRegressor(
         max_iter=40, learning_rate=0.3, categorical_features=are_categories, early_stopping=False, random_state=0
     )
-    with threadpool_limits(1, "openmp"):  # so few rows gain nothing from more threads
+    with one_thread("openmp"):
         model.fit(features[learned], values[learned])
         return float(r2_score(values[judged], model.predict(features[judged])))

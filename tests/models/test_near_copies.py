@@ -7,20 +7,17 @@ import pyarrow as pa
 import pytest
 from scipy.stats import rankdata
 
-from segengine.models.codings import choose_coding
 from segengine.models.fields import Codes, Field
+from segengine.models.lookups import code_values, explain_share
 from segengine.models.near_copies import (
     COPY_AUC,
     COPY_R2,
     COPY_UNCERTAINTY,
-    LOOK_UP_BINS,
     SUM_OF_FIELDS_R2,
     draw_learning_half,
-    explain_number,
     explain_together,
     explain_truth,
     has_pure_value,
-    rank_values,
 )
 from segengine.project.types import AttributeType
 
@@ -35,14 +32,11 @@ NOISE = RANDOM.normal(size=COUNT)
 
 
 def code(values: np.ndarray) -> Codes:
-    field = Field("x", AttributeType("text" if values.dtype.kind == "U" else "double"))
-    column = pa.array(values)
-    return choose_coding(column, field, "UTC", LOOK_UP_BINS).encode(column)
+    return code_values(pa.array(values), Field("x", AttributeType("text" if values.dtype.kind == "U" else "double")))
 
 
-def test_ranks_are_those_of_scipy() -> None:
-    values = np.array([3, 1, 3, 2, 5, 1, 3])
-    assert rank_values(values).tolist() == (2 * rankdata(values) - len(values) - 1).tolist()
+def explain(field: np.ndarray, target: np.ndarray) -> float:
+    return explain_share(code(field), pa.array(target), Field("target", AttributeType("double")), LEARNING)
 
 
 @pytest.mark.parametrize(
@@ -58,17 +52,17 @@ def test_ranks_are_those_of_scipy() -> None:
     ids=["x 100", "log", "deciles", "terciles", "with tax", "10 % noise"],
 )
 def test_copies_of_a_number_are_known(copy: np.ndarray) -> None:
-    assert explain_number(code(copy), rank_values(SPEND), LEARNING) >= COPY_R2
+    assert explain(copy, SPEND) >= COPY_R2
 
 
 @pytest.mark.parametrize("copy", [HEAVY * 100, np.log(HEAVY)], ids=["x 100", "log"])
 def test_copies_of_a_heavy_tailed_number_are_known(copy: np.ndarray) -> None:
-    assert explain_number(code(copy), rank_values(HEAVY), LEARNING) >= 0.99
+    assert explain(copy, HEAVY) >= 0.99
 
 
 @pytest.mark.parametrize("field", [HONEST, NOISE, SPEND + SPEND.std() * NOISE], ids=["weak", "none", "100 % noise"])
 def test_honest_fields_explain_little(field: np.ndarray) -> None:
-    assert explain_number(code(field), rank_values(SPEND), LEARNING) < 0.6
+    assert explain(field, SPEND) < 0.6
 
 
 @pytest.mark.parametrize(("flipped", "is_copy"), [(0.02, True), (0.05, True), (0.3, False)])
@@ -96,8 +90,8 @@ def test_fields_that_make_up_the_target_together_are_known() -> None:
     each = SPEND / orders
     categories = np.array([False, False, True])
     kinds = np.floor(np.abs(NOISE))
-    ranks = rank_values(SPEND)
-    assert max(explain_number(code(field), ranks, LEARNING) for field in (orders, each)) < COPY_R2
+    ranks = rankdata(SPEND)
+    assert max(explain(field, SPEND) for field in (orders, each)) < COPY_R2
     together = np.column_stack([orders, each, kinds])
     assert explain_together(together, categories, ranks, LEARNING) >= SUM_OF_FIELDS_R2
     assert explain_together(np.column_stack([orders, HONEST, kinds]), categories, ranks, LEARNING) < 0.5

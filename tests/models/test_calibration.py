@@ -18,14 +18,14 @@ def draw_log_odds(seed: int, members: int, others: int, shift: float) -> tuple[n
 
 def test_equal_variances_have_a_known_curve() -> None:
     """Two normal classes of variance 1, their means d apart: the log of the density ratio is d x - d^2 / 2."""
-    log_odds, is_member = draw_log_odds(1, 20_000, 60_000, 1.5)
+    log_odds, is_member = draw_log_odds(1, 10_000, 30_000, 1.5)
     curve = fit_platt(log_odds, is_member)
-    assert curve.slope == pytest.approx(1.5, abs=0.04)
-    assert curve.intercept == pytest.approx(-1.125, abs=0.04)
+    assert curve.slope == pytest.approx(1.5, abs=0.06)
+    assert curve.intercept == pytest.approx(-1.125, abs=0.06)
 
 
 def test_a_score_says_how_many_times_more_common() -> None:
-    log_odds, is_member = draw_log_odds(2, 20_000, 60_000, 1.5)
+    log_odds, is_member = draw_log_odds(2, 10_000, 30_000, 1.5)
     scores = fit_platt(log_odds, is_member).score(log_odds) / STEPS
     for low, high in ((0.55, 0.7), (0.7, 0.85)):
         inside = (scores >= low) & (scores < high)

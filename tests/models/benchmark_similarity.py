@@ -1,7 +1,7 @@
 """Similar customers among a million candidates of 15 fields, beside scikit-learn on a pandas frame.
 
-Run with `python tests/models/benchmark_similarity.py [customers]`: seconds, processor seconds of each phase and peak memory, in a
-process of its own; generating the customers is in neither, but they count to the memory of both.
+Run with `python tests/models/benchmark_similarity.py [customers]`: of each, in its own process, the seconds it took,
+the processor seconds of its phases and the peak memory, in which the generated customers count.
 """
 
 from __future__ import annotations

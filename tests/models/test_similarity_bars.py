@@ -16,7 +16,7 @@ from segengine.models.calibration import find_bands
 from segengine.models.recommended import Offer, choose_fields
 from segengine.models.scoring import SimilarityModel
 from segengine.models.selection import to_steps
-from segengine.models.similarity import LEAST_BOUND, Quality, fit_model, judge_model, learn_similarity
+from segengine.models.similarity import LEAST_BOUND, fit_model, judge_model, learn_similarity
 
 OFFER = Offer(FIELDS)
 SHORT = (9_101,)
@@ -78,14 +78,14 @@ def test_bands_mean_the_same_however_rare_members_are(seed: int, count: int, pre
     assert max(similar) <= 1.6 * min(similar)
 
 
-def draw_random_source(seed: int, size: int) -> tuple[SimilarityModel, Quality]:
-    """Return the model of a source that has nothing in common, of 4,000 customers, and how good it seems."""
+def try_random_source(seed: int, size: int) -> tuple[float, float]:
+    """Return the bound of the AUC for members drawn from 4,000 at random, and the share of similar customers."""
     customers = draw_customers(seed, 4_000)
     source = np.zeros(4_000, bool)
     source[np.random.default_rng((seed, 9)).choice(4_000, size, replace=False)] = True
     sample = take_sample(customers.table, source)
     model, matrix = fit_model(sample, OFFER, choose_fields(sample, OFFER, f"random {seed}"), AS_OF, f"random {seed}")
-    return model, judge_model(model, sample, matrix)
+    return judge_model(model, sample, matrix).auc_bound, float(np.mean(score(model, customers)[~source] >= 0.7))
 
 
 @pytest.mark.parametrize(
@@ -96,11 +96,10 @@ def draw_random_source(seed: int, size: int) -> tuple[SimilarityModel, Quality]:
     ],
 )
 def test_a_random_source_is_refused(size: int, seeds: range) -> None:
-    """And where it were not refused, hardly anybody would be called similar."""
-    judged = [draw_random_source(seed, size) for seed in seeds]
-    assert sum(quality.auc_bound > LEAST_BOUND for _, quality in judged) <= len(seeds) // 20
-    for seed, (model, _) in zip(seeds, judged, strict=True):
-        assert np.mean(score(model, draw_customers(seed, 4_000)) >= 0.7) <= 0.02
+    """And where it were not refused, hardly anybody would be called similar: each in all but one run of twenty."""
+    tried = [try_random_source(seed, size) for seed in seeds]
+    assert sum(bound > LEAST_BOUND for bound, _ in tried) <= len(seeds) // 20
+    assert sum(share > 0.02 for _, share in tried) <= len(seeds) // 20
 
 
 @pytest.mark.parametrize("seed", [*SHORT, *LONG[:3]])

@@ -6,7 +6,6 @@ Importing mlflow and making a store cost seconds, so all tests share one store, 
 from __future__ import annotations
 
 import json
-import logging
 import os
 import shutil
 import signal
@@ -44,15 +43,25 @@ tables: {{customers: {{path: data/customers, key: customer_id}}}}
 audiences: {{customer: {{table: customers}}}}
 mlflow: {{{mlflow}}}
 """
-# What runs in a process of its own; it prints a line of JSON, and nothing else may be printed.
-FRESH = """
+# What runs in processes of their own; they print a line of JSON, and nothing else may be printed.
+LOAD = """
+from stand_in_model import make_features
+logging.getLogger("mlflow").setLevel("ERROR")  # it warns that segengine is not installed
+mlflow.set_tracking_uri(sys.argv[1])
+model = mlflow.pyfunc.load_model(sys.stdin.readline())
+said["scores"] = model.predict(make_features().to_pandas())["score"].tolist()
+said["scores of example"] = model.predict(model.input_example)["score"].tolist()
+said["inputs"] = {each.name: each.to_dict()["type"] for each in model.metadata.get_input_schema()}
+print(json.dumps(said))
+"""
+RECORD = """
 import json, logging, os, sys
 from pathlib import Path
 from segengine.models.tracking import track
 from segengine.project.settings import load_settings
 from stand_in_model import SUBJECT, log_everything
 
-settings = load_settings(Path(sys.argv[1]))
+settings = load_settings(Path(sys.argv[2]))
 with track(settings, SUBJECT, enabled=False) as run:
     log_everything(run)
 imported = [name for name in ("mlflow", "matplotlib") if name in sys.modules]
@@ -62,7 +71,7 @@ with track(settings, SUBJECT) as run:
     log_everything(run)
 import mlflow
 from mlflow.telemetry import get_telemetry_client
-print(json.dumps({
+said = {
     "untracked": untracked,
     "outcome": run.outcome.__dict__,
     "environment": dict(os.environ) == environment,
@@ -71,19 +80,7 @@ print(json.dumps({
     "level": logging.getLogger("mlflow").level,
     "pyplot": "matplotlib.pyplot" in sys.modules,
     "folder": sorted(os.listdir()),
-}))
-"""
-LOADED = """
-import json, sys
-import mlflow
-from stand_in_model import make_features
-mlflow.set_tracking_uri(sys.argv[1])
-scores = {}
-for uri in sys.argv[2:]:
-    model = mlflow.pyfunc.load_model(uri)
-    scores[uri] = model.predict(make_features().to_pandas())["score"].tolist()
-    scores["example"] = model.predict(model.input_example)["score"].tolist()
-print(json.dumps([scores, model.metadata.signature.to_dict()]))
+}
 """
 MARKS_OF_CI = ("CI", "GITHUB_ACTIONS", "PYTEST_CURRENT_TEST", "DO_NOT_TRACK", "MLFLOW_DISABLE_TELEMETRY")
 
@@ -101,14 +98,15 @@ def start(code: str, *arguments: str | Path, folder: Path) -> subprocess.Popen[s
         [sys.executable, "-c", code, *map(str, arguments)],
         cwd=folder,
         env=kept | {"PYTHONPATH": os.pathsep.join(map(str, (ROOT, Path(__file__).parent)))},
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
     )
 
 
-def finish(process: subprocess.Popen[str]) -> tuple[str, str]:
-    printed, complained = process.communicate(timeout=500)
+def finish(process: subprocess.Popen[str], model_uri: str) -> tuple[str, str]:
+    printed, complained = process.communicate(model_uri, timeout=500)
     assert process.returncode == 0, complained
     return printed, complained
 
@@ -138,10 +136,11 @@ class Recorded:
 
 @pytest.fixture(scope="module")
 def recorded(project: Path, tmp_path_factory: pytest.TempPathFactory) -> Recorded:
-    process = start(FRESH, project, folder=tmp_path_factory.mktemp("elsewhere"))
+    address = f"sqlite:///{project / LOCAL_FILE}"
+    process = start(RECORD + LOAD, address, project, folder=tmp_path_factory.mktemp("elsewhere"))
     with track(load_settings(project), SUBJECT) as record:
         log_everything(record)
-    printed, complained = finish(process)
+    printed, complained = finish(process, record.outcome.model_uri)
     said = json.loads(printed)
     return Recorded(record.outcome, Outcome(**said.pop("outcome")), said, complained)
 
@@ -202,15 +201,22 @@ def test_a_run_has_all_that_was_logged(recorded: Recorded, project: Path) -> Non
 
 def test_nobody_notices(recorded: Recorded) -> None:
     assert recorded.complained == ""
-    assert recorded.said == {
-        "untracked": {"outcome": "", "imported": []},
-        "environment": True,
-        "telemetry": False,
-        "active": False,
-        "level": logging.INFO,
-        "pyplot": False,
-        "folder": [],
-    }
+    unnoticed = {"environment": True, "telemetry": False, "active": False, "level": 20, "pyplot": False, "folder": []}
+    assert {name: recorded.said[name] for name in unnoticed} == unnoticed
+
+
+def test_without_tracking_nothing_is_imported(recorded: Recorded) -> None:
+    assert recorded.said["untracked"] == {"outcome": "", "imported": []}
+
+
+def test_a_model_scores_frames_in_another_process(recorded: Recorded) -> None:
+    check_scores(recorded.said)
+    assert recorded.said["inputs"] == {"id_hash": "long", "state": "string", "income": "any", "rating": "any"}
+
+
+def check_scores(said: dict[str, object]) -> None:
+    assert said["scores"] == StandIn("CA").score(make_features().combine_chunks().to_batches()[0]).to_pylist()
+    assert said["scores of example"] == [0.9, 0.601, 0.602]
 
 
 def test_no_ids_of_customers_are_stored(recorded: Recorded, project: Path) -> None:
@@ -220,17 +226,6 @@ def test_no_ids_of_customers_are_stored(recorded: Recorded, project: Path) -> No
     for file in files:
         text = file.read_bytes().decode("latin-1")
         assert not [each for each in ids if each in text], file
-
-
-def test_a_model_scores_frames_in_another_process(recorded: Recorded, project: Path, tmp_path: Path) -> None:
-    uri = recorded.there.model_uri
-    address = f"sqlite:///{project / LOCAL_FILE}"
-    printed, _ = finish(start(LOADED, address, uri, folder=tmp_path))
-    scores, signature = json.loads(printed)
-    assert scores[uri] == StandIn("CA").score(make_features().combine_chunks().to_batches()[0]).to_pylist()
-    assert scores["example"] == [0.9, 0.601, 0.602]
-    columns = {column["name"]: column["type"] for column in json.loads(signature["inputs"])}
-    assert columns == {"id_hash": "long", "state": "string", "income": "any", "rating": "any"}
 
 
 def test_a_run_of_the_user_becomes_the_parent(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -446,8 +441,9 @@ def test_a_real_server_takes_all(settings: Settings, tmp_path: Path) -> None:
             log_everything(record)
         assert record.outcome.warning == ""
         assert (record.outcome.uri, record.outcome.model_uri) == (address, "models:/shop.summer/1")
-        printed, _ = finish(start(LOADED, address, record.outcome.model_uri, folder=tmp_path))
-        assert json.loads(printed)[0]["example"] == [0.9, 0.601, 0.602]
+        process = start("import json, logging, mlflow, sys\nsaid = {}" + LOAD, address, folder=tmp_path)
+        printed, _ = finish(process, record.outcome.model_uri)
+        check_scores(json.loads(printed))
     finally:
         os.killpg(server.pid, signal.SIGKILL)
         server.wait()

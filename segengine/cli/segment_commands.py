@@ -42,7 +42,7 @@ _SHOWN_MEMBERS = 100
 
 @click.group()
 def segments() -> None:
-    """Look at segments and their members."""
+    """Look at segments and their members, and keep them in order."""
 
 
 @segments.command("list")

@@ -66,17 +66,20 @@ def raise_killed() -> NoReturn:
 def changes_counted(number: int = 0, die: Callable[[], NoReturn] = raise_killed) -> Iterator[list[str]]:
     """Yield the names of the changes of the disk as they are made; before the Nth, and at any later one, die."""
     done: list[str] = []
+    worker = threading.get_ident()
+
+    def is_over() -> bool:
+        return 0 < number == len(done)
 
     def counted(owner: type, name: str) -> Callable[..., Any]:
         method = getattr(owner, name)
 
         def change(*arguments: Any, **options: Any) -> Any:
             is_change = not options.get("dry_run") and not (name == "create" and arguments[0].exists(arguments[1]))
-            if is_change and (threading.current_thread() is threading.main_thread() or len(done) == number > 0):
-                if not number or len(done) < number:
-                    done.append(name)
-                if len(done) == number:
-                    die()
+            if is_change and threading.get_ident() == worker and not is_over():
+                done.append(name)
+            if is_change and is_over():
+                die()
             return method(*arguments, **options)
 
         return change

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from workspace import Workspace
@@ -12,9 +13,13 @@ from workspace import Workspace
 from segengine.cli.main import main
 from segengine.engine.session import EngineSession
 from segengine.errors import ConfigError
+from segengine.operations import refresh
 from segengine.operations.dry_run import plan_refresh
 from segengine.operations.measures import list_measures
 from segengine.operations.status import read_status
+from segengine.store.control import ControlRow
+from segengine.store.runs import History
+from segengine.store.warehouse import Warehouse
 
 pytestmark = pytest.mark.before_the_engine
 PROJECT = """
@@ -92,6 +97,29 @@ def test_what_is_due_follows_from_the_last_success(shop: Workspace) -> None:
         assert [measure.next_due for measure in list_measures(project)] == [next_month]
         status = read_status(project)
     assert (status.due_count, status.next_due) == (0, min(next_quarter, next_month))
+
+
+def test_another_run_may_have_been_faster(shop: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is published between the first look and the lease is no longer due; the log is read again only then."""
+    choose, read, reads = refresh.choose_definitions, refresh.read_history, list[ControlRow]()
+
+    def choose_after_another(*arguments: Any) -> Any:
+        monkeypatch.setattr(refresh, "choose_definitions", choose)
+        shop.refresh()
+        return choose(*arguments)
+
+    def read_counted(warehouse: Warehouse, control: ControlRow) -> History:
+        reads.append(control)
+        return read(warehouse, control)
+
+    monkeypatch.setattr(refresh, "choose_definitions", choose_after_another)
+    monkeypatch.setattr(refresh, "read_history", read_counted)
+    assert shop.refresh(due=True).run_id == ""
+    assert [bool(row.published_id) for row in reads] == [False, False, True], "twice by it, once by the other"
+    assert len(shop.published().runs) == 1
+    reads.clear()
+    shop.refresh()
+    assert len(reads) == 1
 
 
 def test_a_failed_refresh_stays_due(shop: Workspace) -> None:

@@ -25,7 +25,7 @@ def describe_suggestion(suggestion: Suggestion, question: Question) -> str:
     return (
         f"{_describe_difference(suggestion, question)}: {describe_group(suggestion.group, types, question.zone)}; "
         f"{suggestion.member_count:,} members, {_show_share(suggestion.member_share)}; "
-        f"expect {show(expected.value)} ({show(expected.low)} to {show(expected.high)}, {CONFIDENCE:.0%} sure)"
+        f"expect {show(expected.value)} ({show(expected.low)} to {show(expected.high)}, {_show_share(CONFIDENCE)} sure)"
     )
 
 

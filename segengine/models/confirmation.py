@@ -111,13 +111,22 @@ def _has_fit_size(tally: Tally, everyone: Tally) -> bool:
 
 
 def _needs_all(group: Group, tallies: dict[Group, Tally], sign: int) -> bool:
-    """Return whether each condition makes the group smaller, and its mean more extreme than that of those left out."""
-    for condition in group:
-        parent = tallies[tuple(other for other in group if other != condition)]
-        child = tallies[group]
-        if child.confirmed > _NARROWED * parent.confirmed:
-            return False
-        gain = compare(scores(child), scores(parent) - scores(child))
-        if sign * gain.t <= 0 or gain.p / 2 >= _NEEDED_P:  # the test of one side
+    """Return whether each condition makes the group smaller, and its mean more extreme than that of those left out.
+
+    One on a value must do so even among those whose value is known.
+    """
+    for place, condition in enumerate(group):
+        before, after = group[:place], group[place + 1 :]
+        wider = [(*before, *after)]
+        if condition.when_known:
+            wider.append((*before, condition.when_known, *after))
+        if not all(_narrows(tallies[group], tallies[parent], sign) for parent in wider if parent in tallies):
             return False
     return True
+
+
+def _narrows(child: Tally, parent: Tally, sign: int) -> bool:
+    if child.confirmed > _NARROWED * parent.confirmed:
+        return False
+    gain = compare(scores(child), scores(parent) - scores(child))
+    return sign * gain.t > 0 and gain.p / 2 < _NEEDED_P  # the test of one side

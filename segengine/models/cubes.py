@@ -56,11 +56,12 @@ class Pick:
     """A group that was found.
 
     `shift`: by how much its members' mean differed from the others', whole, once the shifts of those found before it
-    were taken from theirs.
+    were taken from theirs. `incomplete`: those of its fields that are missing for some.
     """
 
     group: Group
     shift: int
+    incomplete: tuple[str, ...] = ()
 
 
 def make_axis(name: str, coding: Coding, codes: npt.NDArray[np.int16]) -> Axis:
@@ -115,7 +116,11 @@ def search_groups(axes: Sequence[Axis], scores: npt.NDArray[np.int64]) -> tuple[
         shift = round(float(left[members].mean() - left[~members].mean()))
         left[members] -= shift
         taken.append(members)
-        picks.append(Pick(tuple(axes[axis].conditions[row - 1] for axis, row in places), shift))
+        group = tuple(axes[axis].conditions[row - 1] for axis, row in places)
+        incomplete = tuple(
+            condition.field for condition, (axis, _) in zip(group, places, strict=True) if axes[axis].not_empty
+        )
+        picks.append(Pick(group, shift, incomplete))
     return tuple(picks)
 
 

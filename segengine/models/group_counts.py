@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import astuple, dataclass, fields
 from decimal import Decimal
-from itertools import combinations
+from itertools import chain, product
 
 import numpy as np
 import numpy.typing as npt
@@ -33,9 +33,10 @@ class Search:
     def list_groups(self) -> list[list[Group]]:
         """Return for each pick the groups that some of its conditions make, everyone first, the pick itself last.
 
-        Without a pick there is one list, of everyone.
+        A condition on a value that is missing for some may also shrink to the value's being known. Without a pick
+        there is one list, of everyone.
         """
-        return [_list_parts(pick.group) for pick in self.picks] or [[()]]
+        return [_list_parts(pick) for pick in self.picks] or [[()]]
 
 
 def find_alike(picks: Sequence[Pick], rows: pa.Table) -> tuple[tuple[Group, Group], ...]:
@@ -45,7 +46,7 @@ def find_alike(picks: Sequence[Pick], rows: pa.Table) -> tuple[tuple[Group, Grou
         picks: What was found.
         rows: A feature table with the fields that the picks have conditions on.
     """
-    groups = list(dict.fromkeys(part for pick in picks for part in _list_parts(pick.group) if part))
+    groups = list(dict.fromkeys(part for pick in picks for part in _list_parts(pick) if part))
     if not groups:
         return ()
     members = np.array([find_members(group, rows) for group in groups], dtype=np.float32)
@@ -55,8 +56,12 @@ def find_alike(picks: Sequence[Pick], rows: pa.Table) -> tuple[tuple[Group, Grou
     return tuple((groups[one], groups[other]) for one, other in found)
 
 
-def _list_parts(group: Group) -> list[Group]:
-    return [part for size in range(len(group) + 1) for part in combinations(group, size)]
+def _list_parts(pick: Pick) -> list[Group]:
+    choices: list[list[Group]] = []
+    for condition in pick.group:
+        known = condition.when_known if condition.field in pick.incomplete else None
+        choices.append([(), *([(known,)] if known else []), (condition,)])
+    return [tuple(chain.from_iterable(chosen)) for chosen in product(*choices)]
 
 
 @dataclass(frozen=True)
@@ -131,10 +136,10 @@ class GroupCounter:
         places = self.target.place(column, search.outcome)[confirming]
         scores = self.target.score(column, search.outcome)[confirming]
         left = scores.copy()
-        holding = {
-            condition: condition.holds(batch[condition.field]) for pick in search.picks for condition in pick.group
-        }
-        for number, groups in enumerate(search.list_groups()):
+        lists = search.list_groups()
+        asked = {condition for groups in lists for group in groups for condition in group}
+        holding = {condition: condition.holds(batch[condition.field]) for condition in asked}
+        for number, groups in enumerate(lists):
             for group in groups:
                 members = _members(group, holding, batch.num_rows)
                 with_target, rows = members & known, members[confirming]

@@ -32,6 +32,11 @@ class Condition:
     operator: Operator
     value: str | Ordinal | None = None
 
+    @property
+    def when_known(self) -> Condition | None:
+        """What is left of a condition on a value without the value: `not empty`; None of `empty` and that itself."""
+        return None if self.operator in ("empty", "not_empty") else Condition(self.field, "not_empty")
+
     def holds(self, column: pa.Array) -> Mask:
         """Return where the condition holds in its field's column of a feature table, shape (n,)."""
         missing: Mask = np.asarray(column.is_null())

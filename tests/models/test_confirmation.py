@@ -87,6 +87,20 @@ def test_a_condition_that_adds_nothing_is_dropped() -> None:
     assert found.group == (HIGH, RICH)
 
 
+@pytest.mark.parametrize(("incomplete", "operator"), [((), "not_equals"), (("channel",), "not_empty")])
+def test_a_value_is_not_named_where_its_being_known_does_as_well(incomplete: tuple[str, ...], operator: str) -> None:
+    customers, _ = make_customers(78, 6_000)
+    random = np.random.default_rng(79)
+    channel = pa.array(random.choice(list("abcdefghijkl"), 6_000), mask=random.random(6_000) < 0.6)
+    customers = customers.set_column(customers.schema.get_field_index("channel"), "channel", channel)
+    table = add_target(customers, (Planted((Condition("channel", "not_empty"),), 0.5),), "gamma", 78)
+    target = prepare_target(table[SPEND.name].combine_chunks(), SPEND)
+    search = Search(None, (Pick((Condition("channel", "not_equals", "a"),), 50_000, incomplete),))
+    counter = GroupCounter(target, (search,), "seed")
+    (tallies,) = counter.merge(counter.count(batch) for batch in table.to_batches())
+    assert [one.group[0].operator for one in confirm_groups(search, tallies, 1)] == [operator]
+
+
 def test_a_group_of_chance_does_not_hold() -> None:
     assert confirm(make_table(), (HIGH, RICH), (OREGON,)) == []
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pickle
-from itertools import combinations
 
 import numpy as np
 import pyarrow as pa
@@ -16,8 +15,9 @@ from segengine.models.group_counts import TALLIES, GroupCounter, Search, Tally, 
 from segengine.models.groups import Condition
 from segengine.models.targets import GRID, prepare_target
 
+HIGH, RICH = Condition("loyalty_tier", "equals", "High"), Condition("income", "greater_than", 60_000)
 PICKS = (
-    Pick((Condition("loyalty_tier", "equals", "High"), Condition("income", "greater_than", 60_000)), 40_000),
+    Pick((HIGH, RICH), 40_000, ("income",)),
     Pick((Condition("channel", "not_equals", "web"),), -9_000),
     Pick(
         (Condition("email_subscriber", "equals", 1), Condition("income", "empty"), Condition("age", "at_most", 40)), 7
@@ -41,8 +41,8 @@ def make_table(noise: str, seed: int = 3) -> pa.Table:
 
 def holds(condition: Condition, value: object) -> bool:
     """Return what the rule language says of a value."""
-    if condition.operator == "empty":
-        return value is None
+    if condition.operator in ("empty", "not_empty"):
+        return (value is None) == (condition.operator == "empty")
     if value is None:
         return False
     return {
@@ -59,8 +59,7 @@ def tally_by_hand(table: pa.Table, counter: GroupCounter) -> list[Tally]:
     discovering = is_discovering(np.asarray(table[HASH]), "seed").tolist()
     low, high = counter.target.low, counter.target.high
     found = []
-    for number, pick in enumerate(PICKS):
-        parts = [part for size in range(len(pick.group) + 1) for part in combinations(pick.group, size)]
+    for number, parts in enumerate(counter.searches[0].list_groups()):
         for part in parts:
             sums = dict.fromkeys(range(10), 0)
             for row, discovers in zip(table.to_pylist(), discovering, strict=True):
@@ -109,6 +108,13 @@ def test_counts_depend_on_neither_order_nor_batches() -> None:
     parts = [counter.count(batch) for batch in turned.to_batches(max_chunksize=77)]
     assert counter.merge(reversed(parts)) == whole
     assert parts[0].schema == TALLIES
+
+
+def test_parts_are_all_conjunctions_and_those_with_a_value_known() -> None:
+    known = Condition("income", "not_empty")
+    expected = [(), (known,), (RICH,), (HIGH,), (HIGH, known), (HIGH, RICH)]
+    assert Search(None, PICKS[:1]).list_groups() == [expected]
+    assert Search(None, PICKS[1:2]).list_groups() == [[(), PICKS[1].group]]
 
 
 def test_an_empty_batch_counts_nothing() -> None:

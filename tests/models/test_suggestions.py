@@ -172,7 +172,7 @@ QUESTION = Question(SPEND, (*FIELDS, Field("born", AttributeType("date")), Field
             CARD,
             QUESTION,
             "LifetimeSpend is 20 % above average (1,043 against 870): Income above 60,000 and Loyalty Tier High; "
-            "585 members, 12 %; expect 1,031 (968 to 1,094, 95% sure)",
+            "585 members, 12 %; expect 1,031 (968 to 1,094, 95 % sure)",
         ),
         (
             replace(CARD, average=-3.5, average_of_all=2.25),
@@ -184,7 +184,7 @@ QUESTION = Question(SPEND, (*FIELDS, Field("born", AttributeType("date")), Field
             replace(CARD, outcome=1, average=0.45, average_of_all=0.264, expected=Interval(0.44, 0.385, 0.5)),
             replace(QUESTION, target=CHURNED),
             "Churned is true for 45 % against 26 %: Income above 60,000 and Loyalty Tier High; "
-            "585 members, 12 %; expect 44 % (38 % to 50 %, 95% sure)",
+            "585 members, 12 %; expect 44 % (38 % to 50 %, 95 % sure)",
         ),
         (
             replace(CARD, outcome="good", average=0.05, average_of_all=0.082),

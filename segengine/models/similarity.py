@@ -76,8 +76,8 @@ def learn_similarity(sample: Sample, offer: Offer, as_of: int, seed_text: str) -
     model, matrix = fit_model(sample, offer, choices, as_of, seed_text)
     quality = judge_model(model, sample, matrix)
     check_quality(quality, choices)
-    used = [choice for choice in choices if choice.used]
-    leaks = any(choice.leaks for choice in used)
+    leaks = any(choice.leaks for choice in choices if choice.used)
+    doubts = () if offer.chosen is None else warn_of_chosen(choices)
     members_used = int(np.count_nonzero(sample.is_member))
     report = SimilarityReport(
         fields=choices,
@@ -89,7 +89,7 @@ def learn_similarity(sample: Sample, offer: Offer, as_of: int, seed_text: str) -
         platt=model.platt,
         importance=rank_fields(model, sample, matrix, seed_text),
         evidence=None if leaks else find_hidden(sample, matrix, model.coding.is_text, seed_text),
-        warnings=(*warn_of_fields(used), *warn_of_leak(quality)),
+        warnings=(*doubts, *warn_of_leak(quality)),
     )
     return Similarity(model, report)
 
@@ -133,9 +133,13 @@ def check_quality(quality: Quality, choices: tuple[FieldChoice, ...]) -> None:
     )
 
 
-def warn_of_fields(used: list[FieldChoice]) -> tuple[str, ...]:
-    """Return a sentence for each field that is used though something speaks against it."""
-    return tuple(f"{choice.name} is used as asked, but {choice.reason}." for choice in used if choice.doubt)
+def warn_of_chosen(choices: tuple[FieldChoice, ...]) -> tuple[str, ...]:
+    """Return a sentence for each field that was asked for though something speaks against it."""
+    doubted = (choice for choice in choices if choice.doubt)
+    return tuple(
+        f"{choice.name} is {'used as asked, but' if choice.used else 'left out:'} {choice.reason}."
+        for choice in doubted
+    )
 
 
 def warn_of_leak(quality: Quality) -> tuple[str, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from functools import cache
 
 import numpy as np
@@ -92,11 +92,13 @@ def test_the_report_is_plain_values() -> None:
 
 def test_evidence_is_not_given_where_fields_give_members_away() -> None:
     rich = CUSTOMERS.table["spend"].to_numpy() > np.quantile(CUSTOMERS.table["spend"].to_numpy(), 0.8)
-    offer = replace(OFFER, rule_fields=frozenset({"spend"}), chosen=("spend", "age"))
-    similarity = learn(CUSTOMERS.table, rich, offer)
+    table = CUSTOMERS.table.append_column("empty", pa.array([None] * len(rich), pa.float64()))
+    fields = (*FIELDS, Field("empty", AttributeType("double")))
+    similarity = learn(table, rich, Offer(fields, frozenset({"spend"}), chosen=("spend", "age", "empty")))
     report = similarity.report
     assert report.evidence is None
     assert any("spend is used as asked, but the source's own rule uses it" in warning for warning in report.warnings)
+    assert "empty is left out: no customer has a value." in report.warnings
     assert any("almost perfectly" in warning for warning in report.warnings)
     assert any("score 0.4 or more" in warning for warning in report.warnings)
     assert np.mean(np.asarray(similarity.model.score(ALL))[~rich] >= LEAST_SCORE) < 0.01

@@ -157,7 +157,7 @@ def draw_overlap(bars: Sequence[Bar], title: str = "Overlap") -> Figure:
     for row, bar in zip(rows, bars, strict=True):
         text = f"{bar.value:,.0f} ({bar.value / total:.1%})"
         axes.annotate(text, (bar.value, row), (5, 0), textcoords="offset points", va="center", fontsize=TICK_SIZE)
-    axes.margins(x=0.35)
+    axes.margins(x=0.45)
     _name_rows(axes, bars)
     _count_on_x(axes, "{x:,.0f}")
     _name_axes(axes, "Profiles (in brackets: share of all in any of the segments)")

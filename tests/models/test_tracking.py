@@ -82,6 +82,20 @@ said = {
     "folder": sorted(os.listdir()),
 }
 """
+WRITE = """
+import json, sys
+from pathlib import Path
+from segengine.models.tracking import track
+from segengine.project.settings import load_settings
+from stand_in_model import SUBJECT
+
+outcomes = []
+for number in range(5):
+    with track(load_settings(Path(sys.argv[1])), SUBJECT) as run:
+        run.log_metrics({"number": number})
+    outcomes.append(run.outcome.__dict__)
+print(json.dumps(outcomes))
+"""
 MARKS_OF_CI = ("CI", "GITHUB_ACTIONS", "PYTEST_CURRENT_TEST", "DO_NOT_TRACK", "MLFLOW_DISABLE_TELEMETRY")
 
 
@@ -105,7 +119,7 @@ def start(code: str, *arguments: str | Path, folder: Path) -> subprocess.Popen[s
     )
 
 
-def finish(process: subprocess.Popen[str], model_uri: str) -> tuple[str, str]:
+def finish(process: subprocess.Popen[str], model_uri: str = "") -> tuple[str, str]:
     printed, complained = process.communicate(model_uri, timeout=500)
     assert process.returncode == 0, complained
     return printed, complained
@@ -425,6 +439,17 @@ def test_where_nothing_can_be_written_the_result_stays(tmp_path: Path) -> None:
     assert record.outcome.run_id == ""
     assert "runs.db did not take the run (file is not a database)." in record.outcome.warning
     assert record.outcome.warning.endswith("The run is not recorded; its result is not touched by that.")
+
+
+@pytest.mark.long
+def test_many_processes_write_to_one_file(tmp_path: Path) -> None:
+    settings = load_project(tmp_path / "own")
+    processes = [start(WRITE, settings.root, folder=tmp_path) for _ in range(4)]
+    outcomes = [outcome for process in processes for outcome in json.loads(finish(process)[0])]
+    assert {(outcome["uri"], outcome["warning"]) for outcome in outcomes} == {(str(settings.root / LOCAL_FILE), "")}
+    client = make_client(settings)
+    numbers = [client.get_run(outcome["run_id"]).data.metrics["number"] for outcome in outcomes]
+    assert sorted(numbers) == sorted([0, 1, 2, 3, 4] * 4)
 
 
 @pytest.mark.long

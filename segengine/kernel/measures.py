@@ -101,7 +101,7 @@ def value_of_nothing(value: MeasureValue) -> pa.Scalar:
 
 def make_nothing(stored: pa.DataType, is_zero: bool) -> pa.Scalar:
     """Return the stored value over no rows: 0 or missing."""
-    return pa.scalar(0).cast(stored) if is_zero else pa.scalar(None, stored)
+    return pa.scalar(0 if is_zero else None, stored)
 
 
 PRESENT = "@present"  # beside the values of a measure: whether a place had a profile; no measure is called so

@@ -178,10 +178,10 @@ class Trail(Generic[DefinitionRun]):
     def _counting(self, identity: str) -> Places:
         places = self.runs.places(identity)
         if self.as_of is None:
-            counts = ~self.runs.are("purpose", BACKFILLED)
+            counts = ~self.runs.are("purpose", BACKFILLED)[places]
         else:
-            counts = self.runs.instants == instant_of(self.as_of)
-        return places[counts[places]]
+            counts = self.runs.instants[places] == instant_of(self.as_of)
+        return places[counts]
 
     def last(self, identity: str) -> DefinitionRun | None:
         """Return the newest run of a definition, however it ended."""
@@ -210,9 +210,10 @@ class Trail(Generic[DefinitionRun]):
 
     def _settled(self, identity: str) -> Places:
         """Return the places of the runs with a result, also one that was held back or dropped, oldest first."""
-        has_result = self.runs.are("status", Status.SUCCESSFUL, Status.HELD) | self.runs.are("purpose", DROPPED)
         places = self._counting(identity)
-        return places[has_result[places]]
+        has_result = self.runs.are("status", Status.SUCCESSFUL, Status.HELD)[places]
+        was_dropped = self.runs.are("purpose", DROPPED)[places]
+        return places[has_result | was_dropped]
 
     def settled_until(self, identity: str) -> datetime | None:
         """Return the latest instant that a definition has a result for, also one that was held back or dropped."""

@@ -99,6 +99,7 @@ def test_a_backfill_that_is_cut_off(refreshed: Workspace, tmp_path: Path) -> Non
 
 
 @pytest.mark.long
+@pytest.mark.timeout(3_600)
 def test_a_backfill_that_is_killed(refreshed: Workspace, tmp_path: Path) -> None:
     done = list_changes(refreshed.copy_to(tmp_path / "whole"), "backfill")
     _, publish, *_ = (place for place, name in enumerate(done, 1) if name == "_merge")

@@ -86,6 +86,7 @@ def test_a_forgetting_that_is_cut_off(prepared: Workspace, tmp_path: Path) -> No
 
 
 @pytest.mark.long
+@pytest.mark.timeout(3_600)
 @pytest.mark.parametrize("end", [cut_off, kill])
 def test_a_forgetting_cut_off_anywhere(prepared: Workspace, tmp_path: Path, end: End) -> None:
     done = list_changes(prepared.copy_to(tmp_path / "whole"), "forget")

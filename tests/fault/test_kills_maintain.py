@@ -49,6 +49,7 @@ def test_a_maintenance_that_is_cut_off(refreshed: Workspace, tmp_path: Path) -> 
 
 
 @pytest.mark.long
+@pytest.mark.timeout(3_600)
 def test_a_maintenance_that_is_killed(refreshed: Workspace, tmp_path: Path) -> None:
     """Before the first change, and wherever another kind of change follows."""
     whole = refreshed.copy_to(tmp_path / "whole")

@@ -239,3 +239,17 @@ def test_the_model_behind_it_is_shown_and_recorded(workspace: Workspace) -> None
     rows = read_rows(workspace.warehouse / "output" / table)
     assert {row["customer_id"] for row in rows} == members(workspace)["similar_to_lovers"]
     assert all(0.55 <= row["score"] <= 1 for row in rows)
+
+
+@pytest.mark.before_the_engine
+def test_scores_go_with_the_snapshots_they_belong_to(workspace: Workspace) -> None:
+    project = (workspace.folder / "segengine.yml").read_text()
+    workspace.write_project(f"{project}keep: {{all: 2 days}}\n")
+    for day in (1, 5, 6):
+        workspace.write_table("customers", draw_customers(day))
+        workspace.refresh(as_of=datetime(2026, 1, day, tzinfo=UTC))
+    runs = [row["run_id"] for row in workspace.published().of("similar_to_lovers")]
+    table = workspace.warehouse / "similarity_scores"
+    assert {row["run_id"] for row in read_rows(table)} == set(runs)
+    workspace.maintain(as_of=datetime(2026, 1, 6, tzinfo=UTC))
+    assert {row["run_id"] for row in read_rows(table)} == set(runs[1:])

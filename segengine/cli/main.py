@@ -116,7 +116,7 @@ def _run(arguments: list[str]) -> int:
         else:
             error.show()
         return error.exit_code
-    except BrokenPipeError:
+    except (BrokenPipeError, SystemExit):  # click itself leaves so where a pipe is broken
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # the reader went away: nothing more can be said there
         return 0
     return result if isinstance(result, int) else 0

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -168,3 +171,12 @@ def test_the_schema_that_ships_is_the_one_that_is_made(capsys: pytest.CaptureFix
     """After a change to the operators: `segengine schema json --generic > segengine/definitions.schema.json`."""
     assert main(["schema", "json", "--generic"]) == 0
     assert (Path(segengine.__file__).parent / "definitions.schema.json").read_text() == capsys.readouterr().out
+
+
+def test_a_reader_that_goes_away_is_no_failure() -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    command = [sys.executable, "-m", "segengine", "schema", "json", "--generic"]
+    ended = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, check=False)
+    os.close(writing)
+    assert (ended.returncode, ended.stderr) == (0, b"")

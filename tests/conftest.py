@@ -68,8 +68,12 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
-    """Share all tests among the cores; those of named files run in this process, where they can be debugged."""
-    return 0 if any(argument.partition("::")[0].endswith(".py") for argument in config.args) else None
+    """Share the tests among the cores, but not where files are named, to be debugged, nor those that start JVMs.
+
+    A JVM fills the cores by itself, takes two fifths of the memory, and gets fast only after many jobs.
+    """
+    named = any(argument.partition("::")[0].endswith(".py") for argument in config.args)
+    return 0 if named or asks_for(config, "spark") or asks_for(config, "connect") else None
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -61,6 +61,8 @@ def count_data_files(folder: Path) -> int:
     return sum("_delta_log" not in file.parts for file in folder.rglob("*.parquet"))
 
 
+@pytest.mark.before_the_engine
+@pytest.mark.timeout(1_800)
 def test_at_a_url(engine: EngineSession, tmp_path: Path) -> None:
     folder = tmp_path / "warehouse"
     workspace = set_up(tmp_path, engine, folder.as_uri())
@@ -80,6 +82,8 @@ def schema(spark_engine: EngineSession, tmp_path: Path) -> Iterator[str]:
     spark_engine.spark.sql(f"drop schema {name} cascade")
 
 
+@pytest.mark.long  # every table is compacted and vacuumed by jobs of its own, twice
+@pytest.mark.timeout(1_800)
 def test_in_a_catalog(spark_engine: EngineSession, schema: str, tmp_path: Path) -> None:
     workspace = set_up(tmp_path, spark_engine, f"spark_catalog.{schema}")
     before = count_data_files(tmp_path / "schema")

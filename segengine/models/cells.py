@@ -109,17 +109,23 @@ def choose_cells(sample: pa.Table, fields: Sequence[Field], smaller_count: int |
 def _choose_coding(column: pa.ChunkedArray, field: Field, least: float) -> Coding:
     if field.type.family is Family.BOOLEAN:
         return Categories((0, 1))
-    found = pc.value_counts(column.drop_null().combine_chunks())
-    values, counts = found.field("values"), np.asarray(found.field("counts"))
     if field.is_ordered:
-        numbers = np.asarray(values)
-        order = np.argsort(numbers)
-        return Bins(tuple(take_quantiles(numbers[order], counts[order], MOST_BINS)))
-    pairs = sorted(zip(counts.tolist(), values.to_pylist(), strict=True), key=lambda pair: (-pair[0], pair[1]))
+        return Bins(tuple(take_quantiles(*count_numbers(column), MOST_BINS)))
+    found = pc.value_counts(column.drop_null().combine_chunks())
+    counts, values = found.field("counts").to_pylist(), found.field("values").to_pylist()
+    pairs = sorted(zip(counts, values, strict=True), key=lambda pair: (-pair[0], pair[1]))
     kept = [value for count, value in pairs[:MOST_VALUES] if count >= least]
     if kept and 0 < sum(count for count, _ in pairs[len(kept) :]) < least:
         kept.pop()  # too few others for a cell of their own: the least frequent value joins them
     return Categories(tuple(kept))
+
+
+def count_numbers(column: pa.ChunkedArray) -> tuple[npt.NDArray[np.generic], Counts]:
+    """Return the distinct values of an ordered field, ascending, and how often each occurs, both of shape (n,)."""
+    found = pc.value_counts(column.drop_null().combine_chunks())
+    values, counts = np.asarray(found.field("values")), np.asarray(found.field("counts"))
+    order = np.argsort(values)
+    return values[order], counts[order]
 
 
 @dataclass(frozen=True)

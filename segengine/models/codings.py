@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from segengine.models.fields import Bins, Categories, Coding, Field
+from segengine.models.matrix import rank_values
 from segengine.models.thresholds import round_threshold
 from segengine.project.types import Family, Ordinal
 
@@ -70,10 +71,7 @@ def choose_coding(column: pa.Array, field: Field, zone: str, bin_count: int = BI
         return Bins(_choose_limits(column, field, zone, bin_count))
     if field.type.family is Family.BOOLEAN:
         return Categories((0, 1))
-    counts = pc.value_counts(column.drop_null())
-    pairs = zip(counts.field("values").to_pylist(), counts.field("counts").to_pylist(), strict=True)
-    ranked = sorted(pairs, key=lambda pair: (-pair[1], pair[0]))
-    return Categories(tuple(sorted(value for value, _ in ranked[:MOST_VALUES])))
+    return Categories(tuple(sorted(rank_values(column)[:MOST_VALUES])))
 
 
 def _choose_limits(column: pa.Array, field: Field, zone: str, bin_count: int) -> tuple[Ordinal, ...]:

@@ -127,3 +127,10 @@ def take_quantiles(values: npt.NDArray[np.generic], counts: npt.NDArray[np.int64
     places = np.unique(np.minimum(np.searchsorted(so_far, shares), len(values) - 2))  # a frequent greatest stands alone
     limits: list[Ordinal] = values[places[places >= 0]].tolist()
     return limits
+
+
+def double_ranks(values: npt.NDArray[np.generic]) -> npt.NDArray[np.int64]:
+    """Return twice the rank of each value, shape (n,), from 2 on; equal ones share their average rank."""
+    _, places, counts = np.unique(values, return_inverse=True, return_counts=True)
+    doubled: npt.NDArray[np.int64] = (2 * np.cumsum(counts) - counts + 1)[places]
+    return doubled

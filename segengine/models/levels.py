@@ -9,10 +9,9 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from segengine.models.cells import FieldCells
-from segengine.models.fields import Bins, Field, take_quantiles
+from segengine.models.cells import FieldCells, count_numbers
+from segengine.models.fields import Bins, Field, double_ranks, take_quantiles
 from segengine.project.types import Family, Ordinal
 
 MOST_CANDIDATES = 400
@@ -69,12 +68,10 @@ def choose_candidates(column: pa.ChunkedArray, field: Field) -> FieldCells:
         column: The values of a sample of those with activity.
         field: What the column is.
     """
-    found = pc.value_counts(column.drop_null().combine_chunks())
-    values, counts = np.asarray(found.field("values")), np.asarray(found.field("counts"))
-    order = np.argsort(values)
+    values, counts = count_numbers(column)
     if len(values) <= MOST_CANDIDATES:
-        return FieldCells(field, Bins(tuple(values[order][:-1].tolist())))
-    return FieldCells(field, Bins(tuple(take_quantiles(values[order], counts[order], MOST_CANDIDATES))))
+        return FieldCells(field, Bins(tuple(values[:-1].tolist())))
+    return FieldCells(field, Bins(tuple(take_quantiles(values, counts, MOST_CANDIDATES))))
 
 
 def choose_cuts(limits: Sequence[Ordinal], counts: Counts) -> tuple[Ordinal, ...]:
@@ -104,17 +101,10 @@ def rank_correlation(first: Counts, second: Counts) -> float:
 
     Source: Spearman, The proof and measurement of association between two things, 1904.
     """
-    x, y = (_doubled_ranks(values) for values in (first, second))
+    x, y = (double_ranks(values) for values in (first, second))
 
     def co_moment(a: Counts, b: Counts) -> int:
         return len(a) * int(np.dot(a, b)) - int(a.sum()) * int(b.sum())
 
     spread = co_moment(x, x) * co_moment(y, y)
     return float(co_moment(x, y) / spread**0.5) if spread else 0.0
-
-
-def _doubled_ranks(values: npt.NDArray[np.generic]) -> Counts:
-    _, places, counts = np.unique(values, return_inverse=True, return_counts=True)
-    last = np.cumsum(counts)
-    doubled: Counts = (2 * last - counts + 1)[places]
-    return doubled

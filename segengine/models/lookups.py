@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from segengine.models.calibration import measure_auc
-from segengine.models.fields import Bins, Categories, Codes, Coding, Field, fill_ordinals, take_quantiles
+from segengine.models.fields import Bins, Categories, Codes, Coding, Field, double_ranks, fill_ordinals, take_quantiles
 from segengine.models.matrix import MAX_VALUES, rank_values
 
 Floats = npt.NDArray[np.float64]
@@ -59,16 +59,10 @@ def explain_share(codes: Codes, column: pa.Array, field: Field, learning: Bools)
     codes, column, learning = codes[known], column.drop_null(), learning[known]
     if not learning.any() or learning.all():
         return 0.0
-    targets = [_rank(column)] if field.is_ordered else _split_values(column)
+    targets = [double_ranks(fill_ordinals(column)) / 2] if field.is_ordered else _split_values(column)
     before = sum(float(np.sum((one[~learning] - one[learning].mean()) ** 2)) for one in targets)
     after = sum(float(np.sum((one - look_up(codes, one, learning))[~learning] ** 2)) for one in targets)
     return 1 - after / before if before else 0.0
-
-
-def _rank(column: pa.Array) -> Floats:
-    _, places, counts = np.unique(fill_ordinals(column), return_inverse=True, return_counts=True)
-    middles: Floats = np.cumsum(counts) - (counts - 1) / 2
-    return middles[places]
 
 
 def _split_values(column: pa.Array) -> list[Floats]:

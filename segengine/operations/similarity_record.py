@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from segengine.models.calibration import STEPS
 from segengine.models.fields import HASH
+from segengine.models.plots import Band, draw_lift, draw_scores
 from segengine.models.run_record import RunRecord
 from segengine.models.selection import Counts, Cut, count_bands
 from segengine.models.similarity import SimilarityReport
@@ -37,8 +38,6 @@ def record_inputs(record: RunRecord, expansion: Expansion, seed_text: str, sampl
 
 def record_model(record: RunRecord, report: SimilarityReport) -> None:
     """Note what came of the training."""
-    from segengine.models.plots import draw_lift
-
     record.log_parameters({"fields": [choice.name for choice in report.fields if choice.used]})
     record.log_metrics({"auc": report.quality.auc, "auc_bound": report.quality.auc_bound})
     record.log_metrics({f"platt_{name}": value for name, value in asdict(report.platt).items()})
@@ -56,8 +55,6 @@ def record_model(record: RunRecord, report: SimilarityReport) -> None:
 
 def record_members(record: RunRecord, counts: Counts, cut: Cut) -> None:
     """Note how the candidates' scores are spread, and who is chosen."""
-    from segengine.models.plots import Band, draw_scores
-
     bands = count_bands(counts)
     record.log_metrics({"members_chosen": cut.members, "cut_score": cut.score, "candidates": int(counts.sum())})
     record.log_metrics({f"candidates_{band.band}": band.candidates for band in bands})

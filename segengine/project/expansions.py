@@ -7,9 +7,8 @@ from dataclasses import replace
 from decimal import Decimal, InvalidOperation
 
 from segengine.project.context import Context, find_member_segment
-from segengine.project.measure_names import find_named
+from segengine.project.measure_names import find_named, list_value_attributes
 from segengine.project.model import (
-    Attribute,
     Expansion,
     InSegment,
     Measure,
@@ -22,7 +21,7 @@ from segengine.project.nodes import Fields, Items, Node, Scalar
 from segengine.project.paths import Unresolved
 from segengine.project.problems import Problems, show_node
 from segengine.project.profile_attributes import list_profile_attributes
-from segengine.project.walk import definition_parents
+from segengine.project.walk import find_behind
 
 Definitions = Mapping[str, Segment | Measure]
 EXPANSION_FIELDS = ("source", "fields", "candidates", "size", "include_source", "minimum_score")
@@ -153,27 +152,10 @@ def with_every_field(segment: Segment, settings: Settings, schema: Schema, evalu
     if expansion is None or not expansion.is_recommended:
         return segment
     table = settings.audiences[segment.audience].table
-    found = [
-        ModelField(name, each) for name, each in list_profile_attributes(settings, schema, segment.audience).items()
-    ]
+    attributes = list_profile_attributes(settings, schema, segment.audience)
+    found = [ModelField(name, each) for name, each in attributes.items()]
     for measure in evaluated.values():
         if isinstance(measure, Measure) and measure.is_attribute and measure.audience == segment.audience:
-            if not _depends_on(measure.id, segment.id, evaluated):
-                columns = [(measure.column(value), value.type) for value in measure.shown_values]
-                found += [
-                    ModelField(name, Attribute(table, (), name, type_, measure=measure.id)) for name, type_ in columns
-                ]
+            if segment.id not in find_behind(evaluated, measure.id):
+                found += [ModelField(each.column, each) for each in list_value_attributes(measure, table)]
     return replace(segment, expansion=replace(expansion, fields=tuple(found)))
-
-
-def _depends_on(identity: str, other: str, evaluated: Definitions) -> bool:
-    """Return whether a definition refers to another, directly or not."""
-    seen, waiting = set(), [identity]
-    while waiting:
-        current = waiting.pop()
-        if current == other:
-            return True
-        if current not in seen and current in evaluated:
-            seen.add(current)
-            waiting += definition_parents(evaluated[current])
-    return False

@@ -125,6 +125,12 @@ def group_attributes(measure: Measure) -> dict[str, Attribute]:
     return {name: Attribute(measure.id, (), name, type_, measure=measure.id) for name, type_ in columns}
 
 
+def list_value_attributes(measure: Measure, table: str) -> list[Attribute]:
+    """Return the values of a measure of the profiles of a table, as attributes of these."""
+    columns = [(measure.column(value), value.type) for value in measure.shown_values]
+    return [Attribute(table, (), name, type_, measure=measure.id) for name, type_ in columns]
+
+
 def is_group_attribute(attribute: Attribute) -> bool:
     """Return whether an attribute is a column of a measure's groups, not one of the profile."""
     return bool(attribute.measure) and attribute.base == attribute.measure

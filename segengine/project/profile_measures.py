@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from segengine.errors import ConfigError
 from segengine.project.catalogue import Catalogue
-from segengine.project.measure_names import find_measured, measure_part
+from segengine.project.measure_names import find_measured, list_value_attributes, measure_part
 from segengine.project.model import Attribute, Measure
 from segengine.project.paths import Unresolved
 from segengine.project.problems import did_you_mean
@@ -21,9 +21,7 @@ def list_profile_measures(catalogue: Catalogue, audience: str = "") -> dict[str,
     for measure in sorted(catalogue.measures.values(), key=lambda measure: measure.name.casefold()):
         if measure.is_attribute and audience in ("", measure.audience):
             table = catalogue.settings.audiences[measure.audience].table
-            for value in measure.shown_values:
-                name = measure.column(value)
-                found[name] = Attribute(table, (), name, value.type, measure=measure.id)
+            found |= {attribute.column: attribute for attribute in list_value_attributes(measure, table)}
     return found
 
 

@@ -8,8 +8,8 @@ from segengine.project.catalogue import Catalogue
 from segengine.project.model import Attribute, Condition, Measure, ModelField, RowsRule, Segment
 from segengine.project.walk import (
     definition_leaves,
-    definition_parents,
     expression_leaves,
+    find_behind,
     measure_attributes,
     profile_attribute,
     rule_expressions,
@@ -31,29 +31,19 @@ class RuleFields:
         """Return whether a field repeats the rule: an attribute of it, or something made of the same measures."""
         if isinstance(field.source, Attribute) and not field.source.measure:
             return field.source in self.attributes
-        measures = {identity for identity in find_behind(catalogue, field.parent) if identity in catalogue.measures}
+        measures = {
+            identity for identity in find_behind(catalogue.evaluated, field.parent) if identity in catalogue.measures
+        }
         return field.parent in self.behind or not self.behind.isdisjoint(measures)
 
 
 def find_rule_fields(catalogue: Catalogue, segment_id: str) -> RuleFields:
     """Return what the rule of a segment looks at."""
-    behind = find_behind(catalogue, segment_id)
+    behind = find_behind(catalogue.evaluated, segment_id)
     table = catalogue.settings.audiences[catalogue.segments[segment_id].audience].table
     found = [each for identity in behind for each in _profile_attributes(catalogue.find(identity))]
     own = (each.whole for each in found if each.base == table and not each.measure and not each.aggregate)
     return RuleFields(tuple(dict.fromkeys(own)), frozenset(behind))
-
-
-def find_behind(catalogue: Catalogue, identity: str) -> list[str]:
-    """Return a definition and all that it refers to, directly or not, by id."""
-    found: dict[str, None] = {}
-    waiting = [identity]
-    while waiting:
-        current = waiting.pop()
-        if current not in found and current in catalogue.evaluated:
-            found[current] = None
-            waiting += definition_parents(catalogue.evaluated[current])
-    return list(found)
 
 
 def find_key_fields(catalogue: Catalogue, segment: Segment) -> frozenset[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from graphlib import TopologicalSorter
 
@@ -160,6 +160,18 @@ def definition_parents(definition: Segment | Measure) -> tuple[str, ...]:
         found |= {definition.expansion.source, definition.expansion.candidates}
         found |= {field.parent for field in definition.expansion.fields}
     return tuple(sorted(found - {""}))
+
+
+def find_behind(definitions: Mapping[str, Segment | Measure], identity: str) -> list[str]:
+    """Return a definition and all that it refers to, directly or not, by id; nothing of what is unknown."""
+    found: dict[str, None] = {}
+    waiting = [identity]
+    while waiting:
+        current = waiting.pop()
+        if current not in found and current in definitions:
+            found[current] = None
+            waiting += definition_parents(definitions[current])
+    return list(found)
 
 
 def depends_on_as_of(definition: Segment | Measure) -> bool:

@@ -34,7 +34,9 @@ def read_scores(warehouse: Warehouse, key: SnapshotKey) -> DataFrame:
     """Return `profile_key`, `score` of the candidates that could be chosen for a snapshot, members and others."""
     from pyspark.sql import functions as F
 
-    return _own(warehouse, key).where(F.col("profile_key").isNotNull()).select("profile_key", "score")
+    return (
+        _own(warehouse, "similarity_scores", key).where(F.col("profile_key").isNotNull()).select("profile_key", "score")
+    )
 
 
 def count_scores(warehouse: Warehouse, key: SnapshotKey) -> tuple[pa.Array, npt.NDArray[np.int64]]:
@@ -42,17 +44,21 @@ def count_scores(warehouse: Warehouse, key: SnapshotKey) -> tuple[pa.Array, npt.
     from pyspark.sql import functions as F
 
     with engine_errors("counting scores"):
-        sums = _own(warehouse, key).groupBy("score").agg(F.sum("candidate_count").alias("candidate_count"))
+        sums = (
+            _own(warehouse, "similarity_scores", key)
+            .groupBy("score")
+            .agg(F.sum("candidate_count").alias("candidate_count"))
+        )
         found = sums.toArrow().combine_chunks()
     if not found.num_rows:
         return pa.array([], pa.float64()), np.array([], dtype=np.int64)
     return found.column("score").chunk(0), found.column("candidate_count").to_numpy()
 
 
-def _own(warehouse: Warehouse, key: SnapshotKey) -> DataFrame:
+def _own(warehouse: Warehouse, table: str, key: SnapshotKey) -> DataFrame:
     from pyspark.sql import functions as F
 
-    return warehouse.read("similarity_scores").where((F.col("run_id") == key.run_id) & (F.col("id") == key.id))
+    return warehouse.read(table).where((F.col("run_id") == key.run_id) & (F.col("id") == key.id))
 
 
 def write_result(warehouse: Warehouse, key: SnapshotKey, kind: str, content: Mapping[str, Any]) -> None:
@@ -64,12 +70,9 @@ def write_result(warehouse: Warehouse, key: SnapshotKey, kind: str, content: Map
 
 def read_result(warehouse: Warehouse, key: SnapshotKey) -> dict[str, Any]:
     """Return what a model said with a snapshot, empty where it said nothing."""
-    from pyspark.sql import functions as F
-
     if not warehouse.exists("model_results"):
         return {}
-    own = (F.col("run_id") == key.run_id) & (F.col("id") == key.id)
     with engine_errors("reading table model_results"):
-        row = warehouse.read("model_results").where(own).select("content").first()
+        row = _own(warehouse, "model_results", key).select("content").first()
     found: dict[str, Any] = json.loads(row[0]) if row else {}
     return found

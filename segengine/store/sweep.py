@@ -49,15 +49,12 @@ def find_leavings(
         return row["run_id"] in published or started_at is None or started_at < before
 
     def is_needed(row: Row) -> bool:
-        return (row["run_id"], row["id"]) in needed and row["kind"] in (SEGMENT, MEASURE)
-
-    def has_scores(row: Row) -> bool:
-        return (row["run_id"], row["id"]) in needed
+        return (row["run_id"], row["id"]) in needed and row.get("kind", SEGMENT) in (SEGMENT, MEASURE)
 
     scores = _groups(warehouse, "similarity_scores", "id")
     found = [
         _leavings("snapshots", [row for row in _groups(warehouse, "snapshots", "kind", "id") if not is_needed(row)]),
-        _leavings("similarity_scores", [row for row in scores if not has_scores(row)]),
+        _leavings("similarity_scores", [row for row in scores if not is_needed(row)]),
         _leavings("profile_keys", [row for row in _groups(warehouse, "profile_keys") if row["run_id"] not in keyed]),
     ]
     for table, schema in SCHEMAS.items():

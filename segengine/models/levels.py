@@ -12,11 +12,11 @@ import pyarrow as pa
 
 from segengine.models.cells import FieldCells, count_numbers
 from segengine.models.fields import Bins, Field, double_ranks, take_quantiles
+from segengine.project.analysis import DimensionName
 from segengine.project.types import Family, Ordinal
 
 MOST_CANDIDATES = 400
 
-DimensionName = Literal["recency", "frequency", "monetary", "duration"]
 Level = Literal["Low", "Medium", "High", "Unknown"]
 Counts = npt.NDArray[np.int64]
 

@@ -1,0 +1,83 @@
+"""Analyses: definitions whose result is an answer to a question about profiles, not members or values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from segengine.errors import Place
+from segengine.project.model import Measure, ModelField, Segment, SegmentType, State
+from segengine.project.schedule import Schedule
+
+DimensionName = Literal["recency", "frequency", "monetary", "duration"]
+
+
+@dataclass(frozen=True)
+class TargetQuestion:
+    """Which groups have another average of a target, or share of one of its values.
+
+    `of`: the segment (id) whose members are looked at, '' everyone.
+    """
+
+    target: ModelField
+    influences: tuple[ModelField, ...]
+    of: str
+
+
+@dataclass(frozen=True)
+class ActivityQuestion:
+    """Which groups customers make by how recently, often and much (or long) they did something.
+
+    `figures`: a measure that nothing else sees, of each profile: the value `frequency` and those of the other
+    `dimensions` and of what groups are ranked by. `of`: the segment (id) whose members are looked at, '' everyone.
+    """
+
+    activity: str
+    dimensions: tuple[DimensionName, ...]
+    figures: Measure
+    of: str
+
+
+@dataclass(frozen=True)
+class DifferenceQuestion:
+    """What tells the members of one segment (id) from those of another, '' from everyone else."""
+
+    of: str
+    against: str
+    fields: tuple[ModelField, ...]
+
+
+@dataclass(frozen=True)
+class OverlapQuestion:
+    """Which profiles segments (ids) share, in all and by the values of fields."""
+
+    segments: tuple[str, ...]
+    fields: tuple[ModelField, ...]
+
+
+Question = TargetQuestion | ActivityQuestion | DifferenceQuestion | OverlapQuestion
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """A suggestion or an insight: a question about the profiles of an audience, answered by each refresh.
+
+    `type`: a static one is answered when a refresh names it. `state`, `exempt_from_deactivation`, `schedule`: as of
+    segments.
+    """
+
+    id: str
+    name: str
+    description: str
+    tags: tuple[str, ...]
+    audience: str
+    question: Question
+    type: SegmentType = "dynamic"
+    state: State = "active"
+    exempt_from_deactivation: bool = False
+    schedule: Schedule | None = None
+    place: Place = field(default=Place(), compare=False)
+
+
+Evaluated = Segment | Measure | Analysis
+"""What a refresh evaluates."""

@@ -67,6 +67,7 @@ def pytest_configure(config: pytest.Config) -> None:
     )
 
 
+@pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
     """Share the tests among the cores, but not where files are named, to be debugged, nor those that start JVMs.
 

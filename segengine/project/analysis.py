@@ -9,6 +9,9 @@ from segengine.errors import Place
 from segengine.project.model import Measure, ModelField, Segment, SegmentType, State
 from segengine.project.schedule import Schedule
 
+HIDDEN = "@"
+"""How the ids of hidden segments and measures begin: no slug does, so nobody's definition has such an id."""
+
 DimensionName = Literal["recency", "frequency", "monetary", "duration"]
 
 
@@ -22,6 +25,16 @@ class TargetQuestion:
     target: ModelField
     influences: tuple[ModelField, ...]
     of: str
+
+    @property
+    def fields(self) -> tuple[ModelField, ...]:
+        """What is looked at of the profiles."""
+        return (self.target, *self.influences)
+
+    @property
+    def segments(self) -> tuple[str, ...]:
+        """The ids of the segments it is about."""
+        return (self.of,) if self.of else ()
 
 
 @dataclass(frozen=True)
@@ -37,14 +50,33 @@ class ActivityQuestion:
     figures: Measure
     of: str
 
+    @property
+    def fields(self) -> tuple[ModelField, ...]:
+        """What is looked at of the profiles, beside the figures: nothing."""
+        return ()
+
+    @property
+    def segments(self) -> tuple[str, ...]:
+        """The ids of the segments it is about."""
+        return (self.of,) if self.of else ()
+
 
 @dataclass(frozen=True)
 class DifferenceQuestion:
-    """What tells the members of one segment (id) from those of another, '' from everyone else."""
+    """What tells the members of one segment (id) from those of another, '' from everyone else.
+
+    `is_every_field`: the fields were not chosen, they are all there are but keys.
+    """
 
     of: str
     against: str
     fields: tuple[ModelField, ...]
+    is_every_field: bool = False
+
+    @property
+    def segments(self) -> tuple[str, ...]:
+        """The ids of the segments it is about."""
+        return (self.of, self.against) if self.against else (self.of,)
 
 
 @dataclass(frozen=True)
@@ -56,6 +88,7 @@ class OverlapQuestion:
 
 
 Question = TargetQuestion | ActivityQuestion | DifferenceQuestion | OverlapQuestion
+AnalysisKind = Literal["suggestion", "insight"]
 
 
 @dataclass(frozen=True)
@@ -77,6 +110,21 @@ class Analysis:
     exempt_from_deactivation: bool = False
     schedule: Schedule | None = None
     place: Place = field(default=Place(), compare=False)
+
+    @property
+    def kind(self) -> AnalysisKind:
+        """What its definition is called."""
+        return "suggestion" if isinstance(self.question, TargetQuestion | ActivityQuestion) else "insight"
+
+    @property
+    def figures(self) -> Measure | None:
+        """The measure that nothing else sees, where its question is about an activity."""
+        return self.question.figures if isinstance(self.question, ActivityQuestion) else None
+
+
+def owner_of(identity: str) -> str:
+    """Return the id of the analysis that has a hidden measure, or of what anybody else's measure is its own id."""
+    return identity.removeprefix(HIDDEN)
 
 
 Evaluated = Segment | Measure | Analysis

@@ -8,15 +8,21 @@ from types import MappingProxyType
 from typing import Any
 
 from segengine.errors import DefinitionError, Issue, Level
+from segengine.project.analysis import Analysis, OverlapQuestion, Question, TargetQuestion
 from segengine.project.catalogue import Catalogue
 from segengine.project.changes import tags_of
 from segengine.project.context import definition_audience
-from segengine.project.definitions import SEGMENT_KINDS, read_exemption, read_state
-from segengine.project.model import Definition, Measure, Segment, Settings
+from segengine.project.definitions import ANALYSIS_KINDS, SEGMENT_KINDS, read_exemption, read_state
+from segengine.project.model import Definition, InSegment, Measure, ModelField, Segment, SegmentType, Settings
 from segengine.project.names import make_output_table
 from segengine.project.nodes import Plain, to_plain
 from segengine.project.problems import Problems
 from segengine.project.references import refers_to
+
+_NO_QUESTIONS: Mapping[str, Question] = {
+    "suggestion": TargetQuestion(ModelField("", InSegment("")), (), ""),
+    "insight": OverlapQuestion((), ()),
+}
 
 
 def keep_broken(
@@ -50,11 +56,13 @@ def keep_broken(
     missing = [catalogue.definitions[identity] for identity in causes if identity not in resolved]
     segments = {d.id: _segment(d, catalogue.settings) for d in missing if d.kind in SEGMENT_KINDS}
     measures = {d.id: _measure(d, catalogue.settings) for d in missing if d.kind == "measure"}
+    analyses = {d.id: _analysis(d, catalogue.settings) for d in missing if d.kind in ANALYSIS_KINDS}
     return replace(
         catalogue,
         segments={**segments, **catalogue.segments},
         measures={**measures, **catalogue.measures},
-        order=(*measures, *segments, *catalogue.order),
+        analyses={**analyses, **catalogue.analyses},
+        order=(*measures, *segments, *analyses, *catalogue.order),
         broken={
             identity: cause for identity, cause in causes.items() if catalogue.definitions[identity].kind != "consumer"
         },
@@ -71,7 +79,7 @@ def _segment(definition: Definition, settings: Settings) -> Segment:
     written = _written(definition)
     return Segment(
         **_common(definition, settings),
-        type="static" if written.get("type") == "static" else "dynamic",
+        type=_type(written),
         output_table=str(written.get("output_table") or make_output_table(definition.name)),
         steps=(),
         attach=(),
@@ -83,6 +91,15 @@ def _measure(definition: Definition, settings: Settings) -> Measure:
     return Measure(
         **_common(definition, settings), per_profile=True, dimensions=(), path=None, over="", where=None, values=()
     )
+
+
+def _analysis(definition: Definition, settings: Settings) -> Analysis:
+    question, type_ = _NO_QUESTIONS[definition.kind], _type(_written(definition))
+    return Analysis(**_common(definition, settings), type=type_, question=question)
+
+
+def _type(written: Mapping[str, Plain]) -> SegmentType:
+    return "static" if written.get("type") == "static" else "dynamic"
 
 
 def _common(definition: Definition, settings: Settings) -> dict[str, Any]:

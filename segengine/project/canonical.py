@@ -1,6 +1,6 @@
-"""The canonical form of a segment or a measure, and its three hashes.
+"""The canonical form of what is evaluated, and its three hashes.
 
-*data*: what decides the members or values (after resolution: paths, keys, types, zone, and the version of our
+*data*: what decides the members, values or answers (after resolution: paths, keys, types, zone, and the version of our
 semantics); *parents*: the data hashes of the segments and measures referred to, theirs included; *metadata*: names,
 tags, description. Two definitions that mean the same by construction (order of `all`, of `any`, of lists; scalar or
 `equals`) have the same data hash.
@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from segengine.project.analysis import ActivityQuestion, Analysis, DifferenceQuestion, Evaluated, TargetQuestion
 from segengine.project.logic import push_not_inward
 from segengine.project.measure_names import is_group_attribute
 from segengine.project.model import (
@@ -32,6 +33,7 @@ from segengine.project.model import (
     InSegment,
     Measure,
     MeasureValue,
+    ModelField,
     Not,
     Number,
     Operand,
@@ -66,9 +68,9 @@ def digest(value: Json) -> str:
 
 
 def hash_definitions(
-    definitions: Mapping[str, Segment | Measure], parents: Mapping[str, tuple[str, ...]], settings: Settings
+    definitions: Mapping[str, Evaluated], parents: Mapping[str, tuple[str, ...]], settings: Settings
 ) -> dict[str, Hashes]:
-    """Return the hashes of segments and measures given parents first."""
+    """Return the hashes of definitions given parents first."""
     hashes: dict[str, Hashes] = {}
     for identity, definition in definitions.items():
         data = digest(canonical_form(definition, settings))
@@ -85,6 +87,8 @@ def hash_definitions(
         if isinstance(definition, Segment):
             metadata += _presentation(definition, settings)
             metadata += [repr(definition.gates)] if definition.gates != NO_GATES else []
+        elif isinstance(definition, Analysis):
+            metadata.append(definition.type)
         metadata += [str(definition.schedule)] if definition.schedule else []
         hashes[identity] = Hashes(data, digest(above), digest(metadata))
     return hashes
@@ -99,10 +103,12 @@ def _presentation(segment: Segment, settings: Settings) -> list[Json]:
     ]
 
 
-def canonical_form(definition: Segment | Measure, settings: Settings) -> Json:
-    """Return what decides a segment's members, or a measure's values, as one JSON value."""
+def canonical_form(definition: Evaluated, settings: Settings) -> Json:
+    """Return what decides a segment's members, a measure's values or an analysis' answer, as one JSON value."""
     if isinstance(definition, Measure):
         return _measure(definition, settings)
+    if isinstance(definition, Analysis):
+        return _analysis(definition, settings)
     segment = definition
     audience = settings.audiences[segment.audience]
     table = settings.tables[audience.table]
@@ -120,11 +126,35 @@ def canonical_form(definition: Segment | Measure, settings: Settings) -> Json:
     return form
 
 
+def _analysis(analysis: Analysis, settings: Settings) -> Json:
+    form: dict[str, Json] = {
+        "semantics": SEMANTICS_VERSION,
+        "zone": settings.time_zone,
+        "audience": analysis.audience,
+        "profiles": _keyed(settings.tables[settings.audiences[analysis.audience].table]),
+    }
+    question = analysis.question
+    if isinstance(question, ActivityQuestion):
+        figures, dimensions = _measure(question.figures, settings), list[Json](sorted(question.dimensions))
+        return {**form, "figures": figures, "dimensions": dimensions, "of": question.of}
+    form["fields"] = _model_fields(question.fields, settings)
+    if isinstance(question, TargetQuestion):
+        return {**form, "improve": _model_field(question.target.source, settings), "of": question.of}
+    if isinstance(question, DifferenceQuestion):
+        every = question.is_every_field
+        return {**form, "of": question.of, "against": question.against, "every_field": every}
+    return {**form, "overlap": list[Json](sorted(question.segments))}
+
+
+def _model_fields(fields: Iterable[ModelField], settings: Settings) -> list[Json]:
+    """Return the forms of fields as text in one order: which of them comes first changes nothing."""
+    return list[Json](sorted(json.dumps(_model_field(field.source, settings)) for field in fields))
+
+
 def _expansion(expansion: Expansion, settings: Settings) -> Json:
-    fields = [field.source for field in expansion.fields]
     return {
         "source": expansion.source,
-        "fields": list[Json](sorted(json.dumps(_model_field(each, settings)) for each in fields)),
+        "fields": _model_fields(expansion.fields, settings),
         "recommended": expansion.is_recommended,
         "candidates": expansion.candidates,
         "size": str(expansion.size),

@@ -8,16 +8,18 @@ from functools import cached_property
 from graphlib import CycleError, TopologicalSorter
 
 from segengine.errors import DefinitionError, Issue
+from segengine.project import analyses, expansions
+from segengine.project.analyses import resolve_analysis
+from segengine.project.analysis import Analysis, Evaluated
 from segengine.project.canonical import Hashes, hash_definitions
 from segengine.project.checks import find_logic_issues, find_measure_logic_issues
 from segengine.project.consumers import resolve_consumer
 from segengine.project.context import Context, definition_audience
-from segengine.project.definitions import SEGMENT_KINDS, load_definitions
-from segengine.project.expansions import with_every_field
+from segengine.project.definitions import ANALYSIS_KINDS, SEGMENT_KINDS, load_definitions
 from segengine.project.measure_names import MeasureNames
 from segengine.project.measures import resolve_measure
 from segengine.project.model import Consumer, Definition, Measure, Schema, Segment, Settings
-from segengine.project.names import SEGMENT_MEMBERS, make_measure_table, make_output_table
+from segengine.project.names import SEGMENT_MEMBERS, make_measure_table, make_output_table, with_article
 from segengine.project.path_issues import find_measure_path_issues, find_path_issues
 from segengine.project.problems import Problems
 from segengine.project.resolve import resolve_segment
@@ -27,10 +29,10 @@ from segengine.project.walk import definition_parents
 
 @dataclass(frozen=True)
 class Catalogue:
-    """The good segments and measures by id, parents before children, beside the definitions they came from.
+    """The good definitions by id, parents before children, beside what they came from.
 
     `broken`: of applied definitions those that cannot be evaluated any more, and why.
-    `order` is one order of both kinds, parents first; nothing depends on consumers.
+    `order` is one order of all that is evaluated, parents first; nothing depends on analyses and consumers.
     """
 
     settings: Settings
@@ -42,11 +44,18 @@ class Catalogue:
     order: tuple[str, ...] = ()
     consumers: Mapping[str, Consumer] = field(default_factory=dict)
     broken: Mapping[str, str] = field(default_factory=dict)
+    analyses: Mapping[str, Analysis] = field(default_factory=dict)
 
     @cached_property
-    def evaluated(self) -> dict[str, Segment | Measure]:
-        """The segments and measures by id, parents before children."""
+    def evaluated(self) -> dict[str, Evaluated]:
+        """What a refresh evaluates by id, parents before children."""
         return {identity: self.find(identity) for identity in self.order}
+
+    @cached_property
+    def stored_measures(self) -> dict[str, Measure]:
+        """The measures whose values are stored by id: those defined, and those that analyses have for themselves."""
+        own = (analysis.figures for analysis in self.analyses.values())
+        return {**self.measures, **{measure.id: measure for measure in own if measure}}
 
     @cached_property
     def measure_names(self) -> MeasureNames:
@@ -55,8 +64,10 @@ class Catalogue:
         names.read_with(lambda definition: self.measures[definition.id])
         return names
 
-    def find(self, identity: str) -> Segment | Measure:
-        """Return the segment or measure of an id."""
+    def find(self, identity: str) -> Evaluated:
+        """Return the segment, measure or analysis of an id."""
+        if identity in self.analyses:
+            return self.analyses[identity]
         return self.segments[identity] if identity in self.segments else self.measures[identity]
 
     def parents(self, identity: str) -> tuple[str, ...]:
@@ -69,7 +80,7 @@ class Catalogue:
 
     @cached_property
     def hashes(self) -> dict[str, Hashes]:
-        """The hashes of every segment and measure."""
+        """The hashes of all that is evaluated."""
         return hash_definitions(self.evaluated, self._parents, self.settings)
 
 
@@ -95,20 +106,9 @@ def check_definitions(
     unique = _find_duplicates(definitions, problems)
     _find_shared_names(unique, problems)
     context = _make_context(unique, settings, schema, problems)
-    segments: dict[str, Segment] = {}
-    measures: dict[str, Measure] = {}
-    consumers: dict[str, Consumer] = {}
-    evaluated = [definition for definition in unique if definition.kind != "consumer"]
-    called = {name: definition.id for definition in evaluated for name in (definition.name, definition.id)}
-    for definition in unique:
-        if definition.kind == "consumer":
-            if consumer := resolve_consumer(definition, called, problems):
-                consumers[definition.id] = consumer
-        elif definition.kind == "measure":
-            if measure := context.measures.resolve(definition):
-                measures[definition.id] = measure
-        elif segment := resolve_segment(definition, context, problems):
-            segments[definition.id] = segment
+    found, consumers = _resolve(unique, context, problems)
+    segments = {key: each for key, each in found.items() if isinstance(each, Segment)}
+    measures = {key: each for key, each in found.items() if isinstance(each, Measure)}
     _find_output_table_issues(segments, measures, settings.audiences, problems)
     for segment in segments.values():
         find_logic_issues(segment, settings.time_zone, problems)
@@ -117,25 +117,61 @@ def check_definitions(
         find_measure_logic_issues(measure, settings.time_zone, problems)
         find_measure_path_issues(measure, settings, problems)
     problems.subject = ""
-    found = {d.id: segments.get(d.id) or measures[d.id] for d in unique if d.id in segments or d.id in measures}
-    segments = {key: with_every_field(each, settings, schema, found) for key, each in segments.items()}
-    found |= segments
+    found = {key: _with_every_field(each, settings, schema, found) for key, each in found.items()}
     order = tuple(_order(found, problems))
+    ordered = [found[identity] for identity in order]
     return Catalogue(
-        settings,
-        schema,
-        {identity: segments[identity] for identity in order if identity in segments},
-        {definition.id: definition for definition in unique},
-        tuple(problems.issues),
-        {identity: measures[identity] for identity in order if identity in measures},
-        order,
-        consumers,
+        settings=settings,
+        schema=schema,
+        segments={each.id: each for each in ordered if isinstance(each, Segment)},
+        definitions={definition.id: definition for definition in unique},
+        issues=tuple(problems.issues),
+        measures={each.id: each for each in ordered if isinstance(each, Measure)},
+        order=order,
+        consumers=consumers,
+        analyses={each.id: each for each in ordered if isinstance(each, Analysis)},
     )
+
+
+def _resolve(
+    definitions: Sequence[Definition], context: Context, problems: Problems
+) -> tuple[dict[str, Evaluated], dict[str, Consumer]]:
+    """Return what is evaluated and the consumers by id, as they stand; those with errors are left out."""
+    found: dict[str, Evaluated] = {}
+    consumers: dict[str, Consumer] = {}
+    used = [definition for definition in definitions if definition.kind in (*SEGMENT_KINDS, "measure")]
+    called = {name: definition.id for definition in used for name in (definition.name, definition.id)}
+    for definition in definitions:
+        if definition.kind == "consumer":
+            if consumer := resolve_consumer(definition, called, problems):
+                consumers[definition.id] = consumer
+        elif each := _resolve_one(definition, context, problems):
+            found[definition.id] = each
+    return found, consumers
+
+
+def _resolve_one(definition: Definition, context: Context, problems: Problems) -> Evaluated | None:
+    if definition.kind == "measure":
+        return context.measures.resolve(definition)
+    if definition.kind in ANALYSIS_KINDS:
+        return resolve_analysis(definition, context, problems)
+    return resolve_segment(definition, context, problems)
+
+
+def _with_every_field(
+    definition: Evaluated, settings: Settings, schema: Schema, found: Mapping[str, Evaluated]
+) -> Evaluated:
+    """Return a definition whose fields were left out with all there are for it."""
+    if isinstance(definition, Segment):
+        return expansions.with_every_field(definition, settings, schema, found)
+    if isinstance(definition, Analysis):
+        return analyses.with_every_field(definition, settings, schema, found)
+    return definition
 
 
 def resolve_version(
     definition: Definition, others: Sequence[Definition], settings: Settings, schema: Schema
-) -> Segment | Measure:
+) -> Evaluated:
     """Return one definition resolved beside the others' names: an earlier version of one of them, say.
 
     Raises:
@@ -143,8 +179,7 @@ def resolve_version(
     """
     problems = Problems()
     context = _context_of(definition, others, settings, schema, problems)
-    is_measure = definition.kind == "measure"
-    found = context.measures.resolve(definition) if is_measure else resolve_segment(definition, context, problems)
+    found = _resolve_one(definition, context, problems)
     if found is None:
         raise DefinitionError(problems.issues)
     return found
@@ -193,7 +228,9 @@ def _find_shared_names(definitions: Sequence[Definition], problems: Problems) ->
         if other is not definition:
             problems.subject = f'{definition.kind} "{definition.name}"'
             place = definition.fields.key_place("name")
-            who = f"two {definition.kind}s are" if other.kind == definition.kind else f"a {other.kind} too is"
+            who = (
+                f"two {definition.kind}s are" if other.kind == definition.kind else f"{with_article(other.kind)} too is"
+            )
             problems.add(place, "SEG401", f'{who} named "{definition.name}".', "Rename one of them.")
     by_id = {definition.id: definition for definition in definitions}
     for name, definition in names.items():
@@ -202,7 +239,9 @@ def _find_shared_names(definitions: Sequence[Definition], problems: Problems) ->
             problems.subject = ""
             message = f'"{name}" is the name of one {definition.kind} and the id of another.'
             if other.kind != definition.kind:
-                message = f'"{name}" is the name of a {definition.kind} and the id of a {other.kind}.'
+                message = (
+                    f'"{name}" is the name of {with_article(definition.kind)} and the id of {with_article(other.kind)}.'
+                )
             problems.add(definition.place, "SEG401", message)
 
 
@@ -226,7 +265,7 @@ def _find_output_table_issues(
             problems.add(segment.place, "SEG402", message, "Give one of them its own with `output_table:`.")
 
 
-def _order(found: Mapping[str, Segment | Measure], problems: Problems) -> list[str]:
+def _order(found: Mapping[str, Evaluated], problems: Problems) -> list[str]:
     """Return the ids, parents first and otherwise as written; report cycles."""
     graph = {identity: [p for p in definition_parents(one) if p in found] for identity, one in found.items()}
     while True:

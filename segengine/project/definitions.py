@@ -7,13 +7,14 @@ from pathlib import Path
 
 from segengine.errors import ConfigError, Place
 from segengine.project.model import Definition, Settings, State
-from segengine.project.names import is_slug, make_slug
+from segengine.project.names import is_slug, make_slug, with_article
 from segengine.project.nodes import Fields, Node, read_documents
 from segengine.project.problems import LATER, Problems, did_you_mean
 
 MAX_TAGS = 20
-KINDS = ("segment", "expansion", "measure", "consumer")
+KINDS = ("segment", "expansion", "measure", "suggestion", "insight", "consumer")
 SEGMENT_KINDS = ("segment", "expansion")
+ANALYSIS_KINDS = ("suggestion", "insight")
 COMMON_FIELDS = ("kind", "name", "id", "description", "tags", "state", "exempt_from_deactivation", "audience")
 AUTO_DEACTIVATED = "AutoDeactivated"
 """The tag of what was deactivated because nobody used it; it does not count among the tags allowed."""
@@ -75,7 +76,7 @@ def read_definition(node: Node, origin: str, problems: Problems) -> Definition |
     name = problems.text(node.get("name"), "name")
     if name is None:
         if node.get("name") is None:
-            problems.add(node.place, "SEG202", f'a {kind} without the field "name".')
+            problems.add(node.place, "SEG202", f'{with_article(kind)} without the field "name".')
         return None
     given = problems.text(node.get("id"), "id")
     if given is not None and not is_slug(given):

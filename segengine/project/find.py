@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from segengine.errors import ConfigError
+from segengine.project.analysis import Analysis, AnalysisKind, Evaluated
 from segengine.project.catalogue import Catalogue
 from segengine.project.changes import tags_of
 from segengine.project.model import Measure, Segment
 from segengine.project.nodes import Plain
 from segengine.project.problems import did_you_mean
 
-_Found = TypeVar("_Found", Segment, Measure, Segment | Measure)
+_Found = TypeVar("_Found", Segment, Measure, Analysis, Evaluated)
 
 
 @dataclass(frozen=True)
@@ -53,13 +54,22 @@ def find_measure(catalogue: Catalogue, name: str) -> Measure:
     return _find("measure", catalogue.measures, name)
 
 
-def find_definition(catalogue: Catalogue, name: str) -> Segment | Measure:
-    """Return the segment or measure a name or an id means.
+def find_analysis(catalogue: Catalogue, name: str, kind: AnalysisKind) -> Analysis:
+    """Return the suggestion, or the insight, a name or an id means.
 
     Raises:
         ConfigError: There is none.
     """
-    return _find("segment or measure", catalogue.evaluated, name)
+    return _find(kind, {key: each for key, each in catalogue.analyses.items() if each.kind == kind}, name)
+
+
+def find_definition(catalogue: Catalogue, name: str) -> Evaluated:
+    """Return what is evaluated under a name or an id.
+
+    Raises:
+        ConfigError: There is none.
+    """
+    return _find("segment, measure, suggestion or insight", catalogue.evaluated, name)
 
 
 def _find(kind: str, definitions: Mapping[str, _Found], name: str) -> _Found:

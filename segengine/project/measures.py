@@ -44,9 +44,24 @@ def resolve_measure(definition: Definition, context: Context, problems: Problems
     """Return the measure a definition describes, or None where an error keeps it from being told."""
     asking, problems.subject = problems.subject, f'measure "{definition.name}"'
     try:
-        return _MeasureReader(definition, context, problems).read()
+        reader = _MeasureReader(definition, context, problems)
+        reader.check_fields()
+        written = reader.written()
+        return None if written is None else reader.read(written)
     finally:
         problems.subject = asking
+
+
+def resolve_written(definition: Definition, written: Expanded, context: Context, problems: Problems) -> Measure | None:
+    """Return a measure written by somebody else than a user, or None where it has errors.
+
+    Args:
+        definition: Its id and its name, which conditions cannot call.
+        written: Its fields and values.
+        context: What names may mean.
+        problems: Where issues are added.
+    """
+    return _MeasureReader(definition, context, problems).read(written)
 
 
 class _MeasureReader:
@@ -58,15 +73,14 @@ class _MeasureReader:
         self._context = context
         self._settings = context.settings
         self._problems = problems
+        self._errors_before = problems.error_count
 
-    def read(self) -> Measure | None:
-        before = self._problems.error_count
-        problems = self._problems
-        problems.fields(self._fields, "a measure", MEASURE_FIELDS)
+    def check_fields(self) -> None:
+        self._problems.fields(self._fields, "a measure", MEASURE_FIELDS)
         self._check_name()
-        written = self._written()
-        if written is None:
-            return None
+
+    def read(self, written: Expanded) -> Measure | None:
+        before, problems = self._errors_before, self._problems
         self._fields = fields = written.fields
         tags = read_tags(fields, problems)
         state, exempt = read_state(fields, problems), read_exemption(fields, problems)
@@ -110,7 +124,7 @@ class _MeasureReader:
             place=fields.place,
         )
 
-    def _written(self) -> Expanded | None:
+    def written(self) -> Expanded | None:
         """Return the measure with its values, a template written out."""
         if self._fields.get("template") is not None:
             return expand_template(self._definition, self._context, self._problems)

@@ -8,7 +8,7 @@ from datetime import timedelta
 from decimal import Decimal
 from enum import StrEnum
 from pathlib import Path as FilePath
-from typing import Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from segengine.errors import Place
 from segengine.project.keep import Keep
@@ -17,6 +17,9 @@ from segengine.project.schedule import Schedule
 from segengine.project.tracking import NO_TRACKING_SETTINGS, Tracking
 from segengine.project.types import AttributeType, DatePart
 from segengine.project.values import Test
+
+if TYPE_CHECKING:
+    from segengine.project.analysis import Evaluated
 
 TableFormat = Literal["delta", "parquet", "csv"]
 
@@ -151,10 +154,9 @@ class Settings:
             return self.warehouse.rstrip("/")
         return str((self.root / self.warehouse).resolve())
 
-    def schedule_of(self, definition: Segment | Measure) -> Schedule | None:
+    def schedule_of(self, definition: Evaluated) -> Schedule | None:
         """Return when a definition is to be refreshed: its own schedule, or the project's; None: when asked."""
-        is_static = isinstance(definition, Segment) and definition.type == "static"
-        return None if is_static else definition.schedule or self.schedule
+        return None if definition.type == "static" else definition.schedule or self.schedule
 
     def table_location(self, table: Table) -> str:
         """A table's location as the engine needs it: an absolute path, a URL or a catalog name."""
@@ -553,6 +555,8 @@ class Segment:
     refreshed. `exempt_from_deactivation`: stays active however long nobody uses it. `schedule` None: the project's.
     """
 
+    kind: ClassVar[str] = "segment"
+
     id: str
     name: str
     description: str
@@ -613,6 +617,9 @@ class Measure:
     business measure: all rows of its table), or the groups of another measure of the profile, `over`; without either
     all values are expressions. `state`, `exempt_from_deactivation`, `schedule`: as of segments.
     """
+
+    kind: ClassVar[str] = "measure"
+    type: ClassVar[SegmentType] = "dynamic"
 
     id: str
     name: str

@@ -30,6 +30,11 @@ def make_measure_table(audience: str) -> str:
     return f"{make_output_table(audience)}_Measure"
 
 
+def with_article(noun: str) -> str:
+    """Return a noun behind `a` or `an`."""
+    return f"{'an' if noun[0] in 'aeiou' else 'a'} {noun}"
+
+
 def is_slug(text: str) -> bool:
     """Return whether a text can be an id."""
     return bool(re.fullmatch(r"[a-z0-9][a-z0-9_]*", text))

@@ -11,6 +11,7 @@ import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
+from segengine.project.definitions import ANALYSIS_KINDS
 from segengine.project.measure_names import BY_ID, measure_part
 from segengine.project.measure_values import FUNCTIONS
 from segengine.project.model import Schema
@@ -74,17 +75,25 @@ class _Rewriter:
             return self._measure(plain)
         if plain.get("kind") == "consumer":
             return self._consumer(plain)
-        if plain.get("kind") == "expansion":
-            return self._expansion(plain)
+        if plain.get("kind") in ("expansion", *ANALYSIS_KINDS):
+            return self._model(plain)
         return self._rules(plain)
 
-    def _expansion(self, plain: Entries) -> Plain:
+    def _model(self, plain: Entries) -> Plain:
+        """Return an expansion or an analysis: segments stand alone or in a list, fields by their names."""
         found = dict(plain)
-        for name in ("source", "candidates"):
+        for name in ("source", "candidates", "of", "against"):
             if isinstance(segment := plain.get(name), str):
                 found[name] = self.segments.get(segment, segment)
-        if isinstance(fields := plain.get("fields"), list):
-            found["fields"] = [self._name(each) if isinstance(each, str) else self._condition(each) for each in fields]
+        if isinstance(segments := plain.get("overlap"), list):
+            found["overlap"] = [self.segments.get(each, each) if isinstance(each, str) else each for each in segments]
+        if isinstance(sides := plain.get("differentiators"), dict):
+            found["differentiators"] = self._model(sides)
+        if isinstance(target := plain.get("improve"), str):
+            found["improve"] = self._name(target)
+        for name in ("fields", "influences"):
+            if isinstance(fields := plain.get(name), list):
+                found[name] = [self._name(each) if isinstance(each, str) else self._condition(each) for each in fields]
         return found
 
     def _consumer(self, plain: Entries) -> Plain:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import partial
 
+from segengine.project.about import read_about
 from segengine.project.aggregates import AGGREGATE_SUMMARIES, find_aggregate
 from segengine.project.attachments import read_attach_limit, read_attachments
 from segengine.project.audiences import find_rows_path
 from segengine.project.conditions import ExpressionReader
-from segengine.project.context import Context, definition_audience, read_condition
-from segengine.project.definitions import COMMON_FIELDS, read_exemption, read_state, read_tags
+from segengine.project.context import Context, read_condition
+from segengine.project.definitions import COMMON_FIELDS
 from segengine.project.expansions import EXPANSION_FIELDS, read_expansion
 from segengine.project.model import (
     AggregateFunction,
@@ -24,15 +25,14 @@ from segengine.project.model import (
     RowsRule,
     Rule,
     Segment,
-    SegmentType,
     SetOperator,
     Step,
 )
 from segengine.project.names import is_table_name, make_output_table
 from segengine.project.nodes import Fields, Items, Node, Scalar
-from segengine.project.operating import OWN_PERIODS, read_gates, read_schedule
+from segengine.project.operating import read_gates
 from segengine.project.paths import Unresolved
-from segengine.project.problems import Problems, did_you_mean, show_node
+from segengine.project.problems import Problems, show_node
 from segengine.project.profile_parts import check_profile_parts
 from segengine.project.via import read_path
 
@@ -61,44 +61,30 @@ def resolve_segment(definition: Definition, context: Context, problems: Problems
         problems.fields(fields, "an expansion", (*ABOUT_FIELDS, *EXPANSION_FIELDS))
     else:
         problems.fields(fields, "a segment", SEGMENT_FIELDS, hints=MISPLACED)
-    audience = definition_audience(definition, context.settings)
-    if audience not in context.settings.audiences:
-        known = context.settings.audiences
-        message = f'there is no audience "{audience}".' if audience else "names no `audience`; the project has several."
-        problems.add(fields.key_place("audience"), "SEG405", message, did_you_mean(audience, known))
+    about = read_about(definition, context.settings, problems)
+    if about is None:
         return None
-    tags = read_tags(fields, problems)
-    state, exempt = read_state(fields, problems), read_exemption(fields, problems)
-    types: tuple[SegmentType, ...] = ("dynamic", "static")
-    chosen = problems.choice(fields.get("type"), "type", types)
     context = replace(context, own_id=definition.id)
-    expansion = read_expansion(fields, audience, context, problems) if is_expansion else None
-    steps = () if is_expansion else _SegmentReader(context, audience, definition, problems).read(fields)
-    profile_table = context.settings.audiences[audience].table
+    expansion = read_expansion(fields, about.audience, context, problems) if is_expansion else None
+    steps = () if is_expansion else _SegmentReader(context, about.audience, definition, problems).read(fields)
+    profile_table = context.settings.audiences[about.audience].table
     attach = read_attachments(fields, profile_table, context.settings, context.schema, problems)
     attach_limit = read_attach_limit(fields, problems)
     output_table = _output_table(definition, problems)
     gates = read_gates(fields.get("publish_if"), problems)
-    schedule = read_schedule(fields.get("refresh"), "refresh", OWN_PERIODS, context.settings.time_zone, problems)
     if steps is None or problems.error_count > before:
         return None
     return Segment(
         id=definition.id,
         name=definition.name,
-        description=problems.text(fields.get("description"), "description") or "",
-        tags=tags,
-        audience=audience,
-        type=next((known for known in types if known == chosen), "dynamic"),
         output_table=output_table,
         steps=steps,
         attach=attach,
         attach_limit=attach_limit,
-        state=state,
-        exempt_from_deactivation=exempt,
         gates=gates,
-        schedule=schedule,
         expansion=expansion,
         place=fields.place,
+        **vars(about),
     )
 
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from segengine.project.analysis import Evaluated
 from segengine.project.catalogue import Catalogue
-from segengine.project.model import Attribute, Condition, Measure, ModelField, RowsRule, Segment
+from segengine.project.model import Attribute, Condition, ModelField, RowsRule, Segment
 from segengine.project.walk import (
     definition_leaves,
     expression_leaves,
     find_behind,
     measure_attributes,
+    own_measure,
     profile_attribute,
     rule_expressions,
     segment_rules,
@@ -46,26 +48,12 @@ def find_rule_fields(catalogue: Catalogue, segment_id: str) -> RuleFields:
     return RuleFields(tuple(dict.fromkeys(own)), frozenset(behind))
 
 
-def find_key_fields(catalogue: Catalogue, segment: Segment) -> frozenset[str]:
-    """Return the names of an expansion's fields that are keys, or refer to keys."""
-    settings = catalogue.settings
-    keys = {(table.name, column) for table in settings.tables.values() for column in table.key}
-    keys |= {(link.from_table, column) for link in settings.relationships for column in link.from_columns}
-    found = set()
-    for field in segment.expansion.fields if segment.expansion else ():
-        source = field.source
-        if isinstance(source, Attribute) and not source.measure:
-            table = source.hops[-1].target if source.hops else source.base
-            if (table, source.column) in keys:
-                found.add(field.name)
-    return frozenset(found)
-
-
-def _profile_attributes(definition: Segment | Measure) -> list[Attribute]:
+def _profile_attributes(definition: Evaluated) -> list[Attribute]:
     """Return the attributes a definition judges; those of rows as the profile sees them, where they are its own."""
-    if isinstance(definition, Measure):
+    if not isinstance(definition, Segment):
+        measure = own_measure(definition)
         judged = [leaf.attribute for leaf in definition_leaves(definition) if isinstance(leaf, Condition)]
-        return [*judged, *measure_attributes(definition)]
+        return [*judged, *(measure_attributes(measure) if measure else ())]
     found: list[Attribute] = []
     for rule in segment_rules(definition.steps):
         leaves = [leaf for each in rule_expressions(rule) for leaf in expression_leaves(each)]

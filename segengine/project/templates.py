@@ -26,10 +26,11 @@ as_of are left out where a formula counts to as_of.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from segengine.project.activities import column_of
+from segengine.project.analysis import DimensionName
 from segengine.project.context import Context
 from segengine.project.model import Activity, Definition
 from segengine.project.nodes import Fields, Items, Node, Plain, Scalar, from_plain
@@ -111,6 +112,15 @@ TEMPLATES: Mapping[str, Template] = {
 }
 
 
+DIMENSIONS: Mapping[DimensionName, Template] = {
+    "recency": Template("When it was last done", ("at",), {"max": "{at}"}),
+    "frequency": TEMPLATES["transaction_count"],
+    "monetary": TEMPLATES["total_transaction_value"],
+    "duration": TEMPLATES["membership_duration"],
+}
+"""What customers' activity is measured by; rows later than as_of are left out."""
+
+
 @dataclass(frozen=True)
 class Expanded:
     """A measure as its template writes it: its fields with `over` and `where`, its values, and which are helpers."""
@@ -128,28 +138,71 @@ def expand_template(definition: Definition, context: Context, problems: Problems
             message = f"`{name}` stands beside `template`, which says it."
             problems.add(fields.key_place(name), "SEG232", message, "Leave one of them out.")
     template = _find_template(fields, problems)
-    activity = _find_activity(fields, context, problems)
+    if fields.get("activity") is None:
+        hint = did_you_mean("", context.settings.activities) or "Describe one under `activities` in the project file."
+        problems.add(fields.key_place("template"), "SEG202", '`template` needs the field "activity".', hint)
+    activity = find_activity(fields, context, problems)
     if template is None or activity is None:
         return None
-    period = fields.get("period")
-    needed = (*template.needs, template.time) if period is not None else template.needs
-    lacking = [role for role in dict.fromkeys(needed) if not column_of(activity, role)]
-    if lacking:
-        roles = " and ".join(f'"{role}"' for role in lacking)
-        message = f'the template needs {roles}, which activity "{activity.name}" does not name.'
-        place = fields.key_place("activity")
-        problems.add(
-            place, "SEG232", message, f'Add to the project file: `{lacking[0]}: COLUMN` of "{activity.table}".'
-        )
+    time = (template.time,) if fields.get("period") is not None else ()
+    if _is_lacking("the template", (*template.needs, *time), activity, fields, problems):
         return None
     place = fields.key_place("template")
     plain = {**template.helpers, definition.name: dict(template.value)}
     values = {name: from_plain(_filled(value, activity), place) for name, value in plain.items()}
     kept = [entry for entry in fields.entries if entry[0].text not in (*TEMPLATE_FIELDS, "where")]
     kept.append((Scalar("over", fields.key_place("activity")), Scalar(activity.table, fields.key_place("activity"))))
-    if where := _where(fields, template, activity):
+    if where := _where(fields, template.time, activity, up_to_now=template.counts_to_now):
         kept.append((Scalar("where", where.place), where))
     return Expanded(Fields(tuple(kept), fields.place), values, frozenset(template.helpers))
+
+
+def expand_figures(
+    fields: Fields, audience: str, names: Iterable[DimensionName], activity: Activity, problems: Problems
+) -> Expanded | None:
+    """Return the measure of how often, and by what else, each profile did something; None where a column lacks.
+
+    Args:
+        fields: A suggestion with `activity`, and perhaps `via` and `period`.
+        audience: Whose profiles.
+        names: The dimensions chosen; the amount is measured beside them where the activity has one.
+        activity: The activity.
+        problems: Where issues are added.
+    """
+    chosen = {name: DIMENSIONS[name] for name in names}
+    lacks = [_is_lacking(f'"{name}"', each.needs, activity, fields, problems) for name, each in chosen.items()]
+    time = "at" if activity.at or not activity.start else "start"
+    if fields.get("period") is not None:
+        lacks.append(_is_lacking("`period`", (time,), activity, fields, problems))
+    if any(lacks):
+        return None
+    chosen["frequency"] = DIMENSIONS["frequency"]
+    if activity.amount:
+        chosen["monetary"] = DIMENSIONS["monetary"]
+    place = fields.key_place("activity")
+    entries: list[tuple[Scalar, Node]] = [
+        (Scalar("per", place), Scalar(audience, place)),
+        (Scalar("over", place), Scalar(activity.table, place)),
+    ]
+    if (via := fields.get("via")) is not None:
+        entries.append((Scalar("via", fields.key_place("via")), via))
+    if column_of(activity, time) and (where := _where(fields, time, activity, up_to_now=True)):
+        entries.append((Scalar("where", where.place), where))
+    helpers = {name: value for each in chosen.values() for name, value in each.helpers.items()}
+    plain: dict[str, Plain] = {**helpers, **{name: dict(each.value) for name, each in chosen.items()}}
+    values = {name: from_plain(_filled(value, activity), place) for name, value in plain.items()}
+    return Expanded(Fields(tuple(entries), fields.place), values, frozenset(helpers))
+
+
+def _is_lacking(what: str, roles: Iterable[str], activity: Activity, fields: Fields, problems: Problems) -> bool:
+    """Return whether an activity lacks a column that something needs; it is reported."""
+    lacking = [role for role in dict.fromkeys(roles) if not column_of(activity, role)]
+    if lacking:
+        named = " and ".join(f'"{role}"' for role in lacking)
+        message = f'{what} needs {named}, which activity "{activity.name}" does not name.'
+        hint = f'Add to the project file: `{lacking[0]}: COLUMN` of "{activity.table}".'
+        problems.add(fields.key_place("activity"), "SEG232", message, hint)
+    return bool(lacking)
 
 
 def _find_template(fields: Fields, problems: Problems) -> Template | None:
@@ -161,29 +214,26 @@ def _find_template(fields: Fields, problems: Problems) -> Template | None:
     return TEMPLATES.get(name or "")
 
 
-def _find_activity(fields: Fields, context: Context, problems: Problems) -> Activity | None:
+def find_activity(fields: Fields, context: Context, problems: Problems) -> Activity | None:
+    """Return the activity that a definition names, or None where there is none (reported if it names one)."""
     activities = context.settings.activities
-    node = fields.get("activity")
-    name = problems.text(node, "activity")
-    if node is None:
-        hint = did_you_mean("", activities) or "Describe one under `activities` in the project file."
-        problems.add(fields.key_place("template"), "SEG202", '`template` needs the field "activity".', hint)
-    elif name is not None and name not in activities:
+    name = problems.text(fields.get("activity"), "activity")
+    if name is not None and name not in activities:
         hint = did_you_mean(name, activities) or "Describe it under `activities` in the project file."
         problems.add(fields.key_place("activity"), "SEG232", f'there is no activity "{name}".', hint)
     return activities.get(name or "")
 
 
-def _where(fields: Fields, template: Template, activity: Activity) -> Node | None:
-    """Return the conditions of the measure: its own, the period, and (without one) that nothing later counts."""
+def _where(fields: Fields, time: str, activity: Activity, *, up_to_now: bool) -> Node | None:
+    """Return the conditions of the measure: its own, the period, and (`up_to_now`) that nothing later counts."""
     own, period = fields.get("where"), fields.get("period")
-    column = Scalar(column_of(activity, template.time), fields.key_place("period"))
+    column = Scalar(column_of(activity, time), fields.key_place("period"))
     items = [own] if own is not None else []
     if period is not None:
         items.append(Fields(((column, period),), column.place))
-    up_to_now = isinstance(period, Fields) and any(name in _UP_TO_NOW for name in period.keys())
-    if template.counts_to_now and not up_to_now:
-        items.append(from_plain({column.text or "": {"not": _LATER}}, fields.key_place("template")))
+    says_so = isinstance(period, Fields) and any(name in _UP_TO_NOW for name in period.keys())
+    if up_to_now and not says_so:
+        items.append(from_plain({column.text or "": {"not": _LATER}}, fields.key_place("activity")))
     if len(items) < 2:
         return items[0] if items else None
     place = fields.key_place("where")

@@ -1,4 +1,4 @@
-"""Who uses a definition: segments, measures and registered outside consumers, directly or through others."""
+"""Who uses a definition: other definitions and registered outside consumers, directly or through others."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from segengine.project.catalogue import Catalogue
-from segengine.project.model import Measure
 
 
 @dataclass(frozen=True)
@@ -56,7 +55,7 @@ def make_usage_graph(catalogue: Catalogue) -> UsageGraph:
     """Return who uses the segments and measures of a project."""
     users: dict[str, list[User]] = {}
     for definition in catalogue.evaluated.values():
-        user = User("measure" if isinstance(definition, Measure) else "segment", definition.id, definition.name)
+        user = User(definition.kind, definition.id, definition.name)
         for parent in catalogue.parents(definition.id):
             users.setdefault(parent, []).append(user)
     for consumer in catalogue.consumers.values():

@@ -1,4 +1,4 @@
-"""Walking the rules of a segment."""
+"""Walking what definitions are made of: rules, values, fields of models."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from graphlib import TopologicalSorter
 
+from segengine.project.analysis import Analysis, Evaluated
 from segengine.project.model import (
     Aggregate,
     All,
@@ -19,6 +20,7 @@ from segengine.project.model import (
     InSegment,
     Measure,
     MeasureValue,
+    ModelField,
     Not,
     Operand,
     Path,
@@ -105,9 +107,12 @@ def measure_leaves(measure: Measure) -> Iterator[Condition | InSegment]:
             yield from expression_leaves(where)
 
 
-def definition_leaves(definition: Segment | Measure) -> Iterator[Condition | InSegment]:
-    """Yield every condition and every reference to a segment of a definition of either kind."""
-    return segment_leaves(definition.steps) if isinstance(definition, Segment) else measure_leaves(definition)
+def definition_leaves(definition: Evaluated) -> Iterator[Condition | InSegment]:
+    """Yield every condition and every reference to a segment of a definition of any kind."""
+    if isinstance(definition, Segment):
+        yield from segment_leaves(definition.steps)
+    elif measure := own_measure(definition):
+        yield from measure_leaves(measure)
 
 
 def value_attributes(value: MeasureValue) -> Iterator[Attribute]:
@@ -116,6 +121,11 @@ def value_attributes(value: MeasureValue) -> Iterator[Attribute]:
         yield from aggregate_attributes(value.source)
     else:
         yield from operand_attributes(value.source)
+
+
+def own_measure(definition: Measure | Analysis) -> Measure | None:
+    """Return the measure a definition is, or has for itself alone."""
+    return definition.figures if isinstance(definition, Analysis) else definition
 
 
 def measure_attributes(measure: Measure) -> Iterator[Attribute]:
@@ -145,9 +155,9 @@ def aggregated_values(measure: Measure) -> list[MeasureValue]:
     return [value for value in measure.values if isinstance(value.source, Aggregate)]
 
 
-def definition_parents(definition: Segment | Measure) -> tuple[str, ...]:
+def definition_parents(definition: Evaluated) -> tuple[str, ...]:
     """Return the ids of the segments and measures a definition refers to, sorted."""
-    found: set[str] = set()
+    found = {field.parent for field in model_fields(definition)}
     for leaf in definition_leaves(definition):
         if isinstance(leaf, InSegment):
             found.add(leaf.segment_id)
@@ -156,13 +166,14 @@ def definition_parents(definition: Segment | Measure) -> tuple[str, ...]:
     if isinstance(definition, Measure):
         found |= {attribute.measure for attribute in measure_attributes(definition) if attribute.measure}
         found |= {definition.over} if definition.over else set()
+    elif isinstance(definition, Analysis):
+        found |= {*definition.question.segments}
     elif definition.expansion:
         found |= {definition.expansion.source, definition.expansion.candidates}
-        found |= {field.parent for field in definition.expansion.fields}
     return tuple(sorted(found - {""}))
 
 
-def find_behind(definitions: Mapping[str, Segment | Measure], identity: str) -> list[str]:
+def find_behind(definitions: Mapping[str, Evaluated], identity: str) -> list[str]:
     """Return a definition and all that it refers to, directly or not, by id; nothing of what is unknown."""
     found: dict[str, None] = {}
     waiting = [identity]
@@ -174,33 +185,35 @@ def find_behind(definitions: Mapping[str, Segment | Measure], identity: str) -> 
     return list(found)
 
 
-def depends_on_as_of(definition: Segment | Measure) -> bool:
+def depends_on_as_of(definition: Evaluated) -> bool:
     """Return whether a definition asks what time it is; what it refers to may, all the same."""
     tests = (leaf.test for leaf in definition_leaves(definition) if isinstance(leaf, Condition))
     if any(isinstance(test, Relative) for test in tests):
         return True
-    operands = (value.source for value in definition.values) if isinstance(definition, Measure) else ()
+    measure = None if isinstance(definition, Segment) else own_measure(definition)
+    operands = (value.source for value in measure.values) if measure else ()
     aggregated = (source.of if isinstance(source, Aggregate) else source for source in operands)
     parts = (part for operand in aggregated if operand is not None for part in operand_parts(operand))
     return any(isinstance(part, AsOf) for part in parts)
 
 
-def tables_read(definition: Segment | Measure, settings: Settings) -> frozenset[str]:
+def tables_read(definition: Evaluated, settings: Settings) -> frozenset[str]:
     """Return the tables that a definition's members or values, and what is attached to them, may depend on.
 
     Not those of what it refers to. Some may be left unread: the profiles of a business measure, the accounts of a
     contact segment that asks nothing of them.
     """
     attributes = [leaf.attribute for leaf in definition_leaves(definition) if isinstance(leaf, Condition)]
+    attributes += model_attributes(definition)
     paths: list[Path | None] = []
-    if isinstance(definition, Measure):
-        attributes += measure_attributes(definition)
-        paths.append(definition.path)
+    if not isinstance(definition, Segment):
+        if measure := own_measure(definition):
+            attributes += measure_attributes(measure)
+            paths.append(measure.path)
     else:
         paths += [rule.path for rule in segment_rules(definition.steps) if isinstance(rule, RowsRule)]
         paths += [attachment.path for attachment in definition.attach]
         attributes += [part for each in definition.attach for part in (*each.key, *each.attributes)]
-        attributes += expansion_attributes(definition)
     accounts = settings.account_of(definition.audience)
     found = {settings.audiences[definition.audience].table} | ({accounts.table} if accounts else set())
     for path in paths:
@@ -210,10 +223,16 @@ def tables_read(definition: Segment | Measure, settings: Settings) -> frozenset[
     return frozenset(found)
 
 
-def expansion_attributes(segment: Segment) -> list[Attribute]:
-    """Return the attributes that an expansion's fields are, measures among them; of other segments nothing."""
-    fields = segment.expansion.fields if segment.expansion else ()
-    return [field.source for field in fields if isinstance(field.source, Attribute)]
+def model_fields(definition: Evaluated) -> tuple[ModelField, ...]:
+    """Return what the model of a definition looks at of the profiles; nothing where it has none."""
+    if isinstance(definition, Analysis):
+        return definition.question.fields
+    return definition.expansion.fields if isinstance(definition, Segment) and definition.expansion else ()
+
+
+def model_attributes(definition: Evaluated) -> list[Attribute]:
+    """Return the attributes that the fields of a definition's model are, measures among them."""
+    return [field.source for field in model_fields(definition) if isinstance(field.source, Attribute)]
 
 
 def profile_attribute(attribute: Attribute, path: Path) -> Attribute | None:

@@ -14,7 +14,7 @@ from segengine.errors import DefinitionError
 from segengine.operations.thinning import find_needed, plan_thinning
 from segengine.project.keep import FOREVER, Keep, choose_kept, parse_span
 from segengine.project.settings import load_settings
-from segengine.store.runs import History, SegmentRun, Status, Trail, hold_segment_runs
+from segengine.store.runs import History, SegmentRun, Status, Trail, hold_runs
 
 PROJECT = """
 project: kept
@@ -145,7 +145,8 @@ def run(
 
 
 def trail_of(runs: list[SegmentRun]) -> Trail[SegmentRun]:
-    return Trail(hold_segment_runs(pa.Table.from_pylist([{**vars(each), "status": str(each.status)} for each in runs])))
+    rows = [{**vars(each), "status": str(each.status)} for each in runs]
+    return Trail(hold_runs(pa.Table.from_pylist(rows), "segment_id", SegmentRun))
 
 
 def thin(runs: list[SegmentRun], untouched: tuple[str, ...] = ()) -> dict[str, list[int]]:

@@ -16,7 +16,7 @@ from segengine.store.runs import (
     SegmentRun,
     Status,
     Trail,
-    hold_segment_runs,
+    hold_runs,
 )
 
 FIRST_DAY = datetime(2026, 1, 1, tzinfo=UTC)
@@ -57,7 +57,8 @@ def draw_run(choose: random.Random, number: int) -> SegmentRun:
 
 
 def trail_of(runs: list[SegmentRun]) -> Trail[SegmentRun]:
-    return Trail(hold_segment_runs(pa.Table.from_pylist([{**vars(run), "status": str(run.status)} for run in runs])))
+    rows = [{**vars(run), "status": str(run.status)} for run in runs]
+    return Trail(hold_runs(pa.Table.from_pylist(rows), "segment_id", SegmentRun))
 
 
 def sorted_snapshots(runs: list[SegmentRun]) -> list[SegmentRun]:

@@ -20,12 +20,13 @@ from segengine.operations.outcomes import Outcomes
 from segengine.operations.past_sources import SourceReading, readings_of, show_readings
 from segengine.operations.refresh import LeasedRun, create_tables
 from segengine.operations.waiting import check_last_run_ended, wait_for_lease
+from segengine.project.analysis import Evaluated
 from segengine.project.catalogue import Catalogue
 from segengine.project.find import find_definition
-from segengine.project.model import Measure, Segment
+from segengine.project.names import with_article
 from segengine.project.relative import add_months
 from segengine.store.registry import Registry
-from segengine.store.runs import BACKFILLED, History, MeasureRun, SegmentRun, Status, make_run_id, read_history
+from segengine.store.runs import BACKFILLED, AnyRun, History, Status, make_run_id, read_history
 
 logger = logging.getLogger(__name__)
 
@@ -42,8 +43,8 @@ class PlannedInstant:
 
     day: date
     as_of: datetime
-    there: Mapping[str, SegmentRun | MeasureRun]
-    definitions: Mapping[str, Segment | Measure]
+    there: Mapping[str, AnyRun]
+    definitions: Mapping[str, Evaluated]
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ class FilledInstant:
     day: date
     as_of: datetime
     run_id: str
-    runs: tuple[SegmentRun | MeasureRun, ...]
+    runs: tuple[AnyRun, ...]
     sources: tuple[SourceReading, ...] = ()
     error: str = ""
 
@@ -195,6 +196,9 @@ class _Backfill:
         wanted = tuple(dict.fromkeys(find_definition(catalogue, name).id for name in names))
         if not wanted:
             raise ConfigError("Nothing is named to back-fill.", "Name segments or measures.")
+        for analysis in (catalogue.analyses[identity] for identity in wanted if identity in catalogue.analyses):
+            message = f'A back-fill is of segments and measures: "{analysis.name}" is {with_article(analysis.kind)}.'
+            raise ConfigError(message, "Its answer is about the present: `segengine refresh` renews it.")
         backfill = _Backfill(project, catalogue, registry, wanted)
         for identity in backfill.needed_for(wanted):
             if cause := catalogue.broken.get(identity):
@@ -202,7 +206,7 @@ class _Backfill:
                 raise ConfigError(f'"{name}" cannot be evaluated: {cause.rstrip(".")}.', "Change it first.")
         return backfill
 
-    def needed_for(self, ids: Sequence[str], history: History | None = None) -> dict[str, Segment | Measure]:
+    def needed_for(self, ids: Sequence[str], history: History | None = None) -> dict[str, Evaluated]:
         """Return what is evaluated for some ids, parents first; what has a snapshot in the history is left out."""
         needed = {identity for identity in ids if not self._found(history, identity)}
         for identity in reversed(self.catalogue.evaluated):
@@ -210,7 +214,7 @@ class _Backfill:
                 needed |= {parent for parent in self.catalogue.parents(identity) if not self._can_feed(history, parent)}
         return {identity: each for identity, each in self.catalogue.evaluated.items() if identity in needed}
 
-    def _found(self, history: History | None, identity: str) -> SegmentRun | MeasureRun | None:
+    def _found(self, history: History | None, identity: str) -> AnyRun | None:
         """Return the snapshot as of the instant a history is seen at, where it is of the present definition."""
         run, hashes = history.current(identity) if history else None, self.catalogue.hashes[identity]
         return run if run and (run.data_hash, run.parents_hash) == (hashes.data, hashes.parents) else None
@@ -271,9 +275,7 @@ class _Backfill:
             outcomes = Outcomes(self.catalogue, self.registry, seen, lease, planned.as_of, started_at, BACKFILLED)
             run = LeasedRun(self.project, control, lease, evaluation, outcomes, {}, full=True)
             report = run.execute(planned.definitions)
-            known: dict[str, SegmentRun | MeasureRun] = {each.id: each for each in report.segments}
-            known |= {each.id: each for each in report.measures}
-            known |= planned.there
+            known = {each.id: each for each in report.runs} | dict(planned.there)
             runs = tuple(known[identity] for identity in self.wanted)
             sources = readings_of(run.evaluation.sources())
             return FilledInstant(day, planned.as_of, report.run_id, runs, sources)

@@ -8,16 +8,16 @@ from dataclasses import dataclass
 from segengine.operations.context import OpenProject, load_registered, read_state
 from segengine.plan.audiences import plan_run
 from segengine.plan.costs import RowCost, divide_rows, find_scan_users
-from segengine.project.model import Measure, Segment
+from segengine.project.analysis import Evaluated
 from segengine.project.types import instant_of
-from segengine.store.runs import MeasureRun, Run, SegmentRun
+from segengine.store.runs import Run
 
 
 @dataclass(frozen=True)
 class DefinitionCost:
     """One definition and what it made a run read."""
 
-    definition: Segment | Measure
+    definition: Evaluated
     cost: RowCost
 
 
@@ -43,10 +43,7 @@ def read_costs(project: OpenProject) -> RunCosts:
     run = next((run for run in reversed(history.runs) if json.loads(run.scans)), None)
     if run is None:
         return RunCosts(None)
-    ended: list[SegmentRun | MeasureRun] = [
-        *history.segments.runs.of_run(run.run_id),
-        *history.measures.runs.of_run(run.run_id),
-    ]
+    ended = (each for trail in history.trails for each in trail.runs.of_run(run.run_id))
     evaluated = {each.id for each in ended if each.snapshot_run_id == run.run_id} - set(catalogue.broken)
     due = {identity: each for identity, each in catalogue.evaluated.items() if identity in evaluated}
     users = find_scan_users(plan_run(due, catalogue, instant_of(run.as_of)))

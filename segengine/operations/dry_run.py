@@ -9,14 +9,14 @@ from datetime import UTC, datetime
 from segengine.operations.context import OpenProject, load_registered, read_state
 from segengine.operations.due import choose_definitions
 from segengine.operations.unchanged import Comparison, pin_present
-from segengine.project.model import Measure, Segment
+from segengine.project.analysis import Evaluated
 
 
 @dataclass(frozen=True)
 class Planned:
     """A definition that a refresh would take, and why it would be evaluated; '': it would keep its snapshot."""
 
-    definition: Segment | Measure
+    definition: Evaluated
     reason: str
 
 

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from segengine.errors import ConfigError
+from segengine.project.analysis import Evaluated
 from segengine.project.catalogue import Catalogue
 from segengine.project.find import find_definition
-from segengine.project.model import Measure, Segment
 from segengine.project.schedule import next_due
 from segengine.store.registry import Registry
 from segengine.store.runs import History, Status
@@ -20,15 +20,14 @@ def choose_definitions(
     history: History,
     names: Sequence[str] = (),
     due_at: datetime | None = None,
-) -> dict[str, Segment | Measure]:
+) -> dict[str, Evaluated]:
     """Return what to refresh by id, parents first.
 
     Args:
         catalogue: The definitions of the project.
         registry: Their versions.
         history: What is published.
-        names: Names or ids; none: all active measures and dynamic segments, and active static segments once after each
-            activation.
+        names: Names or ids; none: all that is active, and of that what is static once after each activation.
         due_at: Only what is due at that time.
 
     Raises:
@@ -39,7 +38,7 @@ def choose_definitions(
         identity
         for identity, definition in known.items()
         if definition.state == "active"
-        and not (_is_static(definition) and _refreshed_since_activation(registry, history, identity))
+        and not (definition.type == "static" and _refreshed_since_activation(registry, history, definition))
     }
     if due_at is not None:
         check_schedules(catalogue)
@@ -62,7 +61,7 @@ def check_schedules(catalogue: Catalogue) -> None:
 
 
 def find_next_due(
-    catalogue: Catalogue, registry: Registry, history: History, definition: Segment | Measure, now: datetime
+    catalogue: Catalogue, registry: Registry, history: History, definition: Evaluated, now: datetime
 ) -> datetime | None:
     """Return from when on a definition is due (in the past: since when); None: it is not active, or only when asked.
 
@@ -70,25 +69,19 @@ def find_next_due(
     """
     if definition.state != "active":
         return None
-    if _is_static(definition):
-        return None if _refreshed_since_activation(registry, history, definition.id) else now
+    if definition.type == "static":
+        return None if _refreshed_since_activation(registry, history, definition) else now
     schedule = catalogue.settings.schedule_of(definition)
-    trail = history.measures if isinstance(definition, Measure) else history.segments
-    return next_due(schedule, trail.settled_until(definition.id), now) if schedule else None
+    return next_due(schedule, history.trail_of(definition).settled_until(definition.id), now) if schedule else None
 
 
-def _is_static(definition: Segment | Measure) -> bool:
-    return isinstance(definition, Segment) and definition.type == "static"
-
-
-def _refreshed_since_activation(registry: Registry, history: History, identity: str) -> bool:
-    """Return whether a segment has a snapshot that was begun after it was last activated."""
+def _refreshed_since_activation(registry: Registry, history: History, definition: Evaluated) -> bool:
+    """Return whether a definition has a snapshot that was begun after it was last activated."""
     activated_at, was_active = datetime.min.replace(tzinfo=UTC), True
-    for version in registry.versions_of(identity):
+    for version in registry.versions_of(definition.id):
         is_active = version.fields.get("state", "active") == "active"
         if is_active and not was_active:
             activated_at = version.recorded_at
         was_active = is_active
-    return any(
-        run.started_at >= activated_at for run in history.segments.of(identity) if run.status is Status.SUCCESSFUL
-    )
+    runs = history.trail_of(definition).of(definition.id)
+    return any(run.started_at >= activated_at for run in runs if run.status is Status.SUCCESSFUL)

@@ -2,30 +2,41 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from segengine.engine.accounts import carry_over
 from segengine.engine.evaluate import evaluate_plan, merge_business, try_scans
 from segengine.engine.features import Asked, Features, FeatureSources, read_features
 from segengine.engine.sources import Sources, column, cut_off, open_sources
 from segengine.errors import ConfigError, DataContractError, RunError, SegEngineError
-from segengine.models.run_record import Subject
+from segengine.models.run_record import RunRecord, Subject
 from segengine.models.tracking import track
+from segengine.operations.answer import answer
 from segengine.operations.context import OpenProject
 from segengine.operations.expansion import ExpansionRun
+from segengine.operations.model_run import ModelRun
 from segengine.operations.past_sources import readings_of, show_readings
+from segengine.operations.run_facts import (
+    OutlineCounts,
+    ScanFacts,
+    count_outlines,
+    find_invalid,
+    find_overflow,
+    sum_nodes,
+    sum_scans,
+)
 from segengine.operations.source_checks import check_sources, find_culprits, find_source_use
 from segengine.operations.suppression import find_erased
 from segengine.plan.audiences import is_hidden, plan_run, split_waves
 from segengine.plan.refresh import AudiencePlan
 from segengine.plan.scans import BUCKET_SIZE, LIVE_BUCKETS
+from segengine.project.analysis import Analysis, DifferenceQuestion, Evaluated, owner_of
 from segengine.project.catalogue import Catalogue
-from segengine.project.model import Expansion, Measure, Segment
+from segengine.project.model import Expansion, Segment
 from segengine.project.outline import outline_segment
 from segengine.project.types import instant_of
 from segengine.project.walk import definition_parents
@@ -46,7 +57,6 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
 Progress = Callable[[str], None]
-OutlineCounts = list[list[int | None]]  # for each line of an outline: its profiles, and the running total's
 
 
 class Phase(str):
@@ -59,15 +69,6 @@ class Phase(str):
         phase = super().__new__(cls, line)
         phase.expected_seconds = expected_seconds
         return phase
-
-
-@dataclass(frozen=True)
-class ScanFacts:
-    """What a scan read: rows, and how many of them reach no profile."""
-
-    name: str
-    row_count: int
-    orphan_count: int
 
 
 @dataclass
@@ -105,7 +106,7 @@ class Evaluation:
     _keys: dict[str, DataFrame] = field(default_factory=dict)
     _written: set[str] = field(default_factory=set)
 
-    def check_sources(self, due: Mapping[str, Segment | Measure]) -> None:
+    def check_sources(self, due: Mapping[str, Evaluated]) -> None:
         """Pin every source that is read and check it against the lock and its keys, before anything is written.
 
         Raises:
@@ -121,8 +122,11 @@ class Evaluation:
             self.progress(f"reading {show_readings(readings_of(opened))}")
         self.profile_counts |= check_sources(self.sources(), self.catalogue.schema, use)
 
-    def evaluate(self, due: Mapping[str, Segment | Measure]) -> Written:
-        """Write the snapshots of segments and measures under the run's id and return what was written.
+    def evaluate(self, due: Mapping[str, Evaluated]) -> Written:
+        """Write the snapshots of segments and measures, and the answers of analyses, under the run's id.
+
+        Returns:
+            What was written.
 
         Raises:
             RunError: The engine failed.
@@ -135,21 +139,25 @@ class Evaluation:
             for plan in plan_run(able, self.catalogue, instant_of(self.as_of), number):
                 self._run_plan(plan)
                 plans.append(plan)
-            for segment in able.values():
-                if isinstance(segment, Segment) and segment.expansion:
-                    self._expand(segment, segment.expansion)
+            for definition in able.values():
+                if isinstance(definition, Analysis):
+                    self._analyse(definition)
+                elif isinstance(definition, Segment) and definition.expansion:
+                    self._expand(definition, definition.expansion)
         written = read_written(self.project.warehouse, self.run_id)
-        counts = _sum_nodes(fact for fact in written.facts if "nodes" in fact)
-        self.scans = _sum_scans(fact for fact in written.facts if "scan" in fact)
-        self.outline_counts |= _outline_counts(plans, counts)
-        self.overflow_counts = _find_overflow(plans, counts)
-        self.overflow_counts |= {key: found.overflow for key, found in written.measures.items() if found.overflow}
-        self.invalid_values = _find_invalid(plans, [fact for fact in written.facts if "invalid" in fact])
+        counts = sum_nodes(fact for fact in written.facts if "nodes" in fact)
+        self.scans = sum_scans(fact for fact in written.facts if "scan" in fact)
+        self.outline_counts |= count_outlines(plans, counts)
+        overflow = find_overflow(plans, counts)
+        overflow |= {key: found.overflow for key, found in written.measures.items() if found.overflow}
+        self.overflow_counts = {owner_of(key): count for key, count in overflow.items()}
+        invalid = find_invalid(plans, [fact for fact in written.facts if "invalid" in fact])
+        self.invalid_values = {owner_of(key): found for key, found in invalid.items()}
         return written
 
-    def find_failing(self, due: Mapping[str, Segment | Measure]) -> dict[str, str]:
+    def find_failing(self, due: Mapping[str, Evaluated]) -> dict[str, str]:
         """Return the definitions whose scans fail by themselves, by id, and why; for use after `evaluate` failed."""
-        groups: dict[str, dict[str, Segment | Measure]] = {}
+        groups: dict[str, dict[str, Evaluated]] = {}
         for identity, definition in due.items():
             use = find_source_use({identity: definition}, self.catalogue, self.as_of)
             groups.setdefault(repr(sorted(use.columns)), {})[identity] = definition
@@ -158,7 +166,7 @@ class Evaluation:
             found |= find_culprits(group, partial(self._try, group))
         return found
 
-    def _try(self, group: Mapping[str, Segment | Measure], ids: Sequence[str]) -> str:
+    def _try(self, group: Mapping[str, Evaluated], ids: Sequence[str]) -> str:
         """Scan for some definitions of a group; return why that fails, or ''."""
         due = {identity: group[identity] for identity in ids}
         try:
@@ -234,49 +242,65 @@ class Evaluation:
         self._written |= {*plan.members, *plan.results}
 
     def _expand(self, segment: Segment, expansion: Expansion) -> None:
-        """Evaluate an expansion; where its model fails, it alone does."""
+        """Evaluate an expansion."""
         self.progress(f'finding customers similar to "{self.catalogue.segments[expansion.source].name}"')
         preceding = self.history.segments.preceding(segment.id, self.compared_before or self.as_of)
-        keys = self._give_keys(segment.audience)
-        run = ExpansionRun(
-            warehouse=self.project.warehouse,
-            catalogue=self.catalogue,
+        expansion_run = ExpansionRun(
+            run=self._model_run(segment, lenient=expansion.is_recommended),
             segment=segment,
             expansion=expansion,
-            run_id=self.run_id,
-            as_of=self.as_of,
-            profile_count=self.profile_counts[segment.audience],
-            keys=keys,
-            snapshot_of=self._snapshot,
+            keys=self._give_keys(segment.audience),
             preceding=snapshot_of(preceding) if preceding else None,
-            read_features=partial(self.features, segment.audience, lenient=expansion.is_recommended),
             tasks=self._partitions(self.last_keys[segment.audience]),
         )
-        try:
-            with track(self.project.settings, self._subject(segment), enabled=self.is_tracked) as record:
-                run.evaluate(record)
-        except (ConfigError, DataContractError, RunError) as error:
-            self.failures[segment.id] = f"{error.message} {error.hint}".strip()
-            return
-        finally:
-            if record.outcome.warning:
-                self.progress(f"warning: {record.outcome.warning}")
-        self.outline_counts[segment.id] = [[None, None] for _ in outline_segment(segment, {})]
-        self._written.add(segment.id)
+        if self._execute(segment, "expansion", expansion_run.evaluate):
+            self.outline_counts[segment.id] = [[None, None] for _ in outline_segment(segment, {})]
+            self._written.add(segment.id)
 
-    def _subject(self, segment: Segment) -> Subject:
-        """Return what MLflow calls an execution of a model."""
-        return Subject(
-            kind="expansion",
-            definition_id=segment.id,
-            name=segment.name,
-            definition_hash=self.catalogue.hashes[segment.id].data,
+    def _analyse(self, analysis: Analysis) -> None:
+        """Answer the question of an analysis."""
+        self.progress(f'answering "{analysis.name}"')
+        question = analysis.question
+        run = self._model_run(analysis, lenient=isinstance(question, DifferenceQuestion) and question.is_every_field)
+        self._execute(analysis, analysis.kind, partial(answer, run, analysis))
+
+    def _model_run(self, definition: Segment | Analysis, *, lenient: bool) -> ModelRun:
+        """Return this run as a model sees it; `lenient`: of fields that nobody chose bad values are missing."""
+        self._give_keys(definition.audience)
+        return ModelRun(
+            warehouse=self.project.warehouse,
+            catalogue=self.catalogue,
+            run_id=self.run_id,
+            as_of=self.as_of,
+            seed_text=self.catalogue.hashes[definition.id].data,
+            profile_count=self.profile_counts[definition.audience],
+            snapshot_of=self._snapshot,
+            read_features=partial(self.features, definition.audience, lenient=lenient),
+        )
+
+    def _execute(self, definition: Segment | Analysis, kind: str, evaluate: Callable[[RunRecord], None]) -> bool:
+        """Let a model evaluate a definition, tracked in MLflow; return False where it fails, which it does alone."""
+        subject = Subject(
+            kind=kind,
+            definition_id=definition.id,
+            name=definition.name,
+            definition_hash=self.catalogue.hashes[definition.id].data,
             engine=self.project.session.description,
             run_id=self.run_id,
             table_versions={
                 table: "not pinned" if version is None else version for table, version in self.versions.items()
             },
         )
+        try:
+            with track(self.project.settings, subject, enabled=self.is_tracked) as record:
+                evaluate(record)
+        except (ConfigError, DataContractError, RunError) as error:
+            self.failures[definition.id] = f"{error.message} {error.hint}".strip()
+            return False
+        finally:
+            if record.outcome.warning:
+                self.progress(f"warning: {record.outcome.warning}")
+        return True
 
     def features(self, audience: str, asked: Mapping[str, Asked], *, lenient: bool = False) -> Features:
         """Return the features of an audience's profiles, as this run reads them (see `read_features`)."""
@@ -289,7 +313,7 @@ class Evaluation:
             keys=self._give_keys(audience),
             contents=read_contents(self.project.warehouse, list(snapshots.values())),
             snapshots={parent: key.source for parent, key in snapshots.items()},
-            measures=self.catalogue.measures,
+            measures=self.catalogue.stored_measures,
             tasks=self._partitions(self.last_keys[audience]),
         )
         return read_features(asked, sources, lenient=lenient)
@@ -363,72 +387,11 @@ class Evaluation:
 
 def _what_is_evaluated(plan: AudiencePlan) -> str:
     hidden_count = sum(map(is_hidden, plan.members))
+    figure_count = sum(map(is_hidden, plan.results))
     counts = {
-        "measure(s)": len(plan.results),
+        "measure(s)": len(plan.results) - figure_count,
         "segment(s)": len(plan.members) - hidden_count,
         "rule(s) for other audiences": hidden_count,
+        "activity(s) for suggestions": figure_count,
     }
     return " and ".join(f"{count} {what}" for what, count in counts.items() if count)
-
-
-NodeCounts = Counter[tuple[str, int]]  # by label of the plan and its node
-
-
-def _sum_nodes(tasks: Iterable[Mapping[str, Any]]) -> NodeCounts:
-    """Return the counts of profiles over all tasks."""
-    counts: NodeCounts = Counter()
-    for task in tasks:
-        for node, count in zip(task["nodes"], task["counts"], strict=True):
-            counts[task["plan"], node] += count
-    return counts
-
-
-def _outline_counts(plans: Sequence[AudiencePlan], counts: NodeCounts) -> dict[str, OutlineCounts]:
-    """Return the counts of every segment's outline."""
-    return {
-        segment_id: [[None if node is None else counts[plan.label, node] for node in line] for line in lines]
-        for plan in plans
-        for segment_id, lines in plan.outlines.items()
-    }
-
-
-def _find_overflow(plans: Sequence[AudiencePlan], counts: NodeCounts) -> dict[str, int]:
-    """Return what asks for numbers with too many digits, and for how many profiles; accounts first."""
-    found: dict[str, int] = {}
-    for plan in plans:
-        for identity in (*plan.members, *plan.results):
-            own = counts[plan.label, plan.overflow[identity]] if identity in plan.overflow else 0
-            asked = [found.get(hidden, 0) for hidden in plan.asked.get(identity, ())]
-            if most := max([own, *asked]):
-                found[identity] = most
-    return found
-
-
-def _find_invalid(plans: Sequence[AudiencePlan], tasks: Sequence[Mapping[str, Any]]) -> dict[str, tuple[int, str]]:
-    """Return the definitions in whose way values are errors: of the worst column, how many and its name."""
-    counts: Counter[tuple[str, int, int, str]] = Counter()
-    for task in tasks:
-        for scan, place, column_name, count in task["invalid"]:
-            counts[task["plan"], scan, place, column_name] += count
-    found: dict[str, tuple[int, str]] = {}
-    for plan in plans if counts else ():
-        of_answer: dict[tuple[int, int], list[tuple[int, str]]] = {}
-        for (label, scan, place, column_name), count in counts.items():
-            if label == plan.label:
-                of_answer.setdefault((scan, place), []).append((count, column_name))
-        for identity in (*plan.members, *plan.results):
-            own = [worst for answer in plan.answers.get(identity, ()) for worst in of_answer.get(answer, ())]
-            asked = [found[hidden] for hidden in plan.asked.get(identity, ()) if hidden in found]
-            if own or asked:
-                found[identity] = max([*own, *asked])
-    return found
-
-
-def _sum_scans(tasks: Iterable[Mapping[str, Any]]) -> list[ScanFacts]:
-    """Return the facts of each scan over all of its tasks."""
-    sums: dict[str, ScanFacts] = {}
-    for task in tasks:
-        name = task["scan"]
-        so_far = sums.get(name, ScanFacts(name, 0, 0))
-        sums[name] = ScanFacts(name, so_far.row_count + task["rows"], so_far.orphan_count + task["orphans"])
-    return list(sums.values())

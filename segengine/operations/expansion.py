@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
-from datetime import datetime
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -23,14 +22,14 @@ from segengine.models.scoring import SimilarityModel
 from segengine.models.selection import LEAST_SCORE, Counts, Cut, count_bands, find_cut, to_steps
 from segengine.models.similarity import Similarity, learn_similarity
 from segengine.models.training import Sample, SampleDraw, arrange_sample
+from segengine.operations.model_run import ModelRun
 from segengine.operations.similarity_record import model_columns, record_inputs, record_members, record_model
-from segengine.project.catalogue import Catalogue
 from segengine.project.model import Expansion, InSegment, Segment
-from segengine.project.source_fields import find_key_fields, find_rule_fields
+from segengine.project.model_fields import is_key_field
+from segengine.project.source_fields import find_rule_fields
 from segengine.project.types import instant_of
 from segengine.store.scores import count_scores, read_scores, write_result, write_scores
-from segengine.store.snapshots import SnapshotKey, read_bitmaps, read_contents, write_snapshots
-from segengine.store.warehouse import Warehouse
+from segengine.store.snapshots import SnapshotKey, read_contents, write_snapshots
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -40,23 +39,17 @@ _SOURCE, _CANDIDATE = "@source", "@candidate"  # no attribute begins so
 
 @dataclass(frozen=True)
 class ExpansionRun:
-    """What the evaluation of one expansion needs of its run.
+    """What the evaluation of one expansion needs.
 
-    `snapshot_of`: the snapshot a parent feeds with; `preceding`: the one that entered and left are against. `keys`:
-    `profile_id`, `profile_key` of the `profile_count` profiles that count.
+    `preceding`: the snapshot that entered and left are against. `keys`: `profile_id`, `profile_key` of the profiles
+    that count.
     """
 
-    warehouse: Warehouse
-    catalogue: Catalogue
+    run: ModelRun
     segment: Segment
     expansion: Expansion
-    run_id: str
-    as_of: datetime
-    profile_count: int
     keys: DataFrame
-    snapshot_of: Callable[[str], SnapshotKey]
     preceding: SnapshotKey | None
-    read_features: Callable[[Mapping[str, Asked]], Features]
     tasks: int
 
     def evaluate(self, record: RunRecord) -> None:
@@ -72,27 +65,29 @@ class ExpansionRun:
         features, offer = self._read_features()
         member_total, other_total = self._count()
         similarity = self._learn(offer, self._sample(features, member_total, other_total), record)
-        own = SnapshotKey(self.run_id, self.segment.id)
+        own = SnapshotKey(self.run.run_id, self.segment.id)
         columns = f"{KEY} bigint, score double, candidate_count bigint"
         rows = features.map_batches(_make_scorer(similarity.model), columns)
         with engine_errors(f'scoring for "{self.segment.name}"'):
-            write_scores(self.warehouse, own, rows)
+            write_scores(self.run.warehouse, own, rows)
         counts, cut = self._cut(own)
         record_members(record, counts, cut)
         members = self._members(own, cut)
         if self.expansion.include_source:
             members = members.unionByName(features.map_batches(_list_source, f"{KEY} bigint"))
-        before = read_contents(self.warehouse, [self.preceding] if self.preceding else [])
+        before = read_contents(self.run.warehouse, [self.preceding] if self.preceding else [])
         if before is not None and self.preceding:
             before = before.where(before["source"] == self.preceding.source)
-        write_snapshots(self.warehouse, self.run_id, make_snapshot(self.segment.id, members, before, self.tasks))
-        write_result(self.warehouse, own, "expansion", _describe(similarity, counts, cut))
+        write_snapshots(
+            self.run.warehouse, self.run.run_id, make_snapshot(self.segment.id, members, before, self.tasks)
+        )
+        write_result(self.run.warehouse, own, "expansion", _describe(similarity, counts, cut))
 
     def _read_features(self) -> tuple[Features, Offer]:
         """Return the features, and which of them the model may use; those of the source's rule show copies of it."""
-        rule = find_rule_fields(self.catalogue, self.expansion.source)
+        rule = find_rule_fields(self.run.catalogue, self.expansion.source)
         fields = {field.name: field.source for field in self.expansion.fields}
-        of_rule = {field.name for field in self.expansion.fields if rule.has(field, self.catalogue)}
+        of_rule = {field.name for field in self.expansion.fields if rule.has(field, self.run.catalogue)}
         extra = {each.name: each for each in rule.attributes if each not in fields.values() and each.name not in fields}
         asked: dict[str, Asked] = {
             name: source.segment_id if isinstance(source, InSegment) else source for name, source in fields.items()
@@ -100,58 +95,51 @@ class ExpansionRun:
         flags: dict[str, Asked] = {_SOURCE: self.expansion.source}
         if self.expansion.candidates:
             flags[_CANDIDATE] = self.expansion.candidates
-        features = self.read_features({**asked, **extra, **flags})
+        settings = self.run.catalogue.settings
+        features = self.run.read_features({**asked, **extra, **flags})
         offer = Offer(
             fields=tuple(field for field in features.fields if field.name not in flags),
             rule_fields=frozenset({*of_rule, *extra}),
-            key_fields=find_key_fields(self.catalogue, self.segment),
+            key_fields=frozenset(field.name for field in self.expansion.fields if is_key_field(field, settings)),
             chosen=None if self.expansion.is_recommended else tuple(fields),
         )
         return features, offer
 
     def _count(self) -> tuple[int, int]:
         """Return the number of members of the source, and of the candidates who are none."""
-        source = self._bitmaps(self.expansion.source)
+        source = self.run.bitmaps(self.expansion.source)
         member_total = sum(map(count_members, source.values()))
         if not self.expansion.candidates:
-            return member_total, self.profile_count - member_total
-        others = subtract_bitmaps(self._bitmaps(self.expansion.candidates), source)
+            return member_total, self.run.profile_count - member_total
+        others = subtract_bitmaps(self.run.bitmaps(self.expansion.candidates), source)
         return member_total, sum(map(count_members, others.values()))
 
-    def _bitmaps(self, segment_id: str) -> Mapping[int, bytes]:
-        key = self.snapshot_of(segment_id)
-        return read_bitmaps(self.warehouse, key.run_id, key.id)
-
-    @property
-    def _seed_text(self) -> str:
-        return self.catalogue.hashes[self.segment.id].data
-
     def _sample(self, features: Features, member_total: int, other_total: int) -> Sample:
-        draw = SampleDraw(member_total, other_total, self._seed_text)
+        draw = SampleDraw(member_total, other_total, self.run.seed_text)
         table = features.sample(
             lambda batch: _takes_part(batch) & draw.choose(np.asarray(batch.column(HASH)), _is_source(batch))
         )
         return arrange_sample(table, _is_source(table), member_total, other_total)
 
     def _learn(self, offer: Offer, sample: Sample, record: RunRecord) -> Similarity:
-        record_inputs(record, self.expansion, self._seed_text, sample)
-        similarity = learn_similarity(sample, offer, instant_of(self.as_of), self._seed_text)
+        record_inputs(record, self.expansion, self.run.seed_text, sample)
+        similarity = learn_similarity(sample, offer, instant_of(self.run.as_of), self.run.seed_text)
         record_model(record, similarity.report)
         record.log_model(similarity.model, model_columns(sample, similarity.report))
         return similarity
 
     def _cut(self, own: SnapshotKey) -> tuple[Counts, Cut]:
         """Return how many candidates have each score, and where members end."""
-        scores, candidate_counts = count_scores(self.warehouse, own)
+        scores, candidate_counts = count_scores(self.run.warehouse, own)
         counts: Counts = np.zeros(STEPS + 1, dtype=np.int64)
         counts[to_steps(scores)] = candidate_counts
         size = self.expansion.size
-        most = int(size * self.profile_count) if size <= 1 else int(size)
+        most = int(size * self.run.profile_count) if size <= 1 else int(size)
         return counts, find_cut(counts, max(1, most), float(self.expansion.minimum_score))
 
     def _members(self, own: SnapshotKey, cut: Cut) -> DataFrame:
         """Return `profile_key` of the best candidates; of those that tie at the end the first by the text of the id."""
-        scores = read_scores(self.warehouse, own)
+        scores = read_scores(self.run.warehouse, own)
         above = scores.where(scores["score"] > cut.score)
         tied = scores.where(scores["score"] == cut.score)
         if cut.tied_taken < cut.tied:

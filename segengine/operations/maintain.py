@@ -206,5 +206,9 @@ def list_written_tables(settings: Settings, catalogue: Catalogue) -> list[str]:
 def _without(history: History, thinned: Sequence[ThinnedDefinition]) -> History:
     """Return a history after a thinning."""
     gone = history.segments.thinned | {(run.snapshot_run_id, run.id) for each in thinned for run in each.thinned}
-    segments, measures = replace(history.segments, thinned=gone), replace(history.measures, thinned=gone)
-    return replace(history, segments=segments, measures=measures)
+    return replace(
+        history,
+        segments=replace(history.segments, thinned=gone),
+        measures=replace(history.measures, thinned=gone),
+        analyses=replace(history.analyses, thinned=gone),
+    )

@@ -14,13 +14,14 @@ from segengine.operations.context import OpenProject, read_state
 from segengine.operations.segments import show_status
 from segengine.operations.status import ProjectStatus, make_status, read_definitions
 from segengine.project.catalogue import Catalogue
+from segengine.project.definitions import ANALYSIS_KINDS
 from segengine.store.control import ControlRow
 from segengine.store.runs import REFRESHED, History, Status
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
 
-_KINDS = ("segment", "measure")
+_KINDS = ("segment", "measure", *ANALYSIS_KINDS)
 
 
 def check_metrics_file(file: Path) -> None:
@@ -120,7 +121,7 @@ def _add_runs(metrics: _Metrics, status: ProjectStatus, history: History) -> Non
     metrics.add(
         "last_run_snapshot_bytes", "Bytes of snapshots the newest refresh wrote.", last.snapshot_bytes if last else None
     )
-    metrics.add("due_definitions", "Segments and measures that are due now.", status.due_count)
+    metrics.add("due_definitions", "Segments, measures, suggestions and insights that are due now.", status.due_count)
     metrics.add("run_under_way", "1 while a run holds the project's lease.", float(bool(status.owner)))
     metrics.add("warehouse_bytes", "Bytes of the newest versions of the project's tables.", status.size.byte_count)
     metrics.add("warehouse_disk_bytes", "Bytes on disk, with files of earlier versions.", status.size.disk_bytes)
@@ -128,11 +129,12 @@ def _add_runs(metrics: _Metrics, status: ProjectStatus, history: History) -> Non
 
 def _add_definitions(metrics: _Metrics, catalogue: Catalogue, control: ControlRow | None, history: History) -> None:
     counts: Counter[tuple[str, ...]] = Counter({(kind, str(status)): 0 for kind in _KINDS for status in Status})
-    for identity in catalogue.evaluated:
-        kind = "segment" if identity in catalogue.segments else "measure"
+    for identity, definition in catalogue.evaluated.items():
         status, _ = show_status(catalogue, identity, history.last(identity), control)
-        counts[kind, str(status)] += 1
-    metrics.add_by("definitions", "Segments and measures by how they stand.", ("kind", "status"), counts)
+        counts[definition.kind, str(status)] += 1
+    metrics.add_by(
+        "definitions", "Segments, measures, suggestions and insights by how they stand.", ("kind", "status"), counts
+    )
     found = {(identity,): history.segments.current(identity) for identity in catalogue.segments}
     current = {labels: run for labels, run in found.items() if run is not None}
     metrics.add_by(

@@ -3,41 +3,58 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from segengine.operations.evaluation import Evaluation
 from segengine.operations.gates import SourceNews, find_gate_problems
+from segengine.project.analysis import Analysis, Evaluated
 from segengine.project.catalogue import Catalogue
-from segengine.project.model import Measure, Segment
+from segengine.project.model import Measure
 from segengine.store.control import Lease, died
 from segengine.store.registry import Registry
-from segengine.store.runs import BACKFILLED, DROPPED, REFRESHED, History, MeasureRun, SegmentRun, Status
+from segengine.store.runs import (
+    BACKFILLED,
+    DROPPED,
+    REFRESHED,
+    AnalysisRun,
+    AnyRun,
+    History,
+    MeasureRun,
+    SegmentRun,
+    Status,
+)
 from segengine.store.snapshots import MeasureCounts, SegmentCounts, Written
 
-Definitions = Mapping[str, Segment | Measure]
+Definitions = Mapping[str, Evaluated]
 
 
 @dataclass(frozen=True)
 class Ended:
-    """What a run says of its segments and measures."""
+    """What a run says of its definitions, by kind, in their order."""
 
-    segments: tuple[SegmentRun, ...] = ()
-    measures: tuple[MeasureRun, ...] = ()
+    runs: tuple[AnyRun, ...] = ()
+
+    @property
+    def segments(self) -> tuple[SegmentRun, ...]:
+        """The segments."""
+        return tuple(run for run in self.runs if isinstance(run, SegmentRun))
+
+    @property
+    def measures(self) -> tuple[MeasureRun, ...]:
+        """The measures."""
+        return tuple(run for run in self.runs if isinstance(run, MeasureRun))
+
+    @property
+    def analyses(self) -> tuple[AnalysisRun, ...]:
+        """The suggestions and insights."""
+        return tuple(run for run in self.runs if isinstance(run, AnalysisRun))
 
     def __add__(self, other: Ended) -> Ended:
         """Return what both say."""
-        return Ended((*self.segments, *other.segments), (*self.measures, *other.measures))
-
-
-def ended(runs: Sequence[SegmentRun | MeasureRun]) -> Ended:
-    """Return runs by kind, in their order."""
-    return Ended(
-        tuple(run for run in runs if isinstance(run, SegmentRun)),
-        tuple(run for run in runs if isinstance(run, MeasureRun)),
-    )
+        return Ended((*self.runs, *other.runs))
 
 
 class Blocked(NamedTuple):
@@ -53,7 +70,7 @@ _ENDED = {Status.FAILED: "failed", Status.SKIPPED: "was skipped", Status.HELD: "
 
 @dataclass(frozen=True)
 class Outcomes:
-    """Makes the rows a run writes of its segments and measures.
+    """Makes the rows a run writes of its definitions.
 
     Gates judge what would become current, and inactive definitions are left out of refreshes: neither matters to a
     back-fill.
@@ -125,7 +142,7 @@ class Outcomes:
         failed |= evaluation.failures
         stopped = dict(blocked)
         versions: dict[str, int] = {}
-        runs: list[SegmentRun | MeasureRun] = []
+        runs: list[AnyRun] = []
         for identity in chosen:
             if identity not in stopped and identity in failed:
                 stopped[identity] = Blocked(Status.FAILED, failed[identity])
@@ -144,12 +161,10 @@ class Outcomes:
                 stopped[identity] = Blocked(Status.HELD, problems)
                 run = replace(run, status=Status.HELD, snapshot_version=0, error=problems)
             runs.append(run)
-        return ended(runs)
+        return Ended(tuple(runs))
 
-    def _gate_problems(
-        self, run: SegmentRun | MeasureRun, evaluation: Evaluation, news: Mapping[str, SourceNews]
-    ) -> str:
-        if isinstance(run, MeasureRun) or self.purpose == BACKFILLED:
+    def _gate_problems(self, run: AnyRun, evaluation: Evaluation, news: Mapping[str, SourceNews]) -> str:
+        if not isinstance(run, SegmentRun) or self.purpose == BACKFILLED:
             return ""
         segment = self.catalogue.segments[run.segment_id]
         previous = self.history.segments.preceding(run.segment_id, self.as_of)
@@ -159,12 +174,12 @@ class Outcomes:
     def after_failure(self, chosen: Definitions, blocked: Mapping[str, Blocked], status: Status, error: str) -> Ended:
         """Return the row of everything asked for when the whole run failed or was canceled."""
         ends = {identity: blocked.get(identity, Blocked(status, error)) for identity in chosen}
-        return ended([self._without_snapshot(identity, *end) for identity, end in ends.items()])
+        return Ended(tuple(self._without_snapshot(identity, *end) for identity, end in ends.items()))
 
     def abandoned(self, chosen: Definitions) -> Ended:
         """Return Failed rows for what a run asked for whose lease this one took over, as it did not end itself."""
         lost, error = self._died - set(chosen), died(self.lease.before)
-        return ended([self._without_snapshot(identity, Status.FAILED, error) for identity in sorted(lost)])
+        return Ended(tuple(self._without_snapshot(identity, Status.FAILED, error) for identity in sorted(lost)))
 
     @property
     def _died(self) -> set[str]:
@@ -173,11 +188,11 @@ class Outcomes:
         return set(before.ids) & set(self.catalogue.evaluated) if before.owner else set()
 
     def _overflow_failure(self, identity: str, count: int) -> str:
-        if identity in self.catalogue.measures:
+        if identity not in self.catalogue.segments:
             return f"a value has more than 38 digits {count} time(s)"
         return f"an aggregate has more than 38 digits for {count} profile(s)"
 
-    def _without_snapshot(self, identity: str, status: Status, error: str) -> SegmentRun | MeasureRun:
+    def _without_snapshot(self, identity: str, status: Status, error: str) -> AnyRun:
         """Return a row for a definition without a new snapshot."""
         definition, hashes = self.catalogue.evaluated[identity], self.catalogue.hashes[identity]
         common: dict[str, Any] = {
@@ -198,6 +213,8 @@ class Outcomes:
         }
         if isinstance(definition, Measure):
             return MeasureRun(measure_id=identity, row_count=None, value_counts="", **common)
+        if isinstance(definition, Analysis):
+            return AnalysisRun(analysis_id=identity, **common)
         common |= dict.fromkeys(("profile_count", "member_count", "entered_count", "left_count"))
         return SegmentRun(segment_id=identity, **common)
 
@@ -209,7 +226,7 @@ class Outcomes:
             versions[parent] = of_run.get(parent) or (current.snapshot_version if current else 0)
         return versions
 
-    def _unchanged(self, identity: str) -> SegmentRun | MeasureRun:
+    def _unchanged(self, identity: str) -> AnyRun:
         """Return a row with the snapshot there is: nobody entered or left it since."""
         current = self.history.current(identity)
         if current is None:
@@ -225,19 +242,19 @@ class Outcomes:
             return replace(run, entered_count=0, left_count=0)
         return run
 
-    def _successful(
-        self, identity: str, written: Written, evaluation: Evaluation, of_run: Mapping[str, int]
-    ) -> SegmentRun | MeasureRun:
+    def _successful(self, identity: str, written: Written, evaluation: Evaluation, of_run: Mapping[str, int]) -> AnyRun:
         run = self._without_snapshot(identity, Status.SUCCESSFUL, "")
         run = replace(
             run,
-            snapshot_version=next_version(self.history, run),
+            snapshot_version=self.history.trail_of(self.catalogue.evaluated[identity]).last_version(identity) + 1,
             snapshot_run_id=self.lease.work_id,
             parents=json.dumps(self._parent_versions(identity, of_run)),
         )
         if isinstance(run, MeasureRun):
             found = written.measures.get(identity, MeasureCounts())
             return replace(run, row_count=found.row_count, value_counts=json.dumps(found.values))
+        if isinstance(run, AnalysisRun):
+            return run
         counts = written.segments.get(identity, SegmentCounts())
         return replace(
             run,
@@ -247,12 +264,6 @@ class Outcomes:
             left_count=counts.left_count,
             outline_counts=json.dumps(evaluation.outline_counts[identity]),
         )
-
-
-def next_version(history: History, run: SegmentRun | MeasureRun) -> int:
-    """Return the number of a definition's next snapshot."""
-    trail = history.measures if isinstance(run, MeasureRun) else history.segments
-    return trail.last_version(run.id) + 1
 
 
 def show_parent(catalogue: Catalogue, parent: str) -> str:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from segengine.errors import Issue
-from segengine.project.model import Condition, Measure, Segment
+from segengine.project.analysis import Evaluated
+from segengine.project.model import Condition
 from segengine.project.problems import CODES
 from segengine.project.values import TextTest
 from segengine.project.walk import definition_leaves
@@ -30,21 +31,20 @@ _KNOWN = (
 )
 
 
-def find_pattern_issues(definition: Segment | Measure) -> list[Issue]:
+def find_pattern_issues(definition: Evaluated) -> list[Issue]:
     """Return an issue for each pattern of a definition that RE2 does not take; loads Arrow only where there are any."""
     issues = []
     for condition, test in _patterns(definition):
         for pattern in test.operands:
             if found := _re2_problem(pattern, test.ignore_case):
                 _, reason, hint = next(known for known in _KNOWN if found.startswith(known[0]))
-                kind = "segment" if isinstance(definition, Segment) else "measure"
-                what = f'{kind} "{definition.name}": {condition.attribute.name} matches {pattern}'
+                what = f'{definition.kind} "{definition.name}": {condition.attribute.name} matches {pattern}'
                 message = f"{what}: expected a RE2 pattern: {reason or found}."
                 issues.append(Issue(condition.place, "SEG207", CODES["SEG207"], message, hint))
     return issues
 
 
-def _patterns(definition: Segment | Measure) -> Iterator[tuple[Condition, TextTest]]:
+def _patterns(definition: Evaluated) -> Iterator[tuple[Condition, TextTest]]:
     for leaf in definition_leaves(definition):
         if isinstance(leaf, Condition) and isinstance(leaf.test, TextTest) and leaf.test.operation == "matches":
             yield leaf, leaf.test

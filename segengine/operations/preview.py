@@ -18,8 +18,9 @@ from segengine.operations.evaluation import Evaluation, Progress
 from segengine.operations.outcomes import stored_parent_problem
 from segengine.operations.refresh import create_tables
 from segengine.operations.segments import OutlineLine, make_outline
+from segengine.project.analysis import Evaluated
 from segengine.project.catalogue import Catalogue
-from segengine.project.model import Measure, Segment
+from segengine.project.model import Segment
 from segengine.store.profile_keys import read_profile_keys
 from segengine.store.runs import History, SegmentRun, make_run_id
 from segengine.store.snapshots import SegmentCounts, read_bitmaps
@@ -122,7 +123,7 @@ def _affected(plan: DefinitionPlan) -> list[str]:
     return [segment_id for segment_id in catalogue.segments if segment_id in changed - broken]
 
 
-def _with_stale_parents(catalogue: Catalogue, history: History, wanted: Sequence[str]) -> dict[str, Segment | Measure]:
+def _with_stale_parents(catalogue: Catalogue, history: History, wanted: Sequence[str]) -> dict[str, Evaluated]:
     """Return what to evaluate: the wanted segments, and parents whose snapshots must not feed them."""
     needed = set(wanted)
     for identity in reversed(list(catalogue.evaluated)):

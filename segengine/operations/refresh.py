@@ -1,4 +1,4 @@
-"""`refresh`: evaluate segments and measures, write their snapshots, publish all of them at once."""
+"""`refresh`: evaluate what is defined, write its snapshots, publish all of them at once."""
 
 from __future__ import annotations
 
@@ -15,10 +15,11 @@ from segengine.engine.commits import Pinned
 from segengine.errors import DataContractError, RunError, SegEngineError
 from segengine.operations.context import OpenProject, find_author, load_registered
 from segengine.operations.due import choose_definitions
-from segengine.operations.evaluation import Evaluation, Phase, Progress, ScanFacts
+from segengine.operations.evaluation import Evaluation, Phase, Progress
 from segengine.operations.gates import SourceNews, read_news
 from segengine.operations.outcomes import Blocked, Definitions, Ended, Outcomes
 from segengine.operations.past_sources import dump_readings
+from segengine.operations.run_facts import ScanFacts
 from segengine.operations.source_checks import find_failures
 from segengine.operations.unchanged import Comparison, pin_present
 from segengine.operations.unused import deactivate_unused
@@ -28,6 +29,8 @@ from segengine.store.control import Control, Lease
 from segengine.store.runs import (
     BACKFILLED,
     REFRESHED,
+    AnalysisRun,
+    AnyRun,
     History,
     MeasureRun,
     Run,
@@ -46,13 +49,14 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class RefreshReport:
-    """How a refresh ended. `segments` has one entry for each segment asked for; `run_id`: '' where nothing was due."""
+    """How a refresh ended, with an entry for each definition asked for; `run_id`: '' where nothing was due."""
 
     run_id: str
     as_of: datetime
     engine: str
     segments: tuple[SegmentRun, ...]
     measures: tuple[MeasureRun, ...]
+    analyses: tuple[AnalysisRun, ...]
     scans: tuple[ScanFacts, ...]
     profile_count: int
     seconds: float
@@ -60,8 +64,12 @@ class RefreshReport:
     @property
     def unchanged_count(self) -> int:
         """How many kept their snapshot because they cannot have changed."""
-        runs: list[SegmentRun | MeasureRun] = [*self.segments, *self.measures]
-        return sum(run.status is Status.SUCCESSFUL and run.snapshot_run_id != run.run_id for run in runs)
+        return sum(run.status is Status.SUCCESSFUL and run.snapshot_run_id != run.run_id for run in self.runs)
+
+    @property
+    def runs(self) -> list[AnyRun]:
+        """How all definitions ended."""
+        return [*self.segments, *self.measures, *self.analyses]
 
     def of(self, status: Status) -> list[SegmentRun]:
         """Return the segments that ended in a status."""
@@ -69,9 +77,8 @@ class RefreshReport:
 
     @property
     def is_complete(self) -> bool:
-        """Whether all segments and measures were evaluated and published."""
-        statuses = [run.status for run in self.segments] + [run.status for run in self.measures]
-        return all(status is Status.SUCCESSFUL for status in statuses)
+        """Whether everything asked for was evaluated and published."""
+        return all(run.status is Status.SUCCESSFUL for run in self.runs)
 
 
 def refresh_segments(
@@ -85,15 +92,15 @@ def refresh_segments(
     tracking: bool = True,
     progress: Progress = logger.info,
 ) -> RefreshReport:
-    """Evaluate segments and measures on their sources as of one instant and publish the result.
+    """Evaluate segments, measures and analyses on their sources as of one instant and publish the result.
 
     What cannot have changed since its last refresh keeps its snapshot, and is not evaluated again. Without names, what
     nobody used for 45 days is deactivated first.
 
     Args:
         project: The project.
-        names: Names or ids; none: all active measures and dynamic segments, and active static segments once after each
-            activation. Inactive ones that are named are skipped with that cause.
+        names: Names or ids; none: all that is active, and of that what is static once after each activation. Inactive
+            ones that are named are skipped with that cause.
         due: Only what is due by its schedule; where that is nothing, no run takes place.
         full: Evaluate also what cannot have changed.
         as_of: The instant that counts; None: now. As of an earlier one, Delta tables are read as they were then where
@@ -173,7 +180,7 @@ def _refresh_now(project: OpenProject, asked: _Asked, progress: Progress) -> Ref
 
 def _expect_seconds(history: History, definition_count: int) -> float | None:
     """Return how long the newest refresh of so many definitions took that read anything; None where there was none."""
-    counts = Counter([*history.segments.runs.column("run_id"), *history.measures.runs.column("run_id")])
+    counts = Counter(run_id for trail in history.trails for run_id in trail.runs.column("run_id"))
     runs = (run for run in reversed(history.runs) if run.purpose == REFRESHED and run.status is Status.SUCCESSFUL)
     alike = (run for run in runs if counts[run.run_id] == definition_count and run.row_count)
     return next((run.seconds for run in alike), None)
@@ -191,7 +198,7 @@ def _find_clock_problem(history: History, now: datetime) -> str:
 
 
 def _nothing_due(project: OpenProject, as_of: datetime) -> RefreshReport:
-    return RefreshReport("", as_of, project.session.description, (), (), (), 0, 0.0)
+    return RefreshReport("", as_of, project.session.description, (), (), (), (), 0, 0.0)
 
 
 def create_tables(project: OpenProject) -> Control:
@@ -261,6 +268,7 @@ class LeasedRun:
             engine=self.project.session.description,
             segments=ended.segments,
             measures=ended.measures,
+            analyses=ended.analyses,
             scans=tuple(scans),
             profile_count=sum(profile_counts.values()),
             seconds=time.perf_counter() - clock,
@@ -355,7 +363,7 @@ class LeasedRun:
             segengine_version=__version__,
             snapshot_bytes=self._count_written() if status is Status.SUCCESSFUL else None,
         )
-        append_run(self.project.warehouse, run, ended.segments, ended.measures)
+        append_run(self.project.warehouse, run, ended.runs)
         self.control.publish(self.lease, self.evaluation.last_keys)
 
     def _count_written(self) -> int | None:

@@ -9,7 +9,6 @@ from typing import Literal
 
 from segengine.errors import ConfigError
 from segengine.operations.context import OpenProject, find_author, load_registered, read_state
-from segengine.operations.outcomes import next_version
 from segengine.operations.run_log import log_run
 from segengine.operations.segments import find_held
 from segengine.operations.waiting import check_last_run_ended
@@ -84,6 +83,6 @@ def _decide(history: History, held: SegmentRun, run_id: str, decision: Decision,
         common,
         purpose=RELEASED,
         status=Status.SUCCESSFUL,
-        snapshot_version=next_version(history, held),
+        snapshot_version=history.segments.last_version(held.id) + 1,
         error="",
     )

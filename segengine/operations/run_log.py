@@ -47,4 +47,4 @@ def log_run(
         error="",
         segengine_version=__version__,
     )
-    append_run(project.warehouse, run, segment_runs, [])
+    append_run(project.warehouse, run, segment_runs)

@@ -11,8 +11,9 @@ from segengine.engine.sources import cut_off
 from segengine.errors import ConfigError
 from segengine.operations.context import OpenProject, load_registered, read_state
 from segengine.operations.due import find_next_due
-from segengine.operations.evaluation import OutlineCounts
 from segengine.operations.past_sources import SourceReading, load_readings
+from segengine.operations.run_facts import OutlineCounts
+from segengine.project.analysis import Analysis, Evaluated
 from segengine.project.catalogue import Catalogue, resolve_version
 from segengine.project.find import find_segment
 from segengine.project.model import Measure, Segment
@@ -23,7 +24,17 @@ from segengine.project.schedule import Schedule
 from segengine.project.usage import User, make_usage_graph
 from segengine.store.control import ControlRow, died
 from segengine.store.registry import DefinitionRecord, Registry
-from segengine.store.runs import DefinitionRun, History, MeasureRun, SegmentRun, Status, Trail, read_outline_counts
+from segengine.store.runs import (
+    AnalysisRun,
+    AnyRun,
+    DefinitionRun,
+    History,
+    MeasureRun,
+    SegmentRun,
+    Status,
+    Trail,
+    read_outline_counts,
+)
 
 
 @dataclass(frozen=True)
@@ -91,7 +102,7 @@ def _summary(
 
 
 def show_status(
-    catalogue: Catalogue, identity: str, last: SegmentRun | MeasureRun | None, control: ControlRow | None
+    catalogue: Catalogue, identity: str, last: AnyRun | None, control: ControlRow | None
 ) -> tuple[Status, str]:
     """Return how a definition stands, and why: refreshing, failed (its run died; broken), or as its last run ended."""
     if control is not None and identity in control.ids:
@@ -173,7 +184,11 @@ def find_version(catalogue: Catalogue, registry: Registry, run: SegmentRun) -> S
 def find_version(catalogue: Catalogue, registry: Registry, run: MeasureRun) -> Measure: ...
 
 
-def find_version(catalogue: Catalogue, registry: Registry, run: SegmentRun | MeasureRun) -> Segment | Measure:
+@overload
+def find_version(catalogue: Catalogue, registry: Registry, run: AnalysisRun) -> Analysis: ...
+
+
+def find_version(catalogue: Catalogue, registry: Registry, run: AnyRun) -> Evaluated:
     """Return the definition a run evaluated.
 
     Raises:
@@ -195,7 +210,7 @@ def make_outline(segment: Segment, names: Mapping[str, str], counts: OutlineCoun
 
 def find_snapshot(
     trail: Trail[DefinitionRun],
-    definition: Segment | Measure,
+    definition: Evaluated,
     number: int | None = None,
     at: datetime | None = None,
     *,
@@ -208,7 +223,7 @@ def find_snapshot(
     Raises:
         ConfigError: There is none, or it is no longer kept.
     """
-    subject = f'{"Segment" if isinstance(definition, Segment) else "Measure"} "{definition.name}"'
+    subject = f'{definition.kind.capitalize()} "{definition.name}"'
     snapshots = trail.snapshots(definition.id)
     current = trail.current(definition.id)
     if number is None and at is None and current is not None:

@@ -19,12 +19,13 @@ from segengine.engine.joins import ScanRows, columns_by_table
 from segengine.engine.sources import Sources, check_against_lock, column
 from segengine.engine.uniqueness import check_unique_keys
 from segengine.errors import DataContractError, RunError
-from segengine.plan.audiences import plan_run
+from segengine.plan.audiences import is_modelled, plan_run
+from segengine.project.analysis import Evaluated
 from segengine.project.catalogue import Catalogue
-from segengine.project.model import Attribute, Measure, Schema, Segment
+from segengine.project.model import Attribute, Schema, Segment
 from segengine.project.source_fields import find_rule_fields
 from segengine.project.types import instant_of
-from segengine.project.walk import expansion_attributes
+from segengine.project.walk import model_attributes
 from segengine.store.profile_keys import check_profile_ids
 
 Key = tuple[str, tuple[str, ...]]  # a table and stored columns
@@ -39,19 +40,19 @@ class SourceUse:
     audiences: frozenset[str]
 
 
-def find_source_use(definitions: Mapping[str, Segment | Measure], catalogue: Catalogue, as_of: datetime) -> SourceUse:
+def find_source_use(definitions: Mapping[str, Evaluated], catalogue: Catalogue, as_of: datetime) -> SourceUse:
     """Return what definitions read of the sources; `definitions`: by id, parents first."""
     settings = catalogue.settings
     plans = plan_run(definitions, catalogue, instant_of(as_of))
     segments = [definition for definition in definitions.values() if isinstance(definition, Segment)]
     scans = [scan for plan in plans for scan in plan.table_scans.values()]
     scans += [attachment_scan(segment.audience, item) for segment in segments for item in segment.attach]
-    expansions = [segment for segment in segments if segment.expansion]
-    scans += [feature_scan(each.audience, _feature_attributes(each, catalogue), settings) for each in expansions]
+    modelled = [definition for definition in definitions.values() if is_modelled(definition)]
+    scans += [feature_scan(each.audience, _feature_attributes(each, catalogue), settings) for each in modelled]
     rows = [ScanRows(scan, settings, catalogue.schema) for scan in scans]
     columns = columns_by_table(rows)
     keys = {key for each in rows for key in each.unique_keys()}
-    audiences = {plan.audience for plan in plans} | {segment.audience for segment in expansions}
+    audiences = {plan.audience for plan in plans} | {definition.audience for definition in modelled}
     for plan in plans:
         contacts, accounts = settings.audiences[plan.audience], settings.account_of(plan.audience)
         if plan.carried and accounts:
@@ -64,10 +65,11 @@ def find_source_use(definitions: Mapping[str, Segment | Measure], catalogue: Cat
     return SourceUse(columns, frozenset(keys), frozenset(audiences))
 
 
-def _feature_attributes(segment: Segment, catalogue: Catalogue) -> list[Attribute]:
-    """Return the attributes of the profiles that an expansion's model sees, those of the source's rule among them."""
-    source = segment.expansion.source if segment.expansion else ""
-    found = [*expansion_attributes(segment), *find_rule_fields(catalogue, source).attributes]
+def _feature_attributes(definition: Evaluated, catalogue: Catalogue) -> list[Attribute]:
+    """Return the attributes of the profiles that a model sees, of an expansion those of its source's rule too."""
+    found = model_attributes(definition)
+    if isinstance(definition, Segment) and definition.expansion:
+        found += find_rule_fields(catalogue, definition.expansion.source).attributes
     return [attribute for attribute in found if not attribute.measure]
 
 
@@ -91,7 +93,7 @@ def _count_profiles(sources: Sources, audience: str) -> int:
 
 
 def find_failures(
-    definitions: Mapping[str, Segment | Measure],
+    definitions: Mapping[str, Evaluated],
     catalogue: Catalogue,
     as_of: datetime,
     open_sources: Callable[[Iterable[str]], Sources],
@@ -135,9 +137,7 @@ def find_failures(
     return {key: found for key, use in uses.items() if (found := find_problem(use))}
 
 
-def find_culprits(
-    definitions: Mapping[str, Segment | Measure], attempt: Callable[[Sequence[str]], str]
-) -> dict[str, str]:
+def find_culprits(definitions: Mapping[str, Evaluated], attempt: Callable[[Sequence[str]], str]) -> dict[str, str]:
     """Return the definitions of a group that fail when they are tried, by id, and why; by halves.
 
     Where both halves fail for the same reason it is taken for what all of them share: a table that cannot be read.

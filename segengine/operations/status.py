@@ -20,7 +20,7 @@ from segengine.store.sizes import WarehouseSize, read_sizes
 
 @dataclass(frozen=True)
 class RunSummary:
-    """One published run: how its segments and measures ended, what it read, how long it took."""
+    """One published run: how its definitions ended, what it read, how long it took."""
 
     run: Run
     status_counts: Mapping[str, int]
@@ -70,8 +70,8 @@ def make_status(
     held = control is not None and control.is_held(now)
     due = _due_times(*definitions, history, now) if definitions else []
     counts: dict[str, Counter[str]] = {}
-    for rows in (history.segments.runs, history.measures.runs):
-        for run_id, status in zip(rows.column("run_id"), rows.column("status"), strict=True):
+    for trail in history.trails:
+        for run_id, status in zip(trail.runs.column("run_id"), trail.runs.column("status"), strict=True):
             counts.setdefault(run_id, Counter())[status] += 1
     runs = [_summarise(run, counts.get(run.run_id, Counter())) for run in history.runs[-limit:]]
     return ProjectStatus(

@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from segengine.project.keep import Keep, choose_kept
-from segengine.store.runs import BACKFILLED, History, MeasureRun, SegmentRun, Trail
+from segengine.store.runs import BACKFILLED, AnyRun, History
 
-AnyRun = SegmentRun | MeasureRun
 Reference = tuple[str, str]  # snapshot_run_id, id
 
 
@@ -75,8 +74,7 @@ def _choose(runs: list[AnyRun], keep: Keep, now: datetime, zone: str) -> list[An
 
 
 def _held(history: History) -> Iterator[AnyRun]:
-    trails: tuple[Trail[SegmentRun], Trail[MeasureRun]] = (history.segments, history.measures)
-    for trail in trails:
+    for trail in history.trails:
         for identity in trail.ids:
             held = trail.held(identity)
             if held is not None:
@@ -88,8 +86,7 @@ class _Stored:
 
     def __init__(self, history: History) -> None:
         self.by_id: dict[str, list[AnyRun]] = {}
-        trails: tuple[Trail[SegmentRun], Trail[MeasureRun]] = (history.segments, history.measures)
-        for trail in trails:
+        for trail in history.trails:
             for identity in trail.ids:
                 runs = [run for run in trail.snapshots(identity) if trail.is_kept(run)]
                 if runs:

@@ -1,8 +1,8 @@
 """What cannot have changed since its last refresh: it keeps its snapshot and is not evaluated again.
 
-That is so where nothing that decides its members or values is another: its definition and those it refers to, this
-version of segengine, the snapshots of its parents, the commits of the sources it reads, the people kept out; and where
-nothing in it depends on the instant of the run.
+That is so where nothing that decides its members, values or answer is another: its definition and those it refers to,
+this version of segengine, the snapshots of its parents, the commits of the sources it reads, the people kept out; and
+where nothing in it depends on the instant of the run.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from segengine import __version__
 from segengine.engine.commits import Pinned, pin_commits
 from segengine.engine.sources import cut_off
 from segengine.operations.context import OpenProject
+from segengine.project.analysis import Evaluated
 from segengine.project.catalogue import Catalogue
-from segengine.project.model import Measure, Segment
 from segengine.project.walk import depends_on_as_of, tables_read
-from segengine.store.runs import FORGOTTEN, History, MeasureRun, SegmentRun, Status
+from segengine.store.runs import FORGOTTEN, AnyRun, History, Status
 
 
 def pin_present(
     project: OpenProject,
     catalogue: Catalogue,
-    definitions: Iterable[Segment | Measure],
+    definitions: Iterable[Evaluated],
     as_of: datetime,
     started_at: datetime,
 ) -> dict[str, Pinned]:
@@ -46,7 +46,7 @@ class Comparison:
     pinned: Mapping[str, Pinned]
     as_of: datetime
 
-    def find_reasons(self, definitions: Mapping[str, Segment | Measure]) -> dict[str, str]:
+    def find_reasons(self, definitions: Mapping[str, Evaluated]) -> dict[str, str]:
         """Return why each definition (given parents first) has to be evaluated, '' where it cannot have changed."""
         reasons: dict[str, str] = {}
         for identity, definition in definitions.items():
@@ -68,7 +68,7 @@ class Comparison:
             return "its snapshot is of a later time"
         return ""
 
-    def _of_data(self, definition: Segment | Measure, reasons: Mapping[str, str]) -> str:
+    def _of_data(self, definition: Evaluated, reasons: Mapping[str, str]) -> str:
         current = self.history.current(definition.id)
         if current is None:
             raise LookupError(f"{definition.id} has no snapshot")
@@ -94,7 +94,7 @@ class Comparison:
                 return f'table "{table}" changed'
         return ""
 
-    def _parent_reason(self, current: SegmentRun | MeasureRun, reasons: Mapping[str, str]) -> str:
+    def _parent_reason(self, current: AnyRun, reasons: Mapping[str, str]) -> str:
         fed: dict[str, int] = json.loads(current.parents)
         for parent in self.catalogue.parents(current.id):
             stored = self.history.current(parent)

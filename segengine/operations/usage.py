@@ -11,7 +11,7 @@ from segengine.operations.context import OpenProject, load_registered
 from segengine.operations.definition_plan import DefinitionPlan
 from segengine.project.definitions import read_definition
 from segengine.project.find import find_definition
-from segengine.project.model import Consumer, Measure
+from segengine.project.model import Consumer, Segment
 from segengine.project.nodes import Plain, from_plain
 from segengine.project.problems import Problems
 from segengine.project.quick import ORIGIN
@@ -43,10 +43,10 @@ def read_usage(project: OpenProject, names: Sequence[str] = ()) -> list[Usage]:
     wanted = [find_definition(catalogue, name) for name in names] or list(catalogue.evaluated.values())
     found = [
         Usage(
-            kind="measure" if isinstance(each, Measure) else "segment",
+            kind=each.kind,
             id=each.id,
             name=each.name,
-            output_table="" if isinstance(each, Measure) else each.output_table,
+            output_table=each.output_table if isinstance(each, Segment) else "",
             direct=graph.direct(each.id),
             indirect=graph.indirect(each.id),
         )

@@ -10,48 +10,54 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from segengine.plan.refresh import Around, AudiencePlan, Question, opposite, plan_audience
+from segengine.project.analysis import HIDDEN, Analysis, Evaluated
 from segengine.project.catalogue import Catalogue
 from segengine.project.model import Measure, ProfileRule, RowsRule, Segment, Settings, Step
 from segengine.project.walk import definition_parents
 
-_HIDDEN = "@"  # no slug begins with it: nobody's segment has such an id
+
+def is_hidden(identity: str) -> bool:
+    """Return whether an id is that of a hidden segment or measure: evaluated and stored as others, shown to nobody."""
+    return identity.startswith(HIDDEN)
 
 
-def is_hidden(segment_id: str) -> bool:
-    """Return whether an id is that of a hidden segment: evaluated and stored like others, shown to nobody."""
-    return segment_id.startswith(_HIDDEN)
-
-
-def split_waves(due: Mapping[str, Segment | Measure]) -> list[dict[str, Segment | Measure]]:
+def split_waves(due: Mapping[str, Evaluated]) -> list[dict[str, Evaluated]]:
     """Return what is to be evaluated in waves: what an expansion feeds, directly or not, comes in a later one.
 
-    Of each wave the rules and values are evaluated first, then its expansions.
+    Of each wave the rules and values are evaluated first, then what models evaluate.
 
     Args:
-        due: The segments and measures to evaluate by id, parents before children.
+        due: What to evaluate by id, parents before children.
     """
     place: dict[str, int] = {}
     for identity, definition in due.items():
         parents = [parent for parent in definition_parents(definition) if parent in due]
-        place[identity] = max((place[parent] + is_expansion(due[parent]) for parent in parents), default=0)
-    waves: list[dict[str, Segment | Measure]] = [{} for _ in range(max(place.values(), default=-1) + 1)]
+        place[identity] = max((place[parent] + is_modelled(due[parent]) for parent in parents), default=0)
+    waves: list[dict[str, Evaluated]] = [{} for _ in range(max(place.values(), default=-1) + 1)]
     for identity, definition in due.items():
         waves[place[identity]][identity] = definition
     return waves
 
 
-def is_expansion(definition: Segment | Measure) -> bool:
+def is_modelled(definition: Evaluated) -> bool:
     """Return whether a definition is evaluated by a model, not by rules."""
-    return isinstance(definition, Segment) and definition.expansion is not None
+    if isinstance(definition, Segment):
+        return definition.expansion is not None
+    return isinstance(definition, Analysis)
 
 
-def plan_run(
-    due: Mapping[str, Segment | Measure], catalogue: Catalogue, as_of: int, wave: int = 0
-) -> list[AudiencePlan]:
+def _planned_part(definition: Evaluated) -> Segment | Measure | None:
+    """Return what of a definition is evaluated by rules: all, nothing, or of an analysis its figures."""
+    if isinstance(definition, Analysis):
+        return definition.figures
+    return None if is_modelled(definition) else definition
+
+
+def plan_run(due: Mapping[str, Evaluated], catalogue: Catalogue, as_of: int, wave: int = 0) -> list[AudiencePlan]:
     """Return the plan of each audience that has rules or values to evaluate, accounts first.
 
     Args:
-        due: The segments and measures to evaluate by id, parents before children; expansions among them are left out.
+        due: What to evaluate by id, parents before children; what models evaluate is left out, but figures for them.
         catalogue: All definitions of the project.
         as_of: What relative times are relative to, in microseconds since 1970 UTC.
         wave: The number of the wave that `due` is.
@@ -59,8 +65,8 @@ def plan_run(
     settings = catalogue.settings
     planned: dict[str, dict[str, Segment | Measure]] = {audience: {} for audience in settings.audiences}
     for definition in due.values():
-        if not is_expansion(definition):
-            planned[definition.audience][definition.id] = definition
+        if part := _planned_part(definition):
+            planned[part.audience][part.id] = part
     questions = _Questions(settings, wave)
     plans: list[AudiencePlan] = []
     # Planned accounts last: what the others ask of them is then known. Evaluated first.
@@ -121,7 +127,7 @@ class _Questions:
 
     def ask(self, account: str, question: Question) -> str:
         """Return the id of the hidden segment of an account audience that stands for a question."""
-        return self._found.setdefault((account, question), f"{_HIDDEN}{self.wave}.{len(self._found) + 1}")
+        return self._found.setdefault((account, question), f"{HIDDEN}{self.wave}.{len(self._found) + 1}")
 
     def note(self, asked: Mapping[str, frozenset[str]], names: Mapping[str, str]) -> None:
         """Keep who asked, by name; `asked`: the hidden segments by id of the definition."""

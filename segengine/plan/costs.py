@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from segengine.plan.audiences import is_hidden
 from segengine.plan.refresh import AudiencePlan
+from segengine.project.analysis import owner_of
 
 
 @dataclass(frozen=True)
@@ -24,10 +25,11 @@ class RowCost:
 def find_scan_users(plans: Sequence[AudiencePlan]) -> dict[str, frozenset[str]]:
     """Return the definitions that ask something of each scan over a table, by the scan's name.
 
-    What a rule asks of the profiles' account counts for the definition whose rule it is. A scan nobody asks anything of
+    What a rule asks of the profiles' account counts for the definition whose rule it is, the figures of an analysis
+    for the analysis. A scan nobody asks anything of
     (it only says which profiles there are) has all definitions of its audience as users.
     """
-    asked_by: dict[str, set[str]] = {}
+    asked_by = {identity: {owner_of(identity)} for plan in plans for identity in plan.results}
     for plan in plans:
         for identity, hidden in plan.asked.items():
             for each in hidden:

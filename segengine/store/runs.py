@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -17,10 +17,12 @@ import pyarrow.compute as pc
 
 from segengine.engine.failures import engine_errors
 from segengine.errors import RunError
+from segengine.project.analysis import Analysis, Evaluated
+from segengine.project.model import Segment
 from segengine.project.types import instant_of
 from segengine.store.control import ControlRow
 from segengine.store.run_rows import Places, RunRows, make_no_rows
-from segengine.store.warehouse import SCHEMAS, Row, Warehouse
+from segengine.store.warehouse import ON_DEMAND, SCHEMAS, Row, Warehouse
 
 
 class Status(StrEnum):
@@ -144,12 +146,42 @@ class MeasureRun:
         return self.measure_id
 
 
-DefinitionRun = TypeVar("DefinitionRun", SegmentRun, MeasureRun)
+@dataclass(frozen=True)
+class AnalysisRun:
+    """What one published run says of one analysis.
+
+    `snapshot_run_id` is the run whose answer it has, '' where it has none.
+    """
+
+    run_id: str
+    analysis_id: str
+    name: str
+    snapshot_version: int
+    snapshot_run_id: str
+    as_of: datetime
+    purpose: str
+    status: Status
+    definition_version: int
+    data_hash: str
+    parents_hash: str
+    parents: str
+    error: str
+    started_at: datetime
+    finished_at: datetime
+
+    @property
+    def id(self) -> str:
+        """The analysis."""
+        return self.analysis_id
+
+
+AnyRun = SegmentRun | MeasureRun | AnalysisRun
+DefinitionRun = TypeVar("DefinitionRun", SegmentRun, MeasureRun, AnalysisRun)
 
 
 @dataclass(frozen=True)
 class Trail(Generic[DefinitionRun]):
-    """Every published run of the segments, or of the measures, oldest first.
+    """Every published run of the segments, of the measures, or of the analyses, oldest first.
 
     Back-fills are among the snapshots, and count for nothing else: not for what is current, how the last run ended,
     what is due or held, or what a refresh is compared with. Only a back-fill itself sees them, in the trail `as_of` the
@@ -204,7 +236,7 @@ class Trail(Generic[DefinitionRun]):
         places = self._with_snapshot(self.runs.places(identity))
         return int(self.runs.numbers("snapshot_version")[places].max(initial=0))
 
-    def is_kept(self, run: SegmentRun | MeasureRun) -> bool:
+    def is_kept(self, run: AnyRun) -> bool:
         """Return whether the content of a run's snapshot is still kept."""
         return (run.snapshot_run_id, run.id) not in self.thinned
 
@@ -243,21 +275,36 @@ class Trail(Generic[DefinitionRun]):
         return trail.preceding(run.id, run.as_of)
 
 
+AnyTrail = Trail[SegmentRun] | Trail[MeasureRun] | Trail[AnalysisRun]
+
+
 @dataclass(frozen=True)
 class History:
-    """Every published run, and what each says of its segments and measures."""
+    """Every published run, and what each says of its segments, measures and analyses."""
 
     runs: tuple[Run, ...] = ()
     segments: Trail[SegmentRun] = field(default_factory=Trail)
     measures: Trail[MeasureRun] = field(default_factory=Trail)
+    analyses: Trail[AnalysisRun] = field(default_factory=Trail)
 
-    def current(self, identity: str) -> SegmentRun | MeasureRun | None:
-        """Return the current snapshot's run of a segment or measure."""
-        return self.segments.current(identity) or self.measures.current(identity)
+    @property
+    def trails(self) -> tuple[AnyTrail, ...]:
+        """The trails of all that is evaluated."""
+        return self.segments, self.measures, self.analyses
 
-    def last(self, identity: str) -> SegmentRun | MeasureRun | None:
-        """Return the newest run of a segment or measure, however it ended."""
-        return self.segments.last(identity) or self.measures.last(identity)
+    def trail_of(self, definition: Evaluated) -> AnyTrail:
+        """Return the trail of what a definition is."""
+        if isinstance(definition, Analysis):
+            return self.analyses
+        return self.segments if isinstance(definition, Segment) else self.measures
+
+    def current(self, identity: str) -> AnyRun | None:
+        """Return the current snapshot's run of a definition."""
+        return next((run for trail in self.trails if (run := trail.current(identity))), None)
+
+    def last(self, identity: str) -> AnyRun | None:
+        """Return the newest run of a definition, however it ended."""
+        return next((run for trail in self.trails if (run := trail.last(identity))), None)
 
     @cached_property
     def _runs_by_id(self) -> dict[str, Run]:
@@ -269,7 +316,12 @@ class History:
 
     def seen_at(self, as_of: datetime) -> History:
         """Return the history as a back-fill of an instant sees it."""
-        return replace(self, segments=self.segments.seen_at(as_of), measures=self.measures.seen_at(as_of))
+        return replace(
+            self,
+            segments=self.segments.seen_at(as_of),
+            measures=self.measures.seen_at(as_of),
+            analyses=self.analyses.seen_at(as_of),
+        )
 
     @property
     def run_ids(self) -> tuple[str, ...]:
@@ -287,10 +339,16 @@ def read_history(warehouse: Warehouse, control: ControlRow) -> History:
     gone = _published(warehouse, "thinned_snapshots", chain) if warehouse.exists("thinned_snapshots") else None
     thinned = frozenset((row["snapshot_run_id"], row["id"]) for row in gone.to_pylist()) if gone else frozenset()
     segment_runs = _published(warehouse, "segment_runs", chain, without=("outline_counts",))
+    measure_runs = _published(warehouse, "measure_runs", chain)
+    analyses: Trail[AnalysisRun] = Trail(thinned=thinned)
+    if warehouse.exists("analysis_runs"):
+        analysis_runs = _published(warehouse, "analysis_runs", chain)
+        analyses = replace(analyses, runs=hold_runs(analysis_runs, "analysis_id", AnalysisRun))
     return History(
         runs=tuple(Run(**_typed(by_id[run_id])) for run_id in chain),
-        segments=Trail(hold_segment_runs(segment_runs), thinned),
-        measures=Trail(hold_measure_runs(_published(warehouse, "measure_runs", chain)), thinned),
+        segments=Trail(hold_runs(segment_runs, "segment_id", SegmentRun), thinned),
+        measures=Trail(hold_runs(measure_runs, "measure_id", MeasureRun), thinned),
+        analyses=analyses,
     )
 
 
@@ -302,14 +360,9 @@ def _published(warehouse: Warehouse, table: str, chain: Sequence[str], without: 
     return rows.filter(pc.is_valid(place)).take(order)
 
 
-def hold_segment_runs(rows: pa.Table) -> RunRows[SegmentRun]:
-    """Return what runs say of segments, from rows of their table, oldest run first."""
-    return RunRows(rows, "segment_id", lambda row: SegmentRun(**_typed(row)))
-
-
-def hold_measure_runs(rows: pa.Table) -> RunRows[MeasureRun]:
-    """Return what runs say of measures, from rows of their table, oldest run first."""
-    return RunRows(rows, "measure_id", lambda row: MeasureRun(**_typed(row)))
+def hold_runs(rows: pa.Table, id_column: str, kind: Callable[..., DefinitionRun]) -> RunRows[DefinitionRun]:
+    """Return what runs say of one kind of definitions, from rows of their table, oldest run first."""
+    return RunRows(rows, id_column, lambda row: kind(**_typed(row)))
 
 
 def walk_chain(table: str, newest: str, previous: Mapping[str, str]) -> list[str]:
@@ -351,12 +404,16 @@ def _typed(row: Row) -> Row:
     return {**row, "status": Status(row["status"])}
 
 
-def append_run(
-    warehouse: Warehouse, run: Run, segment_runs: Sequence[SegmentRun], measure_runs: Sequence[MeasureRun]
-) -> None:
-    """Write the rows of a run; nobody reads them before the control row names the run."""
-    warehouse.append_rows("measure_runs", [_as_row("measure_runs", item) for item in measure_runs])
-    warehouse.append_rows("segment_runs", [_as_row("segment_runs", item) for item in segment_runs])
+_TABLES = {AnalysisRun: "analysis_runs", MeasureRun: "measure_runs", SegmentRun: "segment_runs"}
+
+
+def append_run(warehouse: Warehouse, run: Run, runs: Sequence[AnyRun]) -> None:
+    """Write the rows of a run and of its definitions; nobody reads them before the control row names the run."""
+    for kind, table in _TABLES.items():
+        if rows := [_as_row(table, each) for each in runs if isinstance(each, kind)]:
+            if table in ON_DEMAND:
+                warehouse.create(table)
+            warehouse.append_rows(table, rows)
     warehouse.append_rows("runs", [_as_row("runs", run)])
 
 

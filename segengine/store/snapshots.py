@@ -18,7 +18,7 @@ from segengine.engine.erasure import VALUES, erase_from_values
 from segengine.engine.failures import engine_errors
 from segengine.engine.parts import unpack_rows
 from segengine.engine.results import FACTS, MEASURE, SEGMENT, STATES
-from segengine.store.runs import MeasureRun, SegmentRun
+from segengine.store.runs import AnyRun
 from segengine.store.warehouse import Warehouse
 
 if TYPE_CHECKING:
@@ -71,9 +71,9 @@ class SnapshotKey:
         return f"{self.run_id}/{self.id}"
 
 
-def snapshot_of(run: SegmentRun | MeasureRun) -> SnapshotKey:
-    """Return the snapshot a segment's or measure's run uses."""
-    return SnapshotKey(run.snapshot_run_id, run.segment_id if isinstance(run, SegmentRun) else run.measure_id)
+def snapshot_of(run: AnyRun) -> SnapshotKey:
+    """Return the snapshot a definition's run uses."""
+    return SnapshotKey(run.snapshot_run_id, run.id)
 
 
 def write_snapshots(warehouse: Warehouse, run_id: str, results: DataFrame) -> None:

@@ -18,7 +18,8 @@ from segengine.store.warehouse import SCHEMAS, Row, Warehouse, make_frame
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
-_NOT_OF_RUNS = frozenset({"snapshots", "profile_keys", "similarity_scores"})
+_OF_MODELS = ("similarity_scores", "model_results")
+_NOT_OF_RUNS = frozenset({"snapshots", "profile_keys", *_OF_MODELS})
 
 
 @dataclass(frozen=True)
@@ -51,10 +52,12 @@ def find_leavings(
     def is_needed(row: Row) -> bool:
         return (row["run_id"], row["id"]) in needed and row.get("kind", SEGMENT) in (SEGMENT, MEASURE)
 
-    scores = _groups(warehouse, "similarity_scores", "id")
     found = [
         _leavings("snapshots", [row for row in _groups(warehouse, "snapshots", "kind", "id") if not is_needed(row)]),
-        _leavings("similarity_scores", [row for row in scores if not is_needed(row)]),
+        *(
+            _leavings(table, [row for row in _groups(warehouse, table, "id") if not is_needed(row)])
+            for table in _OF_MODELS
+        ),
         _leavings("profile_keys", [row for row in _groups(warehouse, "profile_keys") if row["run_id"] not in keyed]),
     ]
     for table, schema in SCHEMAS.items():

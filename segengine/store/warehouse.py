@@ -47,6 +47,11 @@ SCHEMAS = {
         "definition_version int, data_hash string, parents_hash string, parents string, error string, "
         "started_at timestamp, finished_at timestamp"
     ),
+    "analysis_runs": (
+        "run_id string, analysis_id string, name string, snapshot_version int, snapshot_run_id string, "
+        "as_of timestamp, purpose string, status string, definition_version int, data_hash string, "
+        "parents_hash string, parents string, error string, started_at timestamp, finished_at timestamp"
+    ),
     "usage": "id string, used_at timestamp, used_for string, author string",
     "thinned_snapshots": "run_id string, snapshot_run_id string, id string",
     "erasures": (
@@ -61,7 +66,7 @@ SCHEMAS = {
     ),
 }
 # Created when first written; the others by the first run.
-ON_DEMAND = frozenset({"usage", "thinned_snapshots", "erasures", "similarity_scores", "model_results"})
+ON_DEMAND = frozenset({"analysis_runs", "usage", "thinned_snapshots", "erasures", "similarity_scores", "model_results"})
 _NO_STATISTICS = ("delta.dataSkippingNumIndexedCols", "0")
 Row = dict[str, Any]
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from segengine.errors import ConfigError
+from segengine.operations.analyses import AnalysisSummary, list_analyses
 from segengine.operations.apply import Side, apply_definitions, plan_definitions
 from segengine.operations.backfill import BackfillReport, Every, PlannedInstant, backfill_definitions, plan_backfill
 from segengine.operations.context import OpenProject, open_project, open_settings
@@ -281,7 +282,7 @@ class Project:
         Args:
             names: Names or ids; none: all that have the tags and the text.
             change: One of those that `segengine.project.changes` makes.
-            kind: "segment", "measure" or "consumer".
+            kind: "segment", "measure", "suggestion", "insight" or "consumer".
             tags: Only those with all these tags.
             search: Only those with this text in their name, id or description.
             dry_run: Write nothing.
@@ -586,6 +587,11 @@ class Project:
         """Write the current values of all measures as tables for other tools, and return the tables' names."""
         with self._session() as project:
             return write_measure_tables(project)
+
+    def analyses(self) -> list[AnalysisSummary]:
+        """Return a summary of every suggestion and insight, by name."""
+        with self._session() as project:
+            return list_analyses(project)
 
     def status(self, limit: int = 10) -> ProjectStatus:
         """Return who holds the lease, what is due, how the newest runs ended, and how large the tables are."""

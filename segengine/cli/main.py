@@ -14,8 +14,10 @@ import click
 
 from segengine import __version__
 from segengine.cli import (
+    analysis_commands,
     backfill_command,
     definition_commands,
+    insight_commands,
     maintenance_commands,
     measure_commands,
     model_commands,
@@ -25,6 +27,7 @@ from segengine.cli import (
     run_commands,
     segment_commands,
     status_command,
+    suggest_commands,
 )
 from segengine.cli.log import is_json, logged, say_event, say_summary
 from segengine.cli.output import SCHEMA_VERSION
@@ -49,6 +52,8 @@ def cli() -> None:
                  segengine backfill        the past of what is new
                  segengine segments list   look at the result; also measures list
                  segengine similar         the model behind a segment of similar customers
+                 segengine suggest         groups worth a segment
+                 segengine insights        what sets segments apart, what they share
     Keep order:  segengine history, usage  what changed, who would notice; segments tag, edit, delete
                  segengine maintain        thin old snapshots, tidy up files; forget: erase a person
 
@@ -57,6 +62,8 @@ def cli() -> None:
     """  # noqa: D301 - click wants the character, to keep the lines of a paragraph
 
 
+analysis_commands.add_analysis_commands(suggest_commands.suggest, "suggestion")
+analysis_commands.add_analysis_commands(insight_commands.insights, "insight")
 for command in (
     project_commands.init,
     project_commands.demo,
@@ -77,6 +84,8 @@ for command in (
     measure_commands.measures,
     quick_commands.quick,
     model_commands.similar,
+    suggest_commands.suggest,
+    insight_commands.insights,
     registry_commands.consumers,
     status_command.status,
     maintenance_commands.maintain,

@@ -1,4 +1,4 @@
-"""Commands that change applied definitions: the same for segments and measures."""
+"""Commands that change applied definitions: the same for segments, measures, suggestions and insights."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from segengine.cli.listing import filter_options
 from segengine.cli.options import output_option, project_options
 from segengine.cli.quick_questions import can_ask
 from segengine.errors import SegEngineError
+from segengine.project.names import with_article
 
 if TYPE_CHECKING:
     from segengine.operations.definition_plan import DefinitionPlan
@@ -80,9 +81,10 @@ def add_manage_commands(group: click.Group, kind: str) -> None:
         "activate": f"Let {kind}s take part in refreshes again",
         "deactivate": f"Leave {kind}s out of refreshes; what they last had stays, and feeds others",
     }
-    if kind == "segment":
-        verbs["static"] = "Freeze the members of segments until a refresh names them"
-        verbs["dynamic"] = "Refresh segments with all others again"
+    if kind != "measure":
+        what = "members" if kind == "segment" else "answers"
+        verbs["static"] = f"Freeze the {what} of {kind}s until a refresh names them"
+        verbs["dynamic"] = f"Refresh {kind}s with all others again"
     for verb, text in verbs.items():
         group.add_command(_change_command(kind, verb, text))
     group.add_command(_rename_command(kind))
@@ -141,7 +143,7 @@ def _rename_command(kind: str) -> click.Command:
             change = rename(new_name, output_table)
             doing.carry_out(lambda dry_run: project.change([name], change, kind=kind, dry_run=dry_run))
 
-    text = f"Give a {kind} another name; its id, its history and what refers to it stay."
+    text = f"Give {with_article(kind)} another name; its id, its history and what refers to it stay."
     command: Callable[..., Any] = doing_options(rename_command)
     if kind == "segment":
         text += " So does its output table, unless told (on a terminal it asks); the table of before is left as it is."
@@ -153,7 +155,7 @@ def _rename_command(kind: str) -> click.Command:
 
 
 def _duplicate_command(kind: str) -> click.Command:
-    @click.command("duplicate", help=f"Record a copy of a {kind} under another name.")
+    @click.command("duplicate", help=f"Record a copy of {with_article(kind)} under another name.")
     @click.argument("name")
     @click.argument("new_name")
     @doing_options
@@ -194,7 +196,7 @@ def _delete_command(kind: str) -> click.Command:
 
 
 def _edit_command(kind: str) -> click.Command:
-    @click.command("edit", help=f"Edit a {kind} in $EDITOR; it is checked and shown before it is recorded.")
+    @click.command("edit", help=f"Edit {with_article(kind)} in $EDITOR; it is checked and shown before it is recorded.")
     @click.argument("name")
     @doing_options
     def edit_command(name: str, doing: Doing) -> None:

@@ -2,31 +2,22 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from dataclasses import asdict
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
-from segengine.cli.log import ProgressReport, add_to_summary, set_verbose
+from segengine.cli.log import ProgressReport, set_verbose
 from segengine.cli.metrics import metrics_option, metrics_written
 from segengine.cli.options import as_of_option, output_option, project_options, verbose_option, wait_option
-from segengine.cli.output import (
-    Column,
-    emit_document,
-    emit_rows,
-    print_table,
-    show_count,
-    show_time_in,
-)
+from segengine.cli.output import Column, emit_rows, show_count
+from segengine.cli.refresh_report import show_report, summarise_report
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from segengine.operations.dry_run import Planned
-    from segengine.operations.refresh import RefreshReport
     from segengine.store.runs import SegmentRun
 
 EXIT_SOME_FAILED = 4
@@ -71,7 +62,7 @@ def refresh(
     output: str,
     verbose: bool,
 ) -> None:
-    """Evaluate segments and measures and publish their snapshots, all at once (no NAME: all active ones).
+    """Evaluate what is defined and publish the results, all at once (no NAME: all that is active).
 
     What cannot have changed since its last refresh keeps its snapshot: nothing that it reads or refers to changed.
 
@@ -111,8 +102,8 @@ def refresh(
                 project.write_member_rows()
         if due and not report.run_id:
             progress("nothing is due")
-    _summarise(report)
-    _show_report(report, output, instance.settings.time_zone)
+    summarise_report(report)
+    show_report(report, output, instance.settings.time_zone)
     if not report.is_complete:
         context.exit(EXIT_SOME_FAILED)
 
@@ -122,7 +113,7 @@ def _show_planned(planned: Sequence[Planned], output: str) -> None:
         {
             "id": each.definition.id,
             "name": each.definition.name,
-            "kind": type(each.definition).__name__.lower(),
+            "kind": each.definition.kind,
             "evaluated": bool(each.reason),
             "reason": each.reason or "it cannot have changed",
         }
@@ -135,103 +126,6 @@ def _show_planned(planned: Sequence[Planned], output: str) -> None:
         Column("reason", "because"),
     ]
     emit_rows(output, "definitions", rows, columns)
-
-
-def _summarise(report: RefreshReport) -> None:
-    """Say of a run in the log what monitoring asks: how many definitions ended how, and what it read."""
-    add_to_summary(
-        run_id=report.run_id,
-        as_of=report.as_of,
-        engine=report.engine,
-        segments=Counter(str(run.status) for run in report.segments),
-        measures=Counter(str(run.status) for run in report.measures),
-        row_count=sum(scan.row_count for scan in report.scans),
-    )
-
-
-def _show_report(report: RefreshReport, output: str, zone: str) -> None:
-    rows: list[dict[str, Any]] = [
-        {
-            "id": run.segment_id,
-            "name": run.name,
-            "status": str(run.status),
-            "snapshot_version": run.snapshot_version or None,
-            "member_count": run.member_count,
-            "entered_count": run.entered_count,
-            "left_count": run.left_count,
-            "error": run.error,
-        }
-        for run in report.segments
-    ]
-    measures: list[dict[str, Any]] = [
-        {
-            "id": run.measure_id,
-            "name": run.name,
-            "status": str(run.status),
-            "snapshot_version": run.snapshot_version or None,
-            "row_count": run.row_count,
-            "error": run.error,
-        }
-        for run in report.measures
-    ]
-    if output != "table":
-        if output == "csv":
-            emit_rows(output, "segments", rows, [])
-            return
-        content = {
-            "run_id": report.run_id,
-            "as_of": report.as_of,
-            "engine": report.engine,
-            "seconds": round(report.seconds, 3),
-            "unchanged_count": report.unchanged_count,
-            "profile_count": report.profile_count,
-            "scans": [asdict(scan) for scan in report.scans],
-            "segments": rows,
-            "measures": measures,
-        }
-        emit_document(output, content)
-        return
-    if not report.run_id:
-        return
-    _show_measures(measures)
-    columns = [
-        Column("name", "segment"),
-        Column("status", "status"),
-        Column("snapshot_version", "snapshot", right=True),
-        Column("member_count", "members", show_count, right=True),
-        Column("entered_count", "entered", show_count, right=True),
-        Column("left_count", "left", show_count, right=True),
-    ]
-    if any(row["error"] for row in rows):
-        columns.append(Column("error", "why"))
-    if rows:
-        print_table(sorted(rows, key=lambda row: row["name"].casefold()), columns)
-    counts = " and ".join(_show_good(kind, each) for kind, each in (("measures", measures), ("segments", rows)) if each)
-    when = f"{show_time_in(zone)(report.as_of)} in {report.seconds:.1f} s"
-    click.echo(f"{counts} published as of {when} ({report.run_id}, {report.engine})")
-    if report.unchanged_count:
-        click.echo(f"{report.unchanged_count} of them cannot have changed and kept their snapshots")
-    for scan in report.scans:
-        orphans = f", {scan.orphan_count:,} reach no profile" if scan.orphan_count else ""
-        click.echo(f"read {scan.name}: {scan.row_count:,} rows{orphans}")
-
-
-def _show_good(kind: str, rows: list[dict[str, Any]]) -> str:
-    good = sum(row["status"] == "Successful" for row in rows)
-    return f"{good} of {len(rows)} {kind}"
-
-
-def _show_measures(rows: list[dict[str, Any]]) -> None:
-    columns = [
-        Column("name", "measure"),
-        Column("status", "status"),
-        Column("snapshot_version", "snapshot", right=True),
-        Column("row_count", "rows", show_count, right=True),
-    ]
-    if any(row["error"] for row in rows):
-        columns.append(Column("error", "why"))
-    if rows:
-        print_table(sorted(rows, key=lambda row: row["name"].casefold()), columns)
 
 
 @click.command()

@@ -151,7 +151,7 @@ def _cost_rows(found: RunCosts) -> list[dict[str, Any]]:
         {
             "id": each.definition.id,
             "name": each.definition.name,
-            "kind": type(each.definition).__name__.lower(),
+            "kind": each.definition.kind,
             "row_share": each.cost.share,
             "own_row_count": each.cost.own_row_count,
             "scans": list(each.cost.scans),

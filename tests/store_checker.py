@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from stored import BUCKET_BITS, Row, Store, bitmap_keys
+from stored import BUCKET_BITS, TRAILS, Row, Store, bitmap_keys
 
 BACK_FILL = "back-fill"
 PRESENT = "@present"
@@ -50,12 +50,13 @@ def check_all(store: Store, *, thinned: bool = False, forgotten: int = 0) -> lis
         return found
     found += _check_definitions(store)
     found += _check_keys(store, forgotten)
-    for trail in ("segment", "measure"):
+    for trail in TRAILS:
         found += _check_runs(store, trail)
         found += _check_versions(store, trail)
     found += _check_bitmaps(store, thinned, forgotten)
     found += _check_changes(store, thinned)
     found += _check_values(store, thinned)
+    found += _check_answers(store, thinned)
     for table in store.derived():
         found += _check_derived(store, table, thinned)
     return found
@@ -299,6 +300,16 @@ def _join_bytes(column: pa.Array, field: pa.Field) -> pa.Array:
     planes = np.frombuffer(column.buffers()[1], np.uint8, len(column) * type_.itemsize)
     numbers = np.ascontiguousarray(planes.reshape(type_.itemsize, -1).T).view(type_).ravel()
     return pa.array(numbers, column.type, mask=column.is_null().to_numpy(zero_copy_only=False))
+
+
+def _check_answers(store: Store, thinned: bool) -> Iterator[str]:
+    """Verify that each analysis has one answer with each of its snapshots."""
+    written = [(row["run_id"], row["id"]) for row in store.read("model_results") if json.loads(row["content"])]
+    for identity, rows in store.successful("analysis").items():
+        for run_id in dict.fromkeys(row["snapshot_run_id"] for row in rows):
+            count = written.count((run_id, identity))
+            if count != 1 and not (thinned and not count and run_id != rows[-1]["snapshot_run_id"]):
+                yield f'model_results: {count} answers of {run_id}, "{identity}", expected one'
 
 
 def _check_derived(store: Store, table: str, thinned: bool) -> Iterator[str]:

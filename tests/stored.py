@@ -18,6 +18,9 @@ Row = dict[str, Any]
 Keys = npt.NDArray[np.int64]
 
 
+TRAILS = ("segment", "measure", "analysis")
+
+
 @dataclass(frozen=True)
 class Store:
     """A warehouse as it is on the disk. `chain`: the published runs, oldest first."""
@@ -80,8 +83,8 @@ class Store:
 
     @cached_property
     def trails(self) -> dict[str, list[Row]]:
-        """What the published runs say of segments and of measures, oldest first."""
-        return {"segment": self._read_trail("segment"), "measure": self._read_trail("measure")}
+        """What the published runs say of segments, of measures and of analyses, oldest first."""
+        return {trail: self._read_trail(trail) for trail in TRAILS}
 
     def _read_trail(self, trail: str) -> list[Row]:
         rows = [row for row in self.read(f"{trail}_runs") if row["run_id"] in self.runs]

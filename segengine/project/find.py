@@ -69,7 +69,7 @@ def find_definition(catalogue: Catalogue, name: str) -> Evaluated:
     Raises:
         ConfigError: There is none.
     """
-    return _find("segment, measure, suggestion or insight", catalogue.evaluated, name)
+    return _find("definition", catalogue.evaluated, name)
 
 
 def _find(kind: str, definitions: Mapping[str, _Found], name: str) -> _Found:

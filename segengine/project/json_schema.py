@@ -16,6 +16,8 @@ from segengine.project.canonical import Json
 from segengine.project.date_parts import PARTS
 from segengine.project.definitions import KINDS
 from segengine.project.json_schema_forms import (
+    BOOLEAN,
+    NUMBER,
     TABLE_NAME,
     TEXT,
     Object,
@@ -26,6 +28,7 @@ from segengine.project.json_schema_forms import (
     reference,
 )
 from segengine.project.json_schema_measures import measure_definitions
+from segengine.project.json_schema_models import model_definitions
 from segengine.project.model import AggregateFunction, Attribute, Measure, Schema, Settings
 from segengine.project.operators import (
     MODIFIERS,
@@ -44,15 +47,13 @@ DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _NONE: Mapping[str, Object] = {}
 FAMILIES = tuple(family for family in Family if family is not Family.UNSUPPORTED)
 _LOOK_UPS = 2  # attributes behind so many hops are listed by name; longer ones are taken as they are
-_NUMBER = r"^[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?$"
 _DAY = r"[0-9]{4}-[0-9]{2}-[0-9]{2}"
 
 _TRUE: Object = {"enum": [True, "true"]}
-_BOOLEAN: Object = {"enum": [True, False, "true", "false"]}
 _LITERALS: dict[Family, Object] = {
     Family.TEXT: {"type": ["string", "number", "boolean"], "minLength": 1},
-    Family.NUMBER: {"type": ["number", "string"], "pattern": _NUMBER},
-    Family.BOOLEAN: _BOOLEAN,
+    Family.NUMBER: {"type": ["number", "string"], "pattern": NUMBER},
+    Family.BOOLEAN: BOOLEAN,
     Family.DATE: {"type": "string", "pattern": f"^{_DAY}$", "description": "A day: YYYY-MM-DD"},
     Family.TIMESTAMP: {
         "type": "string",
@@ -101,7 +102,7 @@ def make_json_schema(settings: Settings | None, schema: Schema | None, measures:
     }
     definitions |= operating_definitions()
     definitions["segment"] = _segment(settings)
-    definitions["expansion"] = _expansion(settings)
+    definitions |= model_definitions(settings, _about("expansion", settings))
     definitions |= measure_definitions(settings, list(rows))
     definitions["consumer"] = consumer_definition()
     return {
@@ -141,7 +142,7 @@ def _value(family: Family, name: str, literal: Object) -> Object:
         for operator in operators_for(family)
     }
     for modifier in modifiers_for(family):
-        form = reference(name) if modifier == "not" else _BOOLEAN
+        form = reference(name) if modifier == "not" else BOOLEAN
         properties[modifier] = {**form, "description": MODIFIERS[modifier]}
     operators: list[Json] = [{"required": [key]} for key in properties if key == "not" or key not in MODIFIERS]
     operator_map: Object = {
@@ -167,7 +168,7 @@ def _argument(operator: Operator, family: Family, literal: Object) -> Object:
         return {"enum": list(PERIODS)}
     if operator.argument == "part":
         return reference(f"{operator.name}_value")
-    return {"one": literal, "flag": _TRUE, "boolean": _BOOLEAN}[operator.argument]
+    return {"one": literal, "flag": _TRUE, "boolean": BOOLEAN}[operator.argument]
 
 
 def _measured(measures: Iterable[Measure]) -> dict[str, Object]:
@@ -381,29 +382,4 @@ def _segment(settings: Settings | None) -> Object:
         "additionalProperties": False,
         "dependentRequired": {"attach_limit": ["attach"]},
         "oneOf": [{"required": ["where"]}, {"required": ["rules"]}],
-    }
-
-
-def _expansion(settings: Settings | None) -> Object:
-    member: Object = {**one_key({"in_segment": TEXT}), "description": "Whether a profile is in another segment"}
-    number: list[Json] = [{"type": "number", "exclusiveMinimum": 0}, {"type": "string", "pattern": _NUMBER}]
-    return {
-        "type": "object",
-        "properties": {
-            **_about("expansion", settings),
-            "source": {**TEXT, "description": "The segment whose members are the example"},
-            "fields": {
-                "type": "array",
-                "items": {"anyOf": [TEXT, member]},
-                "minItems": 1,
-                "description": "What profiles are compared by; left out: what tells something is chosen",
-            },
-            "candidates": {**TEXT, "description": "A segment to choose from; `everyone_else` unless given"},
-            "size": {"anyOf": number, "description": "At most: a share of the audience (0.2), or a number of members"},
-            "include_source": _BOOLEAN,
-            "minimum_score": {"anyOf": number, "description": "0.4 to 1"},
-        },
-        "required": ["kind", "name", "source"],
-        "additionalProperties": False,
-        "dependentRequired": {"attach_limit": ["attach"]},
     }

@@ -11,6 +11,8 @@ from segengine.project.types import WEEKDAYS
 Object = dict[str, Json]
 
 TEXT: Object = {"type": ["string", "number"]}
+BOOLEAN: Object = {"enum": [True, False, "true", "false"]}
+NUMBER = r"^[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?$"
 TABLE_NAME: Object = {"type": "string", "pattern": "^[A-Za-z][A-Za-z0-9_]*$"}
 
 

@@ -327,7 +327,7 @@ def test_on_the_command_line(local: Workspace, capsys: pytest.CaptureFixture[str
     assert main(["status", *conf]) == 0
     assert capsys.readouterr().out.count("back-fill") == 3
     assert main(["backfill", "Vest", *days, *conf]) == 2
-    assert 'error: There is no segment or measure "Vest".\nhint: Did you mean "West"?' in capsys.readouterr().err
+    assert 'error: There is no definition "Vest".\nhint: Did you mean "West"?' in capsys.readouterr().err
     with local.opened() as project:
         details = show_segment(project, "West")
     assert [run.purpose for run in details.snapshots] == ["back-fill"] * 3

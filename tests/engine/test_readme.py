@@ -64,7 +64,7 @@ def test_the_tour(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytes
     run(past, capsys)
 
 
-@pytest.mark.parametrize("name", ["language", "similar", "gates"])
+@pytest.mark.parametrize("name", ["language", "similar", "analyses", "gates"])
 def test_definitions(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     copy_project("contoso", tmp_path)
     (tmp_path / "definitions" / "new.yml").write_text(example(name))
@@ -116,5 +116,5 @@ def test_accounts_and_contacts(tmp_path: Path, capsys: pytest.CaptureFixture[str
 
 def test_every_block_is_an_example_that_runs() -> None:
     assert len(blocks("console")) == 5
-    assert len(blocks("yaml")) == 8
+    assert len(blocks("yaml")) == 9
     assert len(blocks("python")) == 1

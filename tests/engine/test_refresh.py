@@ -447,7 +447,7 @@ def test_nothing_applied_and_unknown_names(engine: EngineSession, tmp_path: Path
 
 @pytest.mark.before_the_engine
 def test_unknown_name_refreshes_nothing(shop: Workspace) -> None:
-    with pytest.raises(ConfigError, match='There is no segment or measure "Bayers"'):
+    with pytest.raises(ConfigError, match='There is no definition "Bayers"'):
         shop.refresh("Buyers", "Bayers")
 
     assert len(shop.published().runs) == 1

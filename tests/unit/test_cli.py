@@ -123,7 +123,7 @@ def test_json_stays_parseable_on_failure(project: Path, capsys: pytest.CaptureFi
     write(project, "kind: segment\nname: A\nwhere: everyone\n")
     assert main(["explain", "Nobody", "--conf", str(project), "-o", "json"]) == 2
     captured = capsys.readouterr()
-    assert json.loads(captured.out)["error"]["message"] == 'There is no segment or measure "Nobody".'
+    assert json.loads(captured.out)["error"]["message"] == 'There is no definition "Nobody".'
     assert captured.err.startswith("error:")
 
 

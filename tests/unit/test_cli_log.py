@@ -67,7 +67,7 @@ def test_the_next_command_begins_anew(coffee: Path, capsys: pytest.CaptureFixtur
     assert main(["explain", "--conf", str(coffee), "--log-format", "json"]) == 0
     capsys.readouterr()
     assert main(["explain", "nobody", "--conf", str(coffee)]) == 2
-    assert capsys.readouterr().err.startswith("error: There is no segment or measure")
+    assert capsys.readouterr().err.startswith("error: There is no definition")
 
 
 def test_a_format_that_does_not_exist(coffee: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -126,6 +126,20 @@ WRONG_EVERYWHERE = [
     "{kind: measure, name: A, per: customer, template: transaction_count}",
     "{kind: measure, name: A, per: customer, template: transaction_count, activity: purchase, over: purchases}",
     "{kind: measure, name: A, per: customer, over: purchases, activity: purchase, value: {sum: amount}}",
+    "{kind: suggestion, name: A}",
+    "{kind: suggestion, name: A, improve: income}",
+    "{kind: suggestion, name: A, improve: income, influences: []}",
+    "{kind: suggestion, name: A, improve: income, influences: [state], activity: purchase}",
+    "{kind: suggestion, name: A, improve: income, influences: [state], dimensions: [recency]}",
+    "{kind: suggestion, name: A, activity: purchase, influences: [state]}",
+    "{kind: suggestion, name: A, activity: purchase, dimensions: [regency]}",
+    "{kind: suggestion, name: A, activity: purchase, type: expansion}",
+    "{kind: insight, name: A}",
+    "{kind: insight, name: A, differentiators: {against: B}}",
+    "{kind: insight, name: A, differentiators: B}",
+    "{kind: insight, name: A, overlap: [B]}",
+    "{kind: insight, name: A, overlap: [B, C], differentiators: {of: B}}",
+    "{kind: insight, name: A, overlap: [B, C], output_table: D}",
 ]
 WRONG_IN_THE_SHOP = [
     "{kind: segment, name: A, audience: shop, where: everyone}",
@@ -164,6 +178,7 @@ WRONG_IN_THE_SHOP = [
     "{kind: measure, name: A, per: customer, over: purchases, where: {state: Texas}, value: {sum: amount}}",
     "{kind: measure, name: A, per: customer, over: purchases, values: {b: {count: rows, where: {chanel: web}}}}",
     "{kind: measure, name: A, per: customer, template: transaction_count, activity: sale}",
+    "{kind: suggestion, name: A, activity: sale}",
 ]
 
 

@@ -34,6 +34,8 @@ def explain_refresh(
         raise ConfigError("There are no definitions to explain.", "Write one, or run `segengine demo` for examples.")
     due = {identity: definition for identity, definition in catalogue.evaluated.items() if identity in wanted}
     plans = plan_run(due, catalogue, instant_of(as_of or datetime.now(UTC)))
+    if not plans:
+        raise ConfigError("There is nothing to explain: models evaluate what is named, not rules.")
     known: dict[str, Segment] = {}
     for plan in plans:
         known |= plan.segments

@@ -164,7 +164,7 @@ def _find_receivers(catalogue: Catalogue, audience: str) -> Iterator[User]:
     for identity, definition in catalogue.evaluated.items():
         if definition.audience == audience:
             users = [*graph.direct(identity), *graph.indirect(identity)]
-            found |= {user for user in users if user.kind not in ("segment", "measure")}
+            found |= {user for user in users if user.kind == "consumer"}
     yield from sorted(found, key=lambda user: user.name)
 
 

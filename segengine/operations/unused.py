@@ -55,11 +55,11 @@ def find_last_uses(catalogue: Catalogue, registry: Registry, noted: Mapping[str,
     """Return when each active segment and measure was last used.
 
     A use is: a new version of it, an active definition or a registered consumer that names it (until it is deactivated
-    itself), and what was noted.
+    itself), and what was noted. Suggestions and insights are asked for their own sake: they are always in use.
     """
     graph = make_usage_graph(catalogue)
     found = []
-    for definition in catalogue.evaluated.values():
+    for definition in catalogue.usable:
         if definition.state != "active":
             continue
         users = graph.direct(definition.id)

@@ -33,14 +33,14 @@ class Usage:
 
 
 def read_usage(project: OpenProject, names: Sequence[str] = ()) -> list[Usage]:
-    """Return who uses the named segments and measures, or all of them, by name.
+    """Return who uses the named definitions, or all that can be used: segments and measures; by name.
 
     Raises:
         ConfigError: A name is unknown, or nothing is applied.
     """
     catalogue, _ = load_registered(project)
     graph = make_usage_graph(catalogue)
-    wanted = [find_definition(catalogue, name) for name in names] or list(catalogue.evaluated.values())
+    wanted = [find_definition(catalogue, name) for name in names] or catalogue.usable
     found = [
         Usage(
             kind=each.kind,

@@ -51,6 +51,11 @@ class Catalogue:
         """What a refresh evaluates by id, parents before children."""
         return {identity: self.find(identity) for identity in self.order}
 
+    @property
+    def usable(self) -> list[Segment | Measure]:
+        """What others can use: the segments and measures."""
+        return [*self.segments.values(), *self.measures.values()]
+
     @cached_property
     def stored_measures(self) -> dict[str, Measure]:
         """The measures whose values are stored by id: those defined, and those that analyses have for themselves."""

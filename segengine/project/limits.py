@@ -13,7 +13,7 @@ _CODE = "SEG407"
 
 def find_limit_issues(catalogue: Catalogue) -> list[Issue]:
     """Return a warning where the active segments and measures come near the most a project is meant to have."""
-    count = sum(definition.state == "active" for definition in catalogue.evaluated.values())
+    count = sum(definition.state == "active" for definition in catalogue.usable)
     if count < _NEAR:
         return []
     message = f"{count:,} segments and measures are active; a project is meant to have at most {MAX_ACTIVE:,}."

@@ -71,3 +71,17 @@ def test_an_error_of_nobody_is_raised() -> None:
     catalogue, _ = check(GOOD)
     with pytest.raises(DefinitionError, match="no lock"):
         keep_broken(catalogue, [Issue(Place("schema.lock.yml"), "SEG106", "no-schema-lock", "there is no lock.")])
+
+
+def test_broken_analyses_ask_nothing() -> None:
+    suggestion = "---\nkind: suggestion\nname: Lost\nimprove: income\ninfluences: [gone]\ntype: static\ntags: x\n"
+    insight = "---\nkind: insight\nname: Shared\noverlap: [good, gone]\n"
+    catalogue = keep_broken(*check(GOOD + suggestion + insight), {"gone": 'segment "Gone away"'})
+
+    assert set(catalogue.broken) == {"lost", "shared"}
+    assert catalogue.broken["shared"] == 'it uses segment "Gone away", which was deleted.'
+    lost, shared = catalogue.analyses["lost"], catalogue.analyses["shared"]
+    assert (lost.kind, lost.type, lost.tags) == ("suggestion", "static", ("x",))
+    assert shared.kind == "insight"
+    assert catalogue.parents("lost") == catalogue.parents("shared") == ()
+    assert all(catalogue.hashes[identity].data for identity in catalogue.order)

@@ -298,7 +298,7 @@ def test_answers_that_are_no_longer_kept_go(workspace: Workspace, answers: Answe
 
 def test_a_warehouse_without_analyses_has_no_table_of_them(workspace: Workspace, answers: Answers) -> None:
     workspace.define(DEFINITIONS.rpartition("---\n")[0])
-    workspace.apply()
+    workspace.apply(prune=True)
     assert workspace.refresh().is_complete
     assert not (workspace.warehouse / "analysis_runs").exists()
     workspace.define(DEFINITIONS)

@@ -350,7 +350,7 @@ class Project:
         tracking: bool = True,
         progress: Progress = logger.info,
     ) -> RefreshReport:
-        """Evaluate segments and measures (all active ones, or the named) and publish their snapshots.
+        """Evaluate what is defined (all that is active, or what is named) and publish its snapshots.
 
         Args:
             names: Names or ids.

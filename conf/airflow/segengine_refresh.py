@@ -16,7 +16,7 @@ LEASE_IS_HELD = 5  # another run is under way: skipped, not failed
 
 with DAG(
     dag_id="segengine_refresh",
-    description="Refresh the segments and measures that are due",
+    description="Refresh what is due",
     schedule="*/10 * * * *",
     start_date=datetime(2026, 1, 1, tzinfo=UTC),
     catchup=False,

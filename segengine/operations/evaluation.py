@@ -392,6 +392,6 @@ def _what_is_evaluated(plan: AudiencePlan) -> str:
         "measure(s)": len(plan.results) - figure_count,
         "segment(s)": len(plan.members) - hidden_count,
         "rule(s) for other audiences": hidden_count,
-        "activity(s) for suggestions": figure_count,
+        "set(s) of activity figures": figure_count,
     }
     return " and ".join(f"{count} {what}" for what, count in counts.items() if count)

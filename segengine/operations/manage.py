@@ -133,7 +133,7 @@ def refuse_used(plan: DefinitionPlan) -> None:
     """
     used = [f'"{change.name}" is {change.note}' for change in plan.of(Action.REMOVE) if change.users]
     if used:
-        hint = "Change or delete those first, or use --force: segments and measures among them then fail."
+        hint = "Change or delete those first, or use --force: what is refreshed among them then fails."
         raise ConfigError(f"{'; '.join(used)}.", hint)
 
 

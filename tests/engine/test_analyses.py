@@ -3,33 +3,26 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
+from answering import Answers
 from store_checker import check_store
 from workspace import Workspace, read_rows
 
 from segengine.engine.session import EngineSession
 from segengine.errors import ConfigError
-from segengine.kernel.bitmaps import count_members
-from segengine.models.run_record import RunRecord
 from segengine.operations.analyses import list_analyses
 from segengine.operations.costs import read_costs
 from segengine.operations.dry_run import plan_refresh
 from segengine.operations.manage import Selection, plan_removal, record_change, record_removal
-from segengine.operations.model_run import ModelRun
 from segengine.operations.refresh import RefreshReport
 from segengine.operations.status import read_status
 from segengine.project.analysis import Analysis
 from segengine.project.changes import deactivate, rename, set_type
-from segengine.project.measure_names import list_value_attributes
-from segengine.store.scores import write_result
-from segengine.store.snapshots import SnapshotKey
 
 PROJECT = """
 project: shop
@@ -74,34 +67,6 @@ PURCHASES = {
         datetime(2026, month, day, tzinfo=UTC) for month, day in ((6, 20), (6, 30), (6, 10), (1, 1), (6, 3), (7, 2))
     ],
 }
-Counts = dict[str, Any]
-
-
-@dataclass
-class Answers:
-    """Stands in for the models: counts the members of each segment, and reads the figures of an activity."""
-
-    act: Callable[[Analysis], None] = lambda analysis: None
-    asked: list[str] = field(default_factory=list)
-
-    def __call__(self, run: ModelRun, analysis: Analysis, record: RunRecord) -> None:
-        self.asked.append(analysis.id)
-        self.act(analysis)
-        counts: Counts = {
-            each: sum(map(count_members, run.bitmaps(each).values())) for each in analysis.question.segments
-        }
-        if analysis.figures:
-            counts["figures"] = read_figures(run, analysis)
-        write_result(run.warehouse, SnapshotKey(run.run_id, analysis.id), analysis.kind, counts)
-
-
-def read_figures(run: ModelRun, analysis: Analysis) -> list[dict[str, Any]]:
-    """Return the figures of every profile, by key."""
-    assert analysis.figures
-    values = list_value_attributes(analysis.figures, "customers")
-    features = run.read_features({each.column.rpartition(".")[2]: each for each in values})
-    rows = features.sample(lambda batch: np.ones(batch.num_rows, dtype=bool)).to_pylist()
-    return sorted(({key: row[key] for key in row if key != "id_hash"} for row in rows), key=lambda r: r["profile_key"])
 
 
 @pytest.fixture

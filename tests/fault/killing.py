@@ -32,6 +32,7 @@ from segengine.operations.backfill import backfill_definitions
 from segengine.operations.context import OpenProject, open_project, open_settings
 from segengine.operations.forget import forget_profile
 from segengine.operations.maintain import maintain_warehouse
+from segengine.operations.refresh import refresh_segments
 from segengine.store.warehouse import Warehouse
 
 CHANGES = (
@@ -46,6 +47,7 @@ OPERATIONS: dict[str, Callable[[OpenProject], object]] = {
     "maintain": lambda project: maintain_warehouse(project, as_of=LATER, retention=timedelta(0)),
     "backfill": lambda project: backfill_definitions(project, ["Rich"], date(2026, 3, 1), date(2026, 3, 8), "week"),
     "forget": lambda project: forget_profile(project, GONE),
+    "refresh": lambda project: refresh_segments(project, tracking=False),
 }
 
 

@@ -79,8 +79,10 @@ def add_manage_commands(group: click.Group, kind: str) -> None:
         "tag": f"Add tags, up to 20 each, to {kind}s",
         "untag": f"Take tags from {kind}s",
         "activate": f"Let {kind}s take part in refreshes again",
-        "deactivate": f"Leave {kind}s out of refreshes; what they last had stays, and feeds others",
+        "deactivate": f"Leave {kind}s out of refreshes; what they last had stays",
     }
+    if kind in ("segment", "measure"):
+        verbs["deactivate"] += ", and feeds others"
     if kind != "measure":
         what = "members" if kind == "segment" else "answers"
         verbs["static"] = f"Freeze the {what} of {kind}s until a refresh names them"

@@ -26,7 +26,8 @@ from segengine.project.find import find_definition
 from segengine.project.names import with_article
 from segengine.project.relative import add_months
 from segengine.store.registry import Registry
-from segengine.store.runs import BACKFILLED, AnyRun, History, Status, make_run_id, read_history
+from segengine.store.run_writing import make_run_id
+from segengine.store.runs import BACKFILLED, AnyRun, History, Status, read_history
 
 logger = logging.getLogger(__name__)
 

@@ -26,12 +26,13 @@ from segengine.operations.run_facts import (
     count_outlines,
     find_invalid,
     find_overflow,
+    show_evaluated,
     sum_nodes,
     sum_scans,
 )
 from segengine.operations.source_checks import check_sources, find_culprits, find_source_use
 from segengine.operations.suppression import find_erased
-from segengine.plan.audiences import is_hidden, plan_run, split_waves
+from segengine.plan.audiences import plan_run, split_waves
 from segengine.plan.refresh import AudiencePlan
 from segengine.plan.scans import BUCKET_SIZE, LIVE_BUCKETS
 from segengine.project.analysis import Analysis, DifferenceQuestion, Evaluated, owner_of
@@ -217,7 +218,7 @@ class Evaluation:
         keys = self._give_keys(plan.audience)
         profile_count, last_key = self.profile_counts[plan.audience], self.last_keys[plan.audience]
         self.progress(
-            f"evaluating {_what_is_evaluated(plan)} on {profile_count:,} profiles "
+            f"evaluating {show_evaluated(plan)} on {profile_count:,} profiles "
             f"({last_key - before:,} new), {len(plan.table_scans) - 1} table(s) of rows"
         )
         parents = {parent: self._snapshot(parent) for parent in (*plan.stored, *plan.stored_measures)}
@@ -383,15 +384,3 @@ class Evaluation:
         if session.kind == "embedded":
             return min(buckets, session.parallelism)
         return min(buckets, max(2 * session.parallelism, -(-buckets // LIVE_BUCKETS)))
-
-
-def _what_is_evaluated(plan: AudiencePlan) -> str:
-    hidden_count = sum(map(is_hidden, plan.members))
-    figure_count = sum(map(is_hidden, plan.results))
-    counts = {
-        "measure(s)": len(plan.results) - figure_count,
-        "segment(s)": len(plan.members) - hidden_count,
-        "rule(s) for other audiences": hidden_count,
-        "set(s) of activity figures": figure_count,
-    }
-    return " and ".join(f"{count} {what}" for what, count in counts.items() if count)

@@ -27,7 +27,8 @@ from segengine.store.control import Control
 from segengine.store.erasures import Erasure, KeyedHash, append_erasure, read_erasures, read_secret
 from segengine.store.profile_keys import erase_profile_key, find_profile_key
 from segengine.store.registry import Registry
-from segengine.store.runs import FORGOTTEN, make_run_id
+from segengine.store.run_writing import make_run_id
+from segengine.store.runs import FORGOTTEN
 from segengine.store.snapshots import erase_values
 from segengine.store.upkeep import list_output_tables
 from segengine.store.warehouse import make_frame

@@ -20,7 +20,8 @@ from segengine.project.model import Settings
 from segengine.project.names import SEGMENT_MEMBERS, make_measure_table, make_output_table
 from segengine.store.control import Control, Lease
 from segengine.store.registry import registry_control
-from segengine.store.runs import MAINTAINED, History, make_run_id, read_history
+from segengine.store.run_writing import make_run_id
+from segengine.store.runs import MAINTAINED, History, read_history
 from segengine.store.sweep import Leavings, delete_leavings, find_leavings
 from segengine.store.upkeep import TableContent, list_output_tables, list_own_tables, measure_table, tidy_table
 

@@ -22,7 +22,8 @@ from segengine.project.analysis import Evaluated
 from segengine.project.catalogue import Catalogue
 from segengine.project.model import Segment
 from segengine.store.profile_keys import read_profile_keys
-from segengine.store.runs import History, SegmentRun, make_run_id
+from segengine.store.run_writing import make_run_id
+from segengine.store.runs import History, SegmentRun
 from segengine.store.snapshots import SegmentCounts, read_bitmaps
 
 logger = logging.getLogger(__name__)

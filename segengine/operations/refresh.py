@@ -26,6 +26,7 @@ from segengine.operations.unused import deactivate_unused
 from segengine.operations.waiting import wait_for_lease
 from segengine.project.model import Segment
 from segengine.store.control import Control, Lease
+from segengine.store.run_writing import append_run, make_run_id
 from segengine.store.runs import (
     BACKFILLED,
     REFRESHED,
@@ -36,8 +37,6 @@ from segengine.store.runs import (
     Run,
     SegmentRun,
     Status,
-    append_run,
-    make_run_id,
     read_history,
 )
 from segengine.store.sizes import TableSize, read_size

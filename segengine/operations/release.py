@@ -15,13 +15,13 @@ from segengine.operations.waiting import check_last_run_ended
 from segengine.project.catalogue import Catalogue
 from segengine.project.find import find_segment
 from segengine.store.control import Control
+from segengine.store.run_writing import make_run_id
 from segengine.store.runs import (
     DROPPED,
     RELEASED,
     History,
     SegmentRun,
     Status,
-    make_run_id,
     read_history,
 )
 

@@ -1,4 +1,4 @@
-"""What the tasks of a run say they found: rows read, counts of rules, numbers and values that are errors."""
+"""What is said of a run's tasks, and by them: rows read, counts of rules, numbers and values that are errors."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from segengine.plan.audiences import is_hidden
 from segengine.plan.refresh import AudiencePlan
 
 OutlineCounts = list[list[int | None]]  # for each line of an outline: its profiles, and the running total's
@@ -80,3 +81,16 @@ def sum_scans(tasks: Iterable[Mapping[str, Any]]) -> list[ScanFacts]:
         so_far = sums.get(name, ScanFacts(name, 0, 0))
         sums[name] = ScanFacts(name, so_far.row_count + task["rows"], so_far.orphan_count + task["orphans"])
     return list(sums.values())
+
+
+def show_evaluated(plan: AudiencePlan) -> str:
+    """Return how many definitions a plan evaluates, in words."""
+    hidden_count = sum(map(is_hidden, plan.members))
+    figure_count = sum(map(is_hidden, plan.results))
+    counts = {
+        "measure(s)": len(plan.results) - figure_count,
+        "segment(s)": len(plan.members) - hidden_count,
+        "rule(s) for other audiences": hidden_count,
+        "set(s) of activity figures": figure_count,
+    }
+    return " and ".join(f"{count} {what}" for what, count in counts.items() if count)

@@ -9,7 +9,8 @@ from datetime import UTC, datetime
 from segengine import __version__
 from segengine.operations.context import OpenProject, find_author
 from segengine.store.control import Lease
-from segengine.store.runs import Run, SegmentRun, Status, append_run
+from segengine.store.run_writing import append_run
+from segengine.store.runs import Run, SegmentRun, Status
 
 
 def log_run(

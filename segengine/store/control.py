@@ -284,3 +284,22 @@ def _held(row: ControlRow) -> LeaseHeldError:
         f"Another run ({row.work_id}, {row.owner.split('|')[0]}) holds the lease{until}.",
         "Wait for it to end. If it was killed, its lease ends by itself.",
     )
+
+
+def walk_chain(table: str, newest: str, previous: Mapping[str, str]) -> list[str]:
+    """Return the ids from the first published one to the newest.
+
+    Raises:
+        RunError: The table lost rows that are published.
+    """
+    chain: list[str] = []
+    current = newest
+    while current:
+        if current not in previous:
+            raise RunError(
+                f"Table {table} has no row of {current}, which is published.",
+                "Rows of it were lost; restore an earlier version of that table.",
+            )
+        chain.append(current)
+        current = previous[current]
+    return chain[::-1]

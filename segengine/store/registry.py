@@ -12,8 +12,7 @@ from segengine.engine.failures import engine_errors
 from segengine.errors import Place
 from segengine.project.model import Definition
 from segengine.project.nodes import Fields, Plain, from_plain
-from segengine.store.control import Control, Lease
-from segengine.store.runs import walk_chain
+from segengine.store.control import Control, Lease, walk_chain
 from segengine.store.warehouse import Row, Warehouse
 
 PlainFields = Mapping[str, Plain]

@@ -3,26 +3,24 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from enum import StrEnum
 from functools import cached_property
-from typing import Any, Generic, TypeVar
-from uuid import uuid4
+from typing import Generic, TypeVar
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from segengine.engine.failures import engine_errors
-from segengine.errors import RunError
 from segengine.project.analysis import Analysis, Evaluated
 from segengine.project.model import Segment
 from segengine.project.types import instant_of
-from segengine.store.control import ControlRow
+from segengine.store.control import ControlRow, walk_chain
 from segengine.store.run_rows import Places, RunRows, make_no_rows
-from segengine.store.warehouse import ON_DEMAND, SCHEMAS, Row, Warehouse
+from segengine.store.warehouse import Row, Warehouse
 
 
 class Status(StrEnum):
@@ -365,25 +363,6 @@ def hold_runs(rows: pa.Table, id_column: str, kind: Callable[..., DefinitionRun]
     return RunRows(rows, id_column, lambda row: kind(**_typed(row)))
 
 
-def walk_chain(table: str, newest: str, previous: Mapping[str, str]) -> list[str]:
-    """Return the ids from the first published one to the newest.
-
-    Raises:
-        RunError: The table lost rows that are published.
-    """
-    chain: list[str] = []
-    current = newest
-    while current:
-        if current not in previous:
-            raise RunError(
-                f"Table {table} has no row of {current}, which is published.",
-                "Rows of it were lost; restore an earlier version of that table.",
-            )
-        chain.append(current)
-        current = previous[current]
-    return chain[::-1]
-
-
 def read_outline_counts(warehouse: Warehouse, run: SegmentRun) -> list[list[int | None]]:
     """Return, for each line of the outline of a snapshot's definition, its profiles and those of the running total."""
     from pyspark.sql import functions as F
@@ -402,37 +381,3 @@ def _collect(warehouse: Warehouse, table: str, without: Sequence[str] = ()) -> p
 
 def _typed(row: Row) -> Row:
     return {**row, "status": Status(row["status"])}
-
-
-_TABLES = {AnalysisRun: "analysis_runs", MeasureRun: "measure_runs", SegmentRun: "segment_runs"}
-
-
-def append_run(warehouse: Warehouse, run: Run, runs: Sequence[AnyRun]) -> None:
-    """Write the rows of a run and of its definitions; nobody reads them before the control row names the run."""
-    for kind, table in _TABLES.items():
-        if rows := [_as_row(table, each) for each in runs if isinstance(each, kind)]:
-            if table in ON_DEMAND:
-                warehouse.create(table)
-            warehouse.append_rows(table, rows)
-    warehouse.append_rows("runs", [_as_row("runs", run)])
-
-
-def _as_row(table: str, item: Any) -> Row:
-    names: Iterable[str] = (column.split()[0] for column in SCHEMAS[table].split(", "))
-    return {name: str(value) if isinstance(value := getattr(item, name), StrEnum) else value for name in names}
-
-
-_RUN_TIME = "%Y%m%dt%H%M%S"
-
-
-def make_run_id(started_at: datetime) -> str:
-    """Return a run id that sorts by time and repeats for nobody else."""
-    return f"run_{started_at.astimezone(UTC):{_RUN_TIME}}_{uuid4().hex[:8]}"
-
-
-def read_run_time(run_id: str) -> datetime | None:
-    """Return when the run of an id started, in UTC, to the second; None where the id is none of ours."""
-    try:
-        return datetime.strptime(run_id.split("_")[1], _RUN_TIME).replace(tzinfo=UTC)
-    except (IndexError, ValueError):
-        return None

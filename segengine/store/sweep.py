@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 from segengine.engine.failures import engine_errors
 from segengine.engine.results import MEASURE, SEGMENT
-from segengine.store.runs import History, read_run_time
+from segengine.store.run_writing import read_run_time
+from segengine.store.runs import History
 from segengine.store.warehouse import SCHEMAS, Row, Warehouse, make_frame
 
 if TYPE_CHECKING:

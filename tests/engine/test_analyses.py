@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -10,7 +11,8 @@ from typing import Any
 
 import pytest
 from answering import Answers
-from store_checker import check_store
+from deltalake import DeltaTable, write_deltalake
+from store_checker import check_store, find_violations
 from workspace import Workspace, read_rows
 
 from segengine.engine.session import EngineSession
@@ -108,6 +110,10 @@ def test_an_answer_is_published_with_the_members_of_its_run(workspace: Workspace
     assert workspace.refresh().analyses[0].snapshot_version == 2
     assert answer_of(workspace, "both") == {"west": 1, "buyers": 2}
     check_store(workspace.warehouse)
+    stored = DeltaTable(str(workspace.warehouse / "model_results"))
+    write_deltalake(stored, stored.to_pyarrow_table().slice(0, 1), mode="overwrite")
+    (violation,) = find_violations(workspace.warehouse)
+    assert re.fullmatch(r'model_results: 0 answers of run_\w+, "both", expected one', violation)
 
 
 def test_the_figures_of_an_activity_are_those_of_its_rows(workspace: Workspace, answers: Answers) -> None:

@@ -18,7 +18,7 @@ from segengine.operations.membership_changes import read_membership_changes
 from segengine.operations.output_tables import write_output_tables
 from segengine.operations.segments import count_outline, show_segment
 from segengine.store.control import Control
-from segengine.store.runs import make_run_id
+from segengine.store.run_writing import make_run_id
 from segengine.store.warehouse import make_frame
 
 PROJECT = """

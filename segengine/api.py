@@ -36,6 +36,7 @@ from segengine.operations.manage import (
     record_copy,
     record_removal,
 )
+from segengine.operations.measure_preview import preview_measure
 from segengine.operations.measures import (
     MeasureDetails,
     MeasureSummary,
@@ -582,6 +583,29 @@ class Project:
         """
         with self._session() as project:
             return pa.Table.from_batches(read_measure_values(project, name, limit=limit, snapshot=snapshot, at=at).rows)
+
+    def preview_values(
+        self,
+        name: str,
+        files: Sequence[Path] = (),
+        *,
+        limit: int | None = PREVIEW_MEMBERS,
+        as_of: datetime | None = None,
+        progress: Progress = logger.info,
+    ) -> pa.Table:
+        """Return the values a measure would have after `apply` and `refresh`, as `values` does; publishes nothing.
+
+        Args:
+            name: Name or id of the measure.
+            files: Definition files; none: all of the project's, beside what is applied.
+            limit: At most so many rows; None: all.
+            as_of: The instant that counts; None: now.
+            progress: Called with a line for each phase.
+        """
+        with self._session() as project:
+            plan = plan_definitions(project, files)
+            found = preview_measure(project, plan, name, limit=limit, as_of=_aware(as_of), progress=progress)
+            return pa.Table.from_batches(found.rows)
 
     def write_measure_tables(self) -> list[str]:
         """Write the current values of all measures as tables for other tools, and return the tables' names."""

@@ -1,9 +1,7 @@
-"""Commands on measures: list, show, values."""
+"""Commands on measures: list, show; values and preview are in `measure_values`."""
 
 from __future__ import annotations
 
-import csv
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -13,11 +11,11 @@ import click
 
 from segengine.cli.listing import Listing, filter_options, listing_options
 from segengine.cli.manage_commands import add_manage_commands
-from segengine.cli.options import output_option, period_option, project_options, snapshot_options
+from segengine.cli.measure_values import preview_command, snapshot_row, values_command
+from segengine.cli.options import output_option, period_option, project_options
 from segengine.cli.output import (
     Column,
     emit_document,
-    plain_value,
     print_table,
     purpose_columns,
     show_count,
@@ -31,9 +29,6 @@ from segengine.cli.periods import Period, within_period
 
 if TYPE_CHECKING:
     from segengine.operations.measures import MeasureDetails, MeasureSummary
-    from segengine.store.runs import MeasureRun
-
-_CHART_ROWS = 30
 
 
 @click.group()
@@ -105,13 +100,6 @@ def _summary_row(summary: MeasureSummary) -> dict[str, Any]:
     }
 
 
-def _snapshot_row(run: MeasureRun) -> dict[str, Any]:
-    from segengine.operations.measures import value_counts
-
-    names = ("snapshot_version", "as_of", "purpose", "row_count", "run_id", "definition_version")
-    return {**{name: getattr(run, name) for name in names}, "values": value_counts(run)}
-
-
 @measures.command("show")
 @click.argument("name")
 @period_option
@@ -127,7 +115,7 @@ def show_command(name: str, period: Period, conf: Path, environment: str, engine
         zone = project.settings.time_zone
     shown = within_period(details.snapshots, period)
     details, totals = replace(details, snapshots=tuple(shown)), totals[len(details.snapshots) - len(shown) :]
-    snapshots = [_snapshot_row(run) for run in details.snapshots]
+    snapshots = [snapshot_row(run) for run in details.snapshots]
     for row, values in zip(snapshots, totals, strict=False):
         row["totals"] = dict(values)
     if output != "table":
@@ -186,67 +174,6 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int | float | Decimal) and not isinstance(value, bool)
 
 
-@measures.command("values")
-@click.argument("name")
-@click.option("--chart", is_flag=True, help="Bars of the first value, of measures with few rows.")
-@snapshot_options
-@project_options
-@output_option("table", "json", "csv")
-def values_command(
-    name: str,
-    chart: bool,
-    snapshot: int | None,
-    at: str | None,
-    conf: Path,
-    environment: str,
-    engine: str,
-    output: str,
-) -> None:
-    """Print the values of a measure: the first 100 rows, or all with `-o csv`."""
-    from segengine.operations.context import open_project, open_settings, parse_as_of
-    from segengine.operations.measures import read_measure_values
-    from segengine.operations.members import PREVIEW_MEMBERS
-
-    settings = open_settings(conf, environment, engine)
-    moment = parse_as_of(at, settings.time_zone) if at else None
-    limit = None if output == "csv" else PREVIEW_MEMBERS
-    with open_project(settings) as project:
-        found = read_measure_values(project, name, limit=limit, snapshot=snapshot, at=moment)
-        names = [*([found.id_name] if found.id_name else []), *found.types]
-        if output == "csv":
-            writer = csv.writer(sys.stdout, lineterminator="\n")
-            writer.writerow(names)
-            for batch in found.rows:
-                columns = ([show_value(value) for value in column.to_pylist()] for column in batch.columns)
-                writer.writerows(zip(*columns, strict=True))
-            return
-        rows = [dict(zip(names, row.values(), strict=True)) for batch in found.rows for row in batch.to_pylist()]
-    if output == "json":
-        shown = [{key: plain_value(value) for key, value in row.items()} for row in rows]
-        emit_document(output, {"values": {**_snapshot_row(found.snapshot), "name": found.measure.name, "rows": shown}})
-        return
-    right = {key for key, type_ in found.types.items() if type_.family == "number"}
-    print_table(rows, [Column(key, key, show_value, right=key in right) for key in names])
-    run = found.snapshot
-    rest = "; all with -o csv" if len(rows) < (run.row_count or 0) else ""
-    when = show_time_in(settings.time_zone)(run.as_of)
-    click.echo(
-        f'{len(rows):,} of {run.row_count or 0:,} rows of "{found.measure.name}", snapshot {run.snapshot_version} '
-        f"as of {when}{rest}"
-    )
-    if chart:
-        _show_bars(rows, names, right)
-
-
-def _show_bars(rows: list[dict[str, Any]], names: Sequence[str], numbers: set[str]) -> None:
-    from segengine.report.charts import draw_bars
-
-    value = next((name for name in names if name in numbers), None)
-    if value is None or not rows or len(rows) > _CHART_ROWS:
-        click.echo(f"no chart: it takes a number, and at most {_CHART_ROWS} rows")
-        return
-    labels = [" ".join(show_value(row[name]) or "missing" for name in names if name not in numbers) for row in rows]
-    click.echo("\n" + draw_bars(value, labels, [float(row[value] or 0) for row in rows]).rstrip())
-
-
+measures.add_command(values_command)
+measures.add_command(preview_command)
 add_manage_commands(measures, "measure")

@@ -33,7 +33,7 @@ from segengine.store.control import ControlRow
 from segengine.store.profile_keys import read_profile_keys
 from segengine.store.registry import DefinitionRecord, Registry
 from segengine.store.runs import History, MeasureRun, Status
-from segengine.store.snapshots import read_contents, read_values, snapshot_of
+from segengine.store.snapshots import SnapshotKey, read_contents, read_values, snapshot_of
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -65,13 +65,18 @@ class MeasureDetails:
 
 @dataclass(frozen=True)
 class MeasureValues:
-    """The values of one snapshot: columns for people, the types of those that are dimensions or values, the rows.
+    """Values of a measure: columns for people, the types of those that are dimensions or values, the rows.
 
-    `id_name` is the column of the profiles' ids, '' of a business measure.
+    `id_name` is the column of the profiles' ids, '' of a business measure; `row_count`: of how many rows these are all
+    or the first; `value_counts`: how many profiles have each value, by column; `snapshot`: whose values they are, None
+    where they are of none.
     """
 
     measure: Measure
-    snapshot: MeasureRun
+    as_of: datetime
+    row_count: int
+    value_counts: Mapping[str, int]
+    snapshot: MeasureRun | None
     id_name: str
     types: Mapping[str, AttributeType]
     rows: Iterator[pa.RecordBatch]
@@ -155,35 +160,51 @@ def read_measure_values(
     measure = find_version(catalogue, registry, run)
     if limit is None:
         note_use(project, measure.id, "values")
-    rows, types = _measure_rows(project, history, measure, run)
-    id_name = _id_name(project, measure.audience) if measure.per_profile else ""
-    return MeasureValues(measure, run, id_name, types, _collect(rows, list(types), measure, limit))
+    rows, types = measure_rows(project, history.run_ids, measure, snapshot_of(run))
+    return MeasureValues(
+        measure=measure,
+        as_of=run.as_of,
+        row_count=run.row_count or 0,
+        value_counts=value_counts(run),
+        snapshot=run,
+        id_name=id_column(project, measure),
+        types=types,
+        rows=collect_values(rows, list(types), measure, limit),
+    )
+
+
+def id_column(project: OpenProject, measure: Measure) -> str:
+    """Return the column of the ids of the profiles that a measure has values of, '' of a business measure."""
+    return _id_name(project, measure.audience) if measure.per_profile else ""
 
 
 def _id_name(project: OpenProject, audience: str) -> str:
     return project.settings.tables[project.settings.audiences[audience].table].key[0]
 
 
-def _measure_rows(
-    project: OpenProject, history: History, measure: Measure, run: MeasureRun
+def measure_rows(
+    project: OpenProject, run_ids: Sequence[str], measure: Measure, snapshot: SnapshotKey
 ) -> tuple[DataFrame, dict[str, AttributeType]]:
-    """Return the rows of a snapshot, with `profile_id` where they belong to profiles, and the types of `c0`, ..."""
-    contents = read_contents(project.warehouse, [snapshot_of(run)])
+    """Return the rows of a snapshot, with `profile_id` where they belong to profiles, and the types of `c0`, ...
+
+    `run_ids`: the runs whose profile keys count.
+    """
+    contents = read_contents(project.warehouse, [snapshot])
     tasks = project.session.parallelism
     if contents is None:
         raise ValueError("a snapshot was asked for")
     if measure.is_attribute:
-        rows = profile_rows(contents, {measure.id: snapshot_of(run).source}, {measure.id: measure}, tasks)
+        rows = profile_rows(contents, {measure.id: snapshot.source}, {measure.id: measure}, tasks)
         types = value_columns({measure.id: measure})
     else:
         rows, types = group_rows(contents, measure, tasks), group_columns(measure)
     if measure.per_profile:
-        keys = read_profile_keys(project.warehouse, measure.audience, history.run_ids)
+        keys = read_profile_keys(project.warehouse, measure.audience, run_ids)
         rows = rows.join(keys, KEY)
     return rows, types
 
 
-def _collect(rows: DataFrame, names: list[str], measure: Measure, limit: int | None) -> Iterator[pa.RecordBatch]:
+def collect_values(rows: DataFrame, names: list[str], measure: Measure, limit: int | None) -> Iterator[pa.RecordBatch]:
     """Yield the rows, those of a business measure by its dimensions; of profiles only a part is put in order."""
     from pyspark.sql import functions as F
 
@@ -258,7 +279,7 @@ def _write_attributes(
 def _write_groups(project: OpenProject, history: History, measure: Measure, run: MeasureRun) -> str:
     from pyspark.sql import functions as F
 
-    rows, types = _measure_rows(project, history, measure, run)
+    rows, types = measure_rows(project, history.run_ids, measure, snapshot_of(run))
     ids = [F.col("profile_id").alias(_id_name(project, measure.audience))] if measure.per_profile else []
     columns = [F.col(f"c{place}").alias(name) for place, name in enumerate(table_columns(list(types)))]
     table = make_output_table(measure.name)

@@ -133,13 +133,7 @@ class Outcomes:
             evaluation: How it was evaluated.
             news: Of every table that a gate asks something of.
         """
-        failed = {
-            identity: f'{count} value(s) of "{column}" are infinite or out of range'
-            for identity, (count, column) in evaluation.invalid_values.items()
-        }
-        for identity, count in evaluation.overflow_counts.items():
-            failed[identity] = self._overflow_failure(identity, count)
-        failed |= evaluation.failures
+        failed = find_failures_of_values(evaluation) | evaluation.failures
         stopped = dict(blocked)
         versions: dict[str, int] = {}
         runs: list[AnyRun] = []
@@ -186,11 +180,6 @@ class Outcomes:
         """What the run whose lease this one took over was evaluating when it ended without saying so."""
         before = self.lease.before
         return set(before.ids) & set(self.catalogue.evaluated) if before.owner else set()
-
-    def _overflow_failure(self, identity: str, count: int) -> str:
-        if identity not in self.catalogue.segments:
-            return f"a value has more than 38 digits {count} time(s)"
-        return f"an aggregate has more than 38 digits for {count} profile(s)"
 
     def _without_snapshot(self, identity: str, status: Status, error: str) -> AnyRun:
         """Return a row for a definition without a new snapshot."""
@@ -264,6 +253,20 @@ class Outcomes:
             left_count=counts.left_count,
             outline_counts=json.dumps(evaluation.outline_counts[identity]),
         )
+
+
+def find_failures_of_values(evaluation: Evaluation) -> dict[str, str]:
+    """Return the evaluated definitions that some value fails, by id, and why."""
+    failed = {
+        identity: f'{count} value(s) of "{column}" are infinite or out of range'
+        for identity, (count, column) in evaluation.invalid_values.items()
+    }
+    for identity, count in evaluation.overflow_counts.items():
+        if identity not in evaluation.catalogue.segments:
+            failed[identity] = f"a value has more than 38 digits {count} time(s)"
+        else:
+            failed[identity] = f"an aggregate has more than 38 digits for {count} profile(s)"
+    return failed
 
 
 def show_parent(catalogue: Catalogue, parent: str) -> str:

@@ -1,6 +1,6 @@
 """`plan --counts`: the members unsaved definitions would have, and who would enter and leave.
 
-Evaluated like a refresh, under the id of a run that is never published: nobody sees what it writes.
+Evaluated like a refresh, under the id of a run that is never published: nobody else sees what it writes.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from segengine.project.model import Segment
 from segengine.store.profile_keys import read_profile_keys
 from segengine.store.run_writing import make_run_id
 from segengine.store.runs import History, SegmentRun
-from segengine.store.snapshots import SegmentCounts, read_bitmaps
+from segengine.store.snapshots import SegmentCounts, Written, read_bitmaps
 
 logger = logging.getLogger(__name__)
 
@@ -67,29 +67,12 @@ def preview_plan(
         DataContractError: A source is not as the project says.
         RunError: The engine failed.
     """
-    catalogue = plan.catalogue
-    create_tables(project)
-    control, history = read_state(project)
-    wanted = _affected(plan)
-    due = _with_stale_parents(catalogue, history, wanted)
-    if not due:
+    catalogue, wanted = plan.catalogue, _affected(plan)
+    if not wanted:
         return []
-    now = datetime.now(UTC)
-    instant = as_of or now
-    following = instant + timedelta(microseconds=1)  # a snapshot of the same instant is what a change is compared with
-    evaluation = Evaluation(
-        project=project,
-        catalogue=catalogue,
-        history=history,
-        run_id=make_run_id(now),
-        as_of=instant,
-        started_at=now,
-        compared_before=following,
-        last_keys=dict(control.last_profile_key) if control else {},
-        progress=progress,
-    )
-    evaluation.check_sources(due)
-    counts = evaluation.evaluate(due).segments
+    evaluation, written = evaluate_unpublished(project, catalogue, wanted, as_of, progress)
+    counts, history = written.segments, evaluation.history
+    following = evaluation.compared_before or evaluation.as_of
     names = {identity: definition.name for identity, definition in catalogue.evaluated.items()}
     found = []
     for place, segment_id in enumerate(wanted):
@@ -99,7 +82,7 @@ def preview_plan(
         found.append(
             PreviewedSegment(
                 segment=segment,
-                as_of=instant,
+                as_of=evaluation.as_of,
                 member_count=counts.get(segment_id, SegmentCounts()).member_count,
                 profile_count=evaluation.profile_counts[segment.audience],
                 before=before,
@@ -111,6 +94,45 @@ def preview_plan(
             )
         )
     return found
+
+
+def evaluate_unpublished(
+    project: OpenProject, catalogue: Catalogue, wanted: Sequence[str], as_of: datetime | None, progress: Progress
+) -> tuple[Evaluation, Written]:
+    """Evaluate definitions of a catalogue, and return what was written under the id of a run that nobody publishes.
+
+    Parents that a refresh could not take from their snapshots are evaluated with them.
+
+    Args:
+        project: The project.
+        catalogue: All definitions as they would be.
+        wanted: The ids of those to evaluate.
+        as_of: The instant that counts; None: now.
+        progress: Called with a line for each phase.
+
+    Raises:
+        DataContractError: A source is not as the project says.
+        RunError: The engine failed.
+    """
+    create_tables(project)
+    control, history = read_state(project)
+    now = datetime.now(UTC)
+    instant = as_of or now
+    evaluation = Evaluation(
+        project=project,
+        catalogue=catalogue,
+        history=history,
+        run_id=make_run_id(now),
+        as_of=instant,
+        started_at=now,
+        # A snapshot of the same instant is what a change is compared with.
+        compared_before=instant + timedelta(microseconds=1),
+        last_keys=dict(control.last_profile_key) if control else {},
+        progress=progress,
+    )
+    due = _with_stale_parents(catalogue, history, wanted)
+    evaluation.check_sources(due)
+    return evaluation, evaluation.evaluate(due)
 
 
 def _affected(plan: DefinitionPlan) -> list[str]:

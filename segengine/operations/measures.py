@@ -205,7 +205,7 @@ def measure_rows(
 
 
 def collect_values(rows: DataFrame, names: list[str], measure: Measure, limit: int | None) -> Iterator[pa.RecordBatch]:
-    """Yield the rows, those of a business measure by its dimensions; of profiles only a part is put in order."""
+    """Yield the rows, at least one batch; of business measures in order, of profiles only where they are a part."""
     from pyspark.sql import functions as F
 
     order = [f"c{place}" for place in range(len(measure.dimensions))]
@@ -218,7 +218,8 @@ def collect_values(rows: DataFrame, names: list[str], measure: Measure, limit: i
     ids = ["profile_id"] if measure.per_profile else []
     columns = [F.col(f"c{place}").alias(name) for place, name in enumerate(names)]
     with engine_errors("reading the values of a measure"):
-        yield from rows.select(*ids, *columns).toArrow().to_batches()
+        found = rows.select(*ids, *columns).toArrow()
+    yield from found.to_batches() or [pa.RecordBatch.from_pylist([], found.schema)]
 
 
 def write_measure_tables(project: OpenProject) -> list[str]:

@@ -71,7 +71,7 @@ def test_what_is_in_no_registry_is_worked_out_and_published_nowhere(shop: Worksp
     shop.define(SPEND + SHARE + BY_CHANNEL)
     assert preview(shop, "Share of income") == [("a", Decimal("1.25")), ("b", -1), ("c", 0)]
     assert preview(shop, "by_channel") == [("store", 1, 2), ("web", 2, 10)]
-    shop.define(BY_CHANNEL.replace("[channel], over: purchases", "[channel], over: purchases, where: {channel: mail}"))
+    shop.define(BY_CHANNEL.replace("values:", "where: {channel: mail}, values:"))
     assert preview(shop, "By channel") == []
     shop.define(SPEND)
     assert preview(shop, "Spend", limit=2) == [("a", 5), ("b", 7)]
@@ -162,3 +162,5 @@ def test_on_the_command_line(
     assert "definitions/gone.yml" in run("spend", str(tmp_path / "definitions" / "gone.yml"), code=2)
     table = Project(tmp_path).preview_values("Spend")
     assert table.to_pydict() == {"profile_id": ["a", "b", "c"], "Spend": [5, 7, 0]}
+    workspace.define(BY_CHANNEL.replace("values:", "where: {channel: mail}, values:"))
+    assert Project(tmp_path).preview_values("By channel").to_pydict() == {"channel": [], "rows": [], "sum": []}

@@ -1,8 +1,9 @@
-"""Accounts and their contacts: who belongs to whom, and bits of accounts carried over to the contacts."""
+"""Accounts and their contacts: who belongs to whom, and bits and values of accounts carried over to the contacts."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,9 +11,18 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from segengine.engine.joins import BUCKET, bucket_of
-from segengine.engine.parts import CARRIED, PARTS, BatchFunction, facts_part, make_part
+from segengine.engine.parts import (
+    CARRIED,
+    CARRIED_VALUES,
+    PARTS,
+    BatchFunction,
+    facts_part,
+    make_part,
+    pack_rows,
+    unpack_rows,
+)
 from segengine.engine.sources import Sources, column
-from segengine.kernel.carry import carry_bits
+from segengine.kernel.carry import carry_bits, carry_values
 from segengine.project.model import Audience, Settings
 
 if TYPE_CHECKING:
@@ -38,27 +48,35 @@ def read_account_ids(sources: Sources, contacts: Audience) -> DataFrame:
     )
 
 
+@dataclass(frozen=True)
+class Carried:
+    """What is carried over: the `source` of each account segment and measure, in the order that the plan has them."""
+
+    segments: tuple[str, ...]
+    measures: tuple[str, ...]
+
+
 def carry_over(
     sources: Sources,
     contacts: Audience,
     keys: DataFrame,
     account_keys: DataFrame,
-    members: DataFrame,
-    carried: Sequence[str],
+    contents: DataFrame,
+    carried: Carried,
     partitions: int,
 ) -> DataFrame:
-    """Return the bits of accounts as parts for the buckets of their contacts.
+    """Return what accounts are members of, and their values, as parts for the buckets of their contacts.
 
-    Each contact meets its account in the account's bucket, where the members of the account segments are too; the
-    outcome leaves for the contact's bucket. A contact whose account is missing, unknown or gone gets no bit.
+    Each contact meets its account in the account's bucket, where the snapshots of the account segments and measures are
+    too; the outcome leaves for the contact's bucket. A contact whose account is missing, unknown or gone gets nothing.
 
     Args:
         sources: Where the contact table is read.
         contacts: The audience.
         keys: `profile_id`, `profile_key` of the contacts that count.
         account_keys: The same of the accounts.
-        members: `bucket`, `source`, `content` of the account segments.
-        carried: The `source` of each of them, in the order of `AudiencePlan.carried`.
+        contents: `bucket`, `source`, `content` of the account segments and measures.
+        carried: Which of them.
         partitions: Number of tasks that share the accounts' buckets.
     """
     from pyspark.sql import functions as F
@@ -78,9 +96,9 @@ def carry_over(
         F.lit(None).cast("binary").alias("content"),
     )
     no_key = F.lit(None).cast("bigint")
-    bits = members.select(BUCKET, no_key.alias("contact_key"), no_key.alias("account_key"), "source", "content")
-    together = rows.unionByName(bits).repartition(partitions, BUCKET)
-    return together.mapInArrow(make_carry_function(list(carried), facts_name(contacts)), PARTS)
+    known = contents.select(BUCKET, no_key.alias("contact_key"), no_key.alias("account_key"), "source", "content")
+    together = rows.unionByName(known).repartition(partitions, BUCKET)
+    return together.mapInArrow(make_carry_function(carried, facts_name(contacts)), PARTS)
 
 
 def facts_name(contacts: Audience) -> str:
@@ -88,19 +106,22 @@ def facts_name(contacts: Audience) -> str:
     return f"{contacts.account.audience if contacts.account else ''} of {contacts.table}"
 
 
-def make_carry_function(carried: list[str], name: str) -> BatchFunction:
-    """Return the function that carries bits over; it sees whole buckets of accounts, in any order."""
-    numbers = {source: number for number, source in enumerate(carried)}
+def make_carry_function(carried: Carried, name: str) -> BatchFunction:
+    """Return the function that carries bits and values over; it sees whole buckets of accounts, in any order."""
+    numbers = {source: number for number, source in enumerate(carried.segments)}
 
     def carry(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         members: dict[int, dict[int, pa.Buffer]] = {}
+        found: dict[int, dict[str, pa.Array]] = {}
         accounts, contacts, orphan_count = [_NO_KEYS], [_NO_KEYS], 0
         for batch in batches:
-            buckets, contact_keys, account_keys, sources, bits = batch.columns
+            buckets, contact_keys, account_keys, sources, contents = batch.columns
             for row in np.flatnonzero(sources.is_valid().to_numpy(zero_copy_only=False)).tolist():
-                number = numbers.get(sources[row].as_py())
-                if number is not None:
-                    members.setdefault(buckets[row].as_py(), {})[number] = bits[row].as_buffer()
+                bucket, source, content = buckets[row].as_py(), sources[row].as_py(), contents[row].as_buffer()
+                if source in numbers:
+                    members.setdefault(bucket, {})[numbers[source]] = content
+                elif source in carried.measures:
+                    found.setdefault(bucket, {})[source] = unpack_rows(content).column(0)
             has_account = account_keys.is_valid()
             orphan_count += pc.sum(pc.and_(contact_keys.is_valid(), pc.invert(has_account))).as_py() or 0
             accounts.append(account_keys.filter(has_account).to_numpy(zero_copy_only=False))
@@ -110,5 +131,8 @@ def make_carry_function(carried: list[str], name: str) -> BatchFunction:
             yield facts_part(name, len(of_accounts) + orphan_count, orphan_count)
         for bucket, blob in carry_bits(members, len(numbers), of_accounts, of_contacts):
             yield make_part(bucket, CARRIED, blob)
+        values = {bucket: [own[source] for source in carried.measures] for bucket, own in found.items()}
+        for bucket, rows in carry_values(values, of_accounts, of_contacts):
+            yield make_part(bucket, CARRIED_VALUES, pack_rows(rows))
 
     return carry

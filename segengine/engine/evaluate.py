@@ -15,6 +15,7 @@ from segengine.engine.failures import engine_errors
 from segengine.engine.joins import BUCKET, ScanRows, bucket_numbers
 from segengine.engine.parts import (
     CARRIED,
+    CARRIED_VALUES,
     FACTS_BUCKET,
     PARTS,
     BatchFunction,
@@ -33,7 +34,7 @@ from segengine.engine.results import RESULTS, MeasureResults, SegmentResults, fa
 from segengine.engine.sources import Sources
 from segengine.errors import DATA_CONTRACT, coded_failure
 from segengine.kernel.arithmetic import Clock
-from segengine.kernel.carry import join_carried
+from segengine.kernel.carry import join_carried, join_values
 from segengine.kernel.formulas import BucketParts, Formulas, Result, bits_of
 from segengine.kernel.measures import with_names
 from segengine.kernel.program import compile_scan
@@ -70,7 +71,7 @@ def evaluate_plan(
         parents: The `source` of each stored parent and measure, by id.
         previous: The `source` of each segment's preceding snapshot, by segment id.
         partitions: Number of tasks after each exchange by bucket.
-        carried: The parts of `carry_over` for `plan.carried`, where there is any.
+        carried: The parts of `carry_over`, where the plan asks something of accounts.
 
     Returns:
         `RESULTS`: one row per segment and bucket that has members now or had some before, one per measure and bucket;
@@ -178,7 +179,7 @@ def make_formula_function(plan: AudiencePlan, parents: dict[str, str], previous:
 
     def evaluate(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         buckets: dict[int, dict[str, tuple[pa.Buffer, str | None]]] = {}
-        carried: dict[int, list[pa.Buffer]] = {}
+        carried: dict[tuple[int, str], list[pa.Buffer]] = {}
         values = MeasureResults(plan)
         for batch in batches:
             names = zip(*(batch.column(place).to_pylist() for place in (0, 1, 3)), strict=True)
@@ -188,8 +189,8 @@ def make_formula_function(plan: AudiencePlan, parents: dict[str, str], previous:
                 elif bucket == FACTS_BUCKET:
                     _, scan, place = source.split()
                     values.add_orphans((int(scan), int(place)), unpack_rows(content))
-                elif source == CARRIED:
-                    carried.setdefault(bucket, []).append(content)
+                elif source in (CARRIED, CARRIED_VALUES):
+                    carried.setdefault((bucket, source), []).append(content)
                 else:
                     buckets.setdefault(bucket, {})[source] = content, facts
         if not buckets:
@@ -199,7 +200,13 @@ def make_formula_function(plan: AudiencePlan, parents: dict[str, str], previous:
         members = SegmentResults()
         sums = np.zeros(len(counted), dtype=np.int64)
         for bucket, found in sorted(buckets.items()):
-            results = formulas.evaluate(_bucket_parts(plan, parents, found, carried.pop(bucket, [])))
+            parts = _bucket_parts(plan, parents, found)
+            if bits := carried.pop((bucket, CARRIED), None):
+                of_accounts = join_carried(bits, len(plan.carried))
+                parts.stored |= dict(enumerate(of_accounts, start=len(plan.stored)))
+            if rows := carried.pop((bucket, CARRIED_VALUES), None):
+                parts.carried = join_values([unpack_rows(each) for each in rows])
+            results = formulas.evaluate(parts)
             for segment_id, node in plan.members.items():
                 before = found.get(previous.get(segment_id, ""))
                 members.add(segment_id, bucket, bits_of(results, node), before[0] if before else None)
@@ -216,7 +223,6 @@ def _bucket_parts(
     plan: AudiencePlan,
     parents: Mapping[str, str],
     found: Mapping[str, tuple[pa.Buffer, str | None]],
-    carried: Sequence[pa.Buffer],
 ) -> BucketParts:
     """Return what came of one bucket, by what it is."""
     parts = BucketParts()
@@ -232,8 +238,6 @@ def _bucket_parts(
     parts.stored |= {
         place: found[parents[parent]][0] for place, parent in enumerate(plan.stored) if parents[parent] in found
     }
-    if carried:
-        parts.stored |= dict(enumerate(join_carried(carried, len(plan.carried)), start=len(plan.stored)))
     outside = plan.outside.measures if plan.outside else {}
     parts.measures |= {
         identity: with_names(outside[identity], unpack_rows(found[parents[identity]][0]))

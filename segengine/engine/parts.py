@@ -1,7 +1,8 @@
 """What travels to the formulas by bucket, from scans, from stored snapshots and from accounts.
 
 `source` says what the content is: of a scan the bits of its outputs, its values or the states of its groups (see
-`scan_source`), the name of a stored snapshot, or `CARRIED` for the bits of contacts that `kernel.carry` packs. Facts
+`scan_source`), the name of a stored snapshot, or what `kernel.carry` makes of accounts for their contacts: `CARRIED`
+for bits, `CARRIED_VALUES` for values. Facts
 are JSON: of bits the places with too many digits, in the bucket of facts what a task read.
 """
 
@@ -21,7 +22,7 @@ BatchFunction = Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]
 
 PARTS = "bucket int, source string, content binary, facts string"
 FACTS_BUCKET = 0  # buckets of profiles count from 1; also of states that belong to no profile
-CARRIED = "carried"
+CARRIED, CARRIED_VALUES = "carried", "carried values"
 ScanPart = Literal["bits", "values", "groups"]
 _ARROW = pa.schema([("bucket", pa.int32()), ("source", pa.string()), ("content", pa.binary()), ("facts", pa.string())])
 

@@ -45,7 +45,8 @@ class BucketParts:
     `bits`: the outputs of each scan that has rows in the bucket, one bitmap after the other; `overflow`: by output, the
     places whose aggregate has too many digits; `values`: the values of each scan, perhaps narrowed; `groups`: the
     states of each scan's groups; `stored`: the members of parents that are not evaluated in this run; `measures`: the
-    values, or the groups, of measures that are not. What is not there is the state of nothing: no row satisfies
+    values, or the groups, of measures that are not; `carried`: the values of the profiles' accounts, nothing where they
+    have none. What is not there is the state of nothing: no row satisfies
     anything.
     """
 
@@ -55,6 +56,7 @@ class BucketParts:
     groups: dict[tuple[int, int], pa.RecordBatch] = field(default_factory=dict)
     stored: dict[int, Buffer] = field(default_factory=dict)
     measures: dict[str, pa.RecordBatch] = field(default_factory=dict)
+    carried: Sequence[pa.Array] = ()
 
 
 @dataclass(frozen=True)
@@ -177,7 +179,7 @@ class _Bucket:
             return self._test(number, values_of(self._results, operands[0]).array)
         if kind == "value_overflow":
             return values_of(self._results, operands[0]).overflow
-        if kind in ("value", "stored_value", "compute", "only", "if_missing"):
+        if kind in ("value", "stored_value", "carried_value", "compute", "only", "if_missing"):
             return self._value(node)
         return self._groups(node)
 
@@ -208,6 +210,9 @@ class _Bucket:
             return self._scanned(operands, *payload)
         if node.kind == "stored_value":
             return _values(self._stored_column(payload))
+        if node.kind == "carried_value":
+            carried = self._parts.carried
+            return _values(carried[operands[0]] if carried else pa.nulls(BUCKET_SIZE, stored_type(payload)))
         if node.kind == "compute":
             return self._computed([values_of(self._results, operand) for operand in operands], payload)
         before = values_of(self._results, operands[0])

@@ -82,6 +82,8 @@ def name_groups(
             array = finished.column(f"v{place}")
             if masks:
                 array = pc.if_else(pa.array(masks[place]), array, value_of_nothing(value))
+        elif isinstance(value.source, ValueOf):
+            array = values[value.source.value]
         else:
             found = compute(value.source, _Reader(measure, values), as_of, zone, finished.num_rows)
             over_count += len(drop_overflow(found))

@@ -8,7 +8,7 @@ from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING
 
-from segengine.engine.accounts import carry_over
+from segengine.engine.accounts import Carried, carry_over
 from segengine.engine.evaluate import evaluate_plan, merge_business, try_scans
 from segengine.engine.features import Asked, Features, FeatureSources, read_features
 from segengine.engine.sources import Sources, column, cut_off, open_sources
@@ -347,20 +347,24 @@ class Evaluation:
         return keys
 
     def _carry(self, plan: AudiencePlan, keys: DataFrame) -> DataFrame | None:
-        """Return what the plan's segments ask of their profiles' accounts, as parts for the profiles' buckets."""
+        """Return what the plan asks of the profiles' accounts, as parts for the profiles' buckets."""
         settings = self.project.settings
         accounts = settings.account_of(plan.audience)
-        carried = [self._snapshot(segment_id) for segment_id in plan.carried]
-        members = read_contents(self.project.warehouse, carried)
-        if accounts is None or members is None:
+        snapshots = {identity: self._snapshot(identity) for identity in (*plan.carried, *plan.carried_values)}
+        contents = read_contents(self.project.warehouse, list(snapshots.values()))
+        if accounts is None or contents is None:
             return None
+        carried = Carried(
+            segments=tuple(snapshots[identity].source for identity in plan.carried),
+            measures=tuple(snapshots[identity].source for identity in plan.carried_values),
+        )
         return carry_over(
             self.sources(),
             settings.audiences[plan.audience],
             keys,
             self._give_keys(accounts.name),
-            members,
-            [snapshot.source for snapshot in carried],
+            contents,
+            carried,
             self._partitions(self.last_keys[accounts.name]),
         )
 

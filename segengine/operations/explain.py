@@ -10,7 +10,7 @@ from segengine.plan.audiences import plan_run
 from segengine.plan.explain import AudienceExplanation, explain_audience
 from segengine.project.catalogue import load_catalogue
 from segengine.project.find import find_definition
-from segengine.project.model import Segment, Settings
+from segengine.project.model import Measure, Segment, Settings
 from segengine.project.types import instant_of
 
 
@@ -36,8 +36,8 @@ def explain_refresh(
     plans = plan_run(due, catalogue, instant_of(as_of or datetime.now(UTC)))
     if not plans:
         raise ConfigError("There is nothing to explain: models evaluate what is named, not rules.")
-    known: dict[str, Segment] = {}
+    known: dict[str, Segment | Measure] = {}
     for plan in plans:
-        known |= plan.segments
+        known |= {**plan.segments, **plan.measures}
     known |= catalogue.segments  # as written: in a plan, rules over rows of the account are taken out
     return [explain_audience(plan, known) for plan in plans]

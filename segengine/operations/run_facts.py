@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from segengine.plan.audiences import is_hidden
+from segengine.plan.audiences import is_hidden, is_question
 from segengine.plan.refresh import AudiencePlan
 
 OutlineCounts = list[list[int | None]]  # for each line of an outline: its profiles, and the running total's
@@ -85,12 +85,13 @@ def sum_scans(tasks: Iterable[Mapping[str, Any]]) -> list[ScanFacts]:
 
 def show_evaluated(plan: AudiencePlan) -> str:
     """Return how many definitions a plan evaluates, in words."""
-    hidden_count = sum(map(is_hidden, plan.members))
-    figure_count = sum(map(is_hidden, plan.results))
+    rules = sum(map(is_hidden, plan.members))
+    hidden, values = sum(map(is_hidden, plan.results)), sum(map(is_question, plan.results))
     counts = {
-        "measure(s)": len(plan.results) - figure_count,
-        "segment(s)": len(plan.members) - hidden_count,
-        "rule(s) for other audiences": hidden_count,
-        "set(s) of activity figures": figure_count,
+        "measure(s)": len(plan.results) - hidden,
+        "segment(s)": len(plan.members) - rules,
+        "rule(s) for other audiences": rules,
+        "value(s) for other audiences": values,
+        "activity(s) for suggestions": hidden - values,
     }
     return " and ".join(f"{count} {what}" for what, count in counts.items() if count)

@@ -55,7 +55,7 @@ def find_source_use(definitions: Mapping[str, Evaluated], catalogue: Catalogue, 
     audiences = {plan.audience for plan in plans} | {definition.audience for definition in modelled}
     for plan in plans:
         contacts, accounts = settings.audiences[plan.audience], settings.account_of(plan.audience)
-        if plan.carried and accounts:
+        if plan.asks_accounts and accounts:
             account_table = settings.tables[accounts.table]
             account_key = account_table.stored_name(account_table.key[0])
             columns.setdefault(contacts.table, set()).update(account_columns(settings, contacts))

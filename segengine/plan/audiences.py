@@ -1,7 +1,7 @@
 """The plans of a run over all its audiences: accounts before those whose profiles belong to them.
 
-What a contact segment asks of the rows or the measures of its account is judged on the account, once, whatever the
-number of its contacts: the rule is that of a hidden segment of the account's audience, which is carried over.
+What contacts ask of the rows or the measures of their account is answered by the account, once, whatever the number of
+its contacts: a rule by a hidden segment of the account's audience, a value by a hidden measure, which are carried over.
 """
 
 from __future__ import annotations
@@ -9,16 +9,32 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from segengine.plan.refresh import Around, AudiencePlan, Question, opposite, plan_audience
+from segengine.plan.questions import Ask, Question
+from segengine.plan.refresh import Around, AudiencePlan, opposite, plan_audience
 from segengine.project.analysis import HIDDEN, Analysis, Evaluated
 from segengine.project.catalogue import Catalogue
-from segengine.project.model import Measure, ProfileRule, RowsRule, Segment, Settings, Step
+from segengine.project.model import (
+    Attribute,
+    Condition,
+    Measure,
+    MeasureValue,
+    ProfileRule,
+    RowsRule,
+    Segment,
+    Settings,
+    Step,
+)
 from segengine.project.walk import definition_parents
 
 
 def is_hidden(identity: str) -> bool:
     """Return whether an id is that of a hidden segment or measure: evaluated and stored as others, shown to nobody."""
     return identity.startswith(HIDDEN)
+
+
+def is_question(identity: str) -> bool:
+    """Return whether an id is that of a hidden definition that answers another audience: slugs have no points."""
+    return is_hidden(identity) and "." in identity
 
 
 def split_waves(due: Mapping[str, Evaluated]) -> list[dict[str, Evaluated]]:
@@ -113,7 +129,10 @@ def _plan_outside(plan: AudiencePlan, catalogue: Catalogue, around: Around) -> A
     measures = {identity: measure for identity, measure in catalogue.measures.items() if identity in wanted}
     parents = {parent for measure in measures.values() for parent in definition_parents(measure)}
     segments = parents & set(catalogue.segments)
-    return plan_audience(plan.audience, measures, replace(around, stored=tuple(sorted(segments | set(around.stored)))))
+    stored = tuple(sorted(segments | set(around.stored)))
+    # Nobody's account says nothing: what those measures would ask of accounts need not be answered.
+    ask: Ask | None = (lambda question: HIDDEN) if around.ask else None
+    return plan_audience(plan.audience, measures, replace(around, stored=stored, ask=ask))
 
 
 @dataclass
@@ -126,47 +145,66 @@ class _Questions:
     _asked_by: dict[str, list[str]] = field(default_factory=dict)
 
     def ask(self, account: str, question: Question) -> str:
-        """Return the id of the hidden segment of an account audience that stands for a question."""
+        """Return the id of the hidden segment or measure of an account audience that stands for a question."""
         return self._found.setdefault((account, question), f"{HIDDEN}{self.wave}.{len(self._found) + 1}")
 
     def note(self, asked: Mapping[str, frozenset[str]], names: Mapping[str, str]) -> None:
-        """Keep who asked, by name; `asked`: the hidden segments by id of the definition."""
+        """Keep who asked, by name; `asked`: the hidden definitions by id of the one that asks."""
         for identity, hidden in asked.items():
             for each in hidden:
                 self._asked_by.setdefault(each, []).append(names[identity])
 
-    def of(self, account: str) -> list[Segment]:
-        """Return the hidden segments of an audience; the description says whose question it is."""
+    def of(self, account: str) -> list[Segment | Measure]:
+        """Return the hidden definitions of an audience; the description says whose question it is."""
         return [
-            Segment(
-                id=hidden,
-                name=_name(question),
-                description=", ".join(dict.fromkeys(self._asked_by.get(hidden, []))),
-                tags=(),
-                audience=account,
-                type="dynamic",
-                output_table="",
-                steps=(Step("union", _rule(question)),),
-                attach=(),
-                attach_limit=0,
-                place=question.place,
-            )
+            _answer(question, hidden, account, ", ".join(dict.fromkeys(self._asked_by.get(hidden, []))))
             for (of_account, question), hidden in self._found.items()
             if of_account == account
         ]
 
 
-def _name(question: Question) -> str:
-    return f"a rule over {question.path.name}" if isinstance(question, RowsRule) else question.text
+def _answer(question: Question, hidden: str, account: str, askers: str) -> Segment | Measure:
+    """Return what answers a question: a segment of accounts it holds for, or a measure with the value of each."""
+    if isinstance(question, Attribute):
+        return Measure(
+            id=hidden,
+            name=f"the value of {question.column}",
+            description=askers,
+            tags=(),
+            audience=account,
+            per_profile=True,
+            dimensions=(),
+            path=None,
+            over="",
+            where=None,
+            values=(MeasureValue(question.column, question.type, _of_account(question)),),
+        )
+    return Segment(
+        id=hidden,
+        name=f"a rule over {question.path.name}" if isinstance(question, RowsRule) else question.text,
+        description=askers,
+        tags=(),
+        audience=account,
+        type="dynamic",
+        output_table="",
+        steps=(Step("union", _rule(question)),),
+        attach=(),
+        attach_limit=0,
+        place=question.place,
+    )
 
 
-def _rule(question: Question) -> RowsRule | ProfileRule:
+def _rule(question: RowsRule | Condition) -> RowsRule | ProfileRule:
     """Return the rule judged on the account; of a condition that missing values pass, who fails it.
 
     Without an account the measure is missing, and such a profile gets no bit: it neither passes nor fails.
     """
     if isinstance(question, RowsRule):
         return question
-    attribute = replace(question.attribute, base=question.attribute.hops[-1].target, hops=())
-    own = replace(question, attribute=attribute)
+    own = replace(question, attribute=_of_account(question.attribute))
     return ProfileRule(opposite(own) if question.missing else own, question.place)
+
+
+def _of_account(attribute: Attribute) -> Attribute:
+    """Return an attribute of the profiles' accounts as one seen from the accounts themselves."""
+    return replace(attribute, base=attribute.hops[-1].target, hops=())

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 
-from segengine.plan.audiences import is_hidden
+from segengine.plan.audiences import is_hidden, is_question
 from segengine.plan.refresh import AudiencePlan
 from segengine.plan.rows import Clause
 from segengine.plan.scans import Output, RowCount, Scan, SomeRow, ValueTest, asked_clauses
-from segengine.project.model import Attribute, Condition, ProfileRule, Segment
+from segengine.project.model import Attribute, Condition, Measure, ProfileRule, Segment
 from segengine.project.types import EPOCH_DAY, Family, Ordinal
 from segengine.project.values import Ranges, epoch_text
 from segengine.project.walk import segment_leaves, segment_rules
@@ -51,9 +51,10 @@ class AudienceExplanation:
     questions: tuple[str, ...]
 
 
-def explain_audience(plan: AudiencePlan, segments: Mapping[str, Segment]) -> AudienceExplanation:
-    """Return what a plan does, in words; `segments` are all there are by id, hidden ones included."""
-    own = {segment_id: segments[segment_id] for segment_id in plan.members}
+def explain_audience(plan: AudiencePlan, known: Mapping[str, Segment | Measure]) -> AudienceExplanation:
+    """Return what a plan does, in words; `known`: all definitions by id, hidden ones included."""
+    own = {identity: each for identity in plan.members if isinstance(each := known[identity], Segment)}
+    asked = filter(is_question, (*plan.members, *plan.results))
     judged = [leaf for segment in plan.segments.values() for leaf in segment_leaves(segment.steps)]
     conditions = [leaf for leaf in judged if isinstance(leaf, Condition)]
     return AudienceExplanation(
@@ -64,14 +65,14 @@ def explain_audience(plan: AudiencePlan, segments: Mapping[str, Segment]) -> Aud
         distinct_condition_count=len(set(conditions)),
         formula_count=len(plan.nodes),
         order=tuple(segment.name for segment_id, segment in own.items() if not is_hidden(segment_id)),
-        stored_parents=tuple(segments[parent].name for parent in plan.stored),
-        carried=tuple(_show_carried(segments[parent]) for parent in plan.carried),
-        questions=tuple(_show_carried(segment) for segment_id, segment in own.items() if is_hidden(segment_id)),
+        stored_parents=tuple(known[parent].name for parent in plan.stored),
+        carried=tuple(_show_carried(known[identity]) for identity in (*plan.carried, *plan.carried_values)),
+        questions=tuple(_show_carried(known[identity]) for identity in asked),
     )
 
 
-def _show_carried(segment: Segment) -> str:
-    return f"{segment.name}, for {segment.description}" if is_hidden(segment.id) else segment.name
+def _show_carried(definition: Segment | Measure) -> str:
+    return f"{definition.name}, for {definition.description}" if is_hidden(definition.id) else definition.name
 
 
 def _explain_scan(scan: Scan, segments: Mapping[str, Segment]) -> ScanExplanation:

@@ -23,6 +23,7 @@ NodeKind = Literal[
     # values
     "value",
     "stored_value",
+    "carried_value",
     "compute",
     "only",
     "if_missing",
@@ -42,7 +43,8 @@ class FormulaNode:
     `stored`: (place of the parent among the plan's stored, then carried ones,); `without`: (of, what); `test`: (value,)
     passes the payload, a condition; `value_overflow`: (value,) has too many digits.
 
-    Values: `value`: (scan, value); `stored_value`: of the payload, a `StoredValue`; `compute`: the leaves of the
+    Values: `value`: (scan, value); `stored_value`: of the payload, a `StoredValue`; `carried_value`: (place among the
+    plan's carried values,) of the payload, its type; `compute`: the leaves of the
     payload, a `Computation`; `only`: (value, bitmap), others have the value of no rows, 0 where the payload says so;
     `if_missing`: (value,), the payload (literal, type) where it is missing.
 

@@ -26,7 +26,7 @@ from segengine.project.model import (
     ValueOf,
 )
 from segengine.project.profile_parts import split_common
-from segengine.project.types import AttributeType
+from segengine.project.types import AttributeType, Family
 from segengine.project.walk import aggregated_values, operand_leaves, order_values
 
 
@@ -79,6 +79,7 @@ class MeasurePlanner:
         formulas: FormulaBuilder,
         row_set: Callable[..., RowSet],
         on_profile: Callable[[Expression], int],
+        of_account: Callable[[Attribute], int],
     ) -> None:
         """Prepare.
 
@@ -88,12 +89,14 @@ class MeasurePlanner:
             formulas: The nodes.
             row_set: Makes the row set of conditions, relative times anchored.
             on_profile: Returns the node of a condition on the profile.
+            of_account: Returns the node of a measure's value for the profile's account.
         """
         self._known = known
         self._passes = passes
         self._formulas = formulas
         self._row_set = row_set
         self._on_profile = on_profile
+        self._of_account = of_account
         self._planned: dict[str, MeasurePlan] = {}
         self._rows_of: dict[str, int] = {}  # the scan over the groups of a measure
 
@@ -104,7 +107,9 @@ class MeasurePlanner:
         return plan
 
     def value_node(self, attribute: Attribute) -> int:
-        """Return the node of a measure's value, of this run or stored."""
+        """Return the node of a measure's value: of the profile, of this run or stored, or of the profile's account."""
+        if attribute.hops:
+            return self._of_account(attribute)
         planned = self._planned.get(attribute.measure)
         if planned is not None:
             return planned.values[attribute.column]
@@ -139,13 +144,18 @@ class MeasurePlanner:
     def _computed(self, operand: Operand, others: Mapping[str, int]) -> int:
         leaves = tuple(dict.fromkeys(operand_leaves(operand)))
         nodes = [others[leaf.value] if isinstance(leaf, ValueOf) else self._leaf(leaf) for leaf in leaves]
+        if leaves == (operand,):  # of any type: text is no number to compute with
+            return nodes[0]
         return self._formulas.add("compute", *nodes, payload=Computation(operand, leaves))
 
     def _leaf(self, attribute: Attribute) -> int:
         if attribute.measure:
             return self.value_node(attribute)
-        # The profiles' own column: one row each, so that the smallest value is the value.
-        scan, place = self._passes.value(None, Value(ALL_ROWS, Aggregate(AggregateFunction.MIN, attribute)))
+        # The profiles' own column: one row each, so that the smallest value is the value, and so is the first.
+        aggregate = Aggregate(AggregateFunction.MIN, attribute)
+        if attribute.type.family is Family.TEXT:
+            aggregate = Aggregate(AggregateFunction.FIRST, attribute, by=attribute)
+        scan, place = self._passes.value(None, Value(ALL_ROWS, aggregate))
         return self._formulas.add("value", scan, place, payload=(attribute.type, False))
 
     def _grouped(self, measure: Measure) -> MeasurePlan:

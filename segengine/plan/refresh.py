@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from segengine.plan.formulas import FormulaBuilder, FormulaNode
 from segengine.plan.measures import MeasurePlan, MeasurePlanner, StoredValue
 from segengine.plan.passes import Passes
+from segengine.plan.questions import AccountQuestions, Ask
 from segengine.plan.rows import EVERY_ROW, NO_ROWS, Clauses, RowSet, make_row_set
 from segengine.plan.scans import Output, RowCount, Scan, SomeRow, SomeRowOf, ValueTest
 from segengine.project.logic import push_not_inward
@@ -46,12 +47,13 @@ class AudiencePlan:
     `nodes` is a program over the profiles of a bucket; `members` names the node of each of the `segments`, `results`
     those of each of the `measures`, what is referred to first; `stored` are parents outside of the run, whose current
     snapshots are read, `stored_measures` likewise; `carried` are segments of the profiles' accounts, whose members are
-    carried over to them. A `stored` node counts through `stored`, then `carried`.
+    carried over to them, `carried_values` measures whose values are. A `stored` node counts through `stored`, then
+    `carried`.
     `outlines` names, for each line of each segment's outline, the nodes of the line and of the running total up to
     it; None where there is none. `overflow` names the node of the profiles for which an aggregate of a segment or a
     value of a measure has too many digits; `answers` what a definition is made of, (scan, place in `Scan.asked`),
-    `asked` the hidden segments of its accounts. `outside`: a plan of the measures that are not evaluated but read, for
-    what their values are over no rows. `wave`: which of a run's waves it is of.
+    `asked` the hidden segments and measures of its accounts. `outside`: a plan of the measures that are not evaluated
+    but read, for what their values are over no rows. `wave`: which of a run's waves it is of.
     """
 
     audience: str
@@ -66,6 +68,7 @@ class AudiencePlan:
     stored: tuple[str, ...]
     stored_measures: tuple[str, ...]
     carried: tuple[str, ...]
+    carried_values: tuple[str, ...]
     outlines: Mapping[str, tuple[OutlineNodes, ...]]
     overflow: Mapping[str, int]
     answers: Mapping[str, frozenset[tuple[int, int]]]
@@ -79,13 +82,15 @@ class AudiencePlan:
         return f"{self.audience} {self.wave}"
 
     @property
+    def asks_accounts(self) -> bool:
+        """Whether anything of the profiles' accounts is carried over to them."""
+        return bool(self.carried or self.carried_values)
+
+    @property
     def table_scans(self) -> dict[int, Scan]:
         """The scans over tables by number; the others are over the groups of measures, bucket by bucket."""
         inner = {node.payload for node in self.nodes if node.kind == "scan_groups"}
         return {number: scan for number, scan in enumerate(self.scans) if number not in inner}
-
-
-Question = RowsRule | Condition  # a rule over rows of the account, a condition on a measure of it
 
 
 @dataclass(frozen=True)
@@ -94,7 +99,7 @@ class Around:
 
     `settings`: the project; `measures`: all of its measures by id; `as_of`: what relative times are relative to, in
     microseconds since 1970 UTC; `stored`: parents that are not evaluated in this run; `carried`: parents that are
-    segments of the profiles' accounts; `ask` returns the hidden segment of the accounts that stands for a question.
+    segments of the profiles' accounts; `ask`: returns what stands for a question to the accounts.
     """
 
     settings: Settings
@@ -102,7 +107,7 @@ class Around:
     as_of: int
     stored: tuple[str, ...] = ()
     carried: tuple[str, ...] = ()
-    ask: Callable[[Question], str] | None = None
+    ask: Ask | None = None
 
 
 def plan_audience(audience: str, definitions: Mapping[str, Segment | Measure], around: Around) -> AudiencePlan:
@@ -137,11 +142,12 @@ def plan_audience(audience: str, definitions: Mapping[str, Segment | Measure], a
         results=results,
         stored=around.stored,
         stored_measures=planner.stored_measures(),
-        carried=tuple(planner.carried),
+        carried=tuple(planner.questions.segments),
+        carried_values=tuple(planner.questions.measures),
         outlines=outlines,
         overflow=overflow,
         answers=planner.passes.answers(),
-        asked={identity: frozenset(found) for identity, found in planner.asked.items()},
+        asked={identity: frozenset(found) for identity, found in planner.questions.asked.items()},
     )
 
 
@@ -152,13 +158,14 @@ class _Planner:
         self._zone = around.settings.time_zone
         accounts = around.settings.account_of(audience)
         self._account_table = accounts.table if accounts else ""
-        self.carried = list(around.carried)  # those that stand for questions follow
         self.passes = Passes(audience, table, _paths(definitions.values()))
         self.formulas = FormulaBuilder(FormulaNode("bit", self.passes.output(None, SomeRow(EVERY_ROW))))
-        self._measures = MeasurePlanner(around.measures, self.passes, self.formulas, self._row_set, self._profile)
+        self.questions = AccountQuestions(around.ask, around.carried, self.passes, self.formulas)
+        self._measures = MeasurePlanner(
+            around.measures, self.passes, self.formulas, self._row_set, self._profile, self.questions.value
+        )
         self._members: dict[str, int] = {}
         self._overflow: dict[str, set[int]] = {}
-        self.asked: dict[str, set[str]] = {}
 
     def add_segment(self, segment: Segment) -> int:
         self.passes.subject = segment.id
@@ -225,20 +232,10 @@ class _Planner:
             return self._steps(rule.steps)
         if isinstance(rule, ProfileRule):
             return self._profile(push_not_inward(rule.where))
-        return self._asked(rule) if self._is_of_account(rule) else self._rows(rule)
+        return self._member(self.questions.segment(rule)) if self._is_of_account(rule) else self._rows(rule)
 
     def _is_of_account(self, rule: RowsRule) -> bool:
         return rule.path.target == self._account_table
-
-    def _asked(self, question: Question) -> int:
-        """Return the node of the profiles whose accounts are in the hidden segment of a question."""
-        if self._around.ask is None:
-            raise LookupError("nobody is there to ask about accounts")
-        hidden = self._around.ask(question)
-        if hidden not in self.carried:
-            self.carried.append(hidden)
-        self.asked.setdefault(self.passes.subject, set()).add(hidden)
-        return self._member(hidden)
 
     def _profile(self, expression: Expression) -> int:
         """Return the node of a condition on the profile: one bit per condition, joined on bitmaps."""
@@ -252,7 +249,7 @@ class _Planner:
             return self.formulas.any([self._profile(item) for item in expression.items])
         if isinstance(expression, Condition):
             if expression.attribute.measure and expression.attribute.hops:
-                asked = self._asked(expression)
+                asked = self._member(self.questions.segment(expression))
                 return self.formulas.without(self.formulas.EVERYONE, asked) if expression.missing else asked
             if isinstance(expression.test, Relative):
                 return self._profile(self._anchored(expression))
@@ -271,7 +268,7 @@ class _Planner:
     def _member(self, segment_id: str) -> int:
         if segment_id in self._members:
             return self._members[segment_id]
-        return self.formulas.add("stored", (*self._around.stored, *self.carried).index(segment_id))
+        return self.formulas.add("stored", (*self._around.stored, *self.questions.segments).index(segment_id))
 
     def _output(self, path: Path | None, output: Output) -> int:
         """Return the node of an output."""

@@ -237,9 +237,6 @@ class ValueReader:
             return Unresolved("SEG230", f'the expression names "{name}", which is no value of the measure.', hint)
         context = self._context
         found = find_named(context.settings, context.schema, self._profile_table, name, context.measures)
-        if isinstance(found, Attribute) and found.measure and found.hops:
-            message = f'the expression names "{name}", a measure of the account; only conditions can ask for it yet.'
-            return Unresolved("SEG230", message, f"Make it a condition: `{name}: {{at_least: ...}}`.")
         if isinstance(found, Attribute) or found.code not in ("SEG204",):
             return found
         near = did_you_mean(name, [*self._nodes, *context.measures])

@@ -60,7 +60,7 @@ def test_the_demo_with_accounts_and_contacts(tmp_path: Path, capsys: pytest.Capt
     code, out, err = run(capsys, "demo", "--project", "harbor_supply", str(folder))
     assert code == 0, err
     assert "All accounts                          400   100.0 %" in out
-    assert "7 measures and 26 segments from one scan of each" in out
+    assert "8 measures and 26 segments from one scan of each" in out
     _, out, _ = run(capsys, "segments", "list", "--conf", str(folder), "-o", "json")
     audiences = {segment["name"]: segment["audience"] for segment in json.loads(out)["segments"]}
     assert (audiences["Key accounts"], audiences["Led a won deal"]) == ("account", "contact")

@@ -50,6 +50,14 @@ MEASURES: dict[str, str] = {
         SELECT contact_id, average(rating, 0) AS average, count(ticket_id) AS tickets,
                count(ticket_id) FILTER (rating IS NULL) AS unrated
         FROM contacts LEFT JOIN tickets USING (contact_id) GROUP BY contact_id""",
+    "pipeline": """
+        SELECT contact_id, open, quotient(open, value, 2) AS of_revenue, coalesce(category, 'none') AS main_category,
+               CAST(first AT TIME ZONE 'Europe/Amsterdam' AS DATE) - known_since AS days_before_first_order
+        FROM (SELECT contact_id, coalesce(sum(amount), 0) AS open
+              FROM contacts LEFT JOIN (FROM opportunities WHERE stage IN ('Proposal', 'Negotiation')) AS o
+              USING (contact_id) GROUP BY contact_id)
+        JOIN contacts USING (contact_id) LEFT JOIN measure_revenue USING (account_id)
+        LEFT JOIN measure_main_category USING (account_id) LEFT JOIN measure_order_rhythm USING (account_id)""",
     "sales_by_industry": f"""
         SELECT industry, year, revenue, accounts, gold, quotient(gold, revenue, 2)
         FROM (SELECT industry, CAST(date_trunc('year', {DAY}) AS DATE) AS year, sum(total) AS revenue,

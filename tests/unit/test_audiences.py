@@ -15,7 +15,7 @@ from segengine.project.canonical import Hashes, hash_definitions
 from segengine.project.catalogue import Catalogue, check_definitions
 from segengine.project.definitions import read_definition
 from segengine.project.model import Path as RelationshipPath
-from segengine.project.model import RowsRule
+from segengine.project.model import RowsRule, Segment
 from segengine.project.names import is_slug
 from segengine.project.nodes import parse_documents
 from segengine.project.problems import Problems
@@ -203,6 +203,81 @@ def test_explain_names_what_is_carried_over() -> None:
 
 
 HARBOR = Path(__file__).parents[2] / "conf" / "harbor_supply"
+
+
+# ---- values of the account's measures
+
+MEASURES = """
+kind: measure
+name: Ordered
+per: account
+over: orders
+values: {sum: {sum: amount}, first: {min: amount}}
+---
+kind: measure
+name: Tickets per order
+per: contact
+over: tickets
+via: contact
+values: {tickets: {count: rows}, share: {expression: tickets / company.Ordered.sum}}
+---
+kind: measure
+name: Spread
+per: contact
+value: {expression: company.Ordered.sum - company.Ordered.first}
+---
+kind: segment
+name: Busy
+audience: contact
+where: {all: [{Tickets per order.share: {at_least: 2}}, {company.Ordered.sum: {at_least: 1}}]}
+"""
+
+
+def measure_plans(*names: str) -> dict[str, AudiencePlan]:
+    catalogue = catalogue_of(MEASURES)
+    due = {key: each for key, each in catalogue.evaluated.items() if each.name in names}
+    return {plan.audience: plan for plan in plan_run(due, catalogue, 0)}
+
+
+def test_a_value_of_the_account_is_asked_for_once() -> None:
+    account, contact = measure_plans("Ordered", "Tickets per order", "Spread").values()
+    assert [key for key in account.results if not is_hidden(key)] == ["ordered"]
+    assert contact.carried_values == tuple(key for key in account.results if is_hidden(key))
+    assert len(contact.carried_values) == 2, "two measures ask for the sum, one for the first"
+    assert {key: len(hidden) for key, hidden in contact.asked.items()} == {"tickets_per_order": 1, "spread": 2}
+    assert contact.carried == contact.stored_measures == account.stored_measures == ()
+    assert [scan.name for scan in contact.scans] == ["contacts", "tickets > contact"], "accounts are never multiplied"
+
+
+def test_a_value_of_an_account_that_is_not_due_comes_from_its_snapshot() -> None:
+    account, contact = measure_plans("Spread").values()
+    assert account.stored_measures == ("ordered",)
+    assert [scan.name for scan in account.scans] == ["accounts"]
+    assert contact.carried_values == tuple(account.results)
+
+
+def test_what_a_stored_measure_asked_its_account_is_not_asked_again() -> None:
+    """Busy reads both from snapshots: of the account only what its own condition says."""
+    account, contact = measure_plans("Busy").values()
+    assert contact.stored_measures == ("tickets_per_order",)
+    assert contact.carried_values == ()
+    assert len(contact.carried) == 1
+    (hidden,) = account.segments.values()
+    assert isinstance(hidden, Segment)
+    assert (tuple(account.results), account.asked) == ((), {})
+
+
+def test_explain_names_the_values_that_are_carried_over(tmp_path: Path) -> None:
+    shutil.copytree(TRADE, tmp_path, dirs_exist_ok=True)
+    for file in (tmp_path / "definitions").glob("*.yml"):
+        file.unlink()
+    (tmp_path / "definitions" / "measures.yml").write_text(MEASURES)
+    account, contact = explain_refresh(load_settings(tmp_path), ["Spread", "Tickets per order"])
+    assert account.questions == contact.carried
+    assert set(contact.carried) == {
+        "the value of Ordered.sum, for Tickets per order, Spread",
+        "the value of Ordered.first, for Spread",
+    }
 
 
 # ---- hashes

@@ -386,3 +386,41 @@ def test_business_measures_of_two_audiences(engine: EngineSession, tmp_path: Pat
     assert [run.error for run in report.measures] == ["", ""]
     assert workspace.values("Companies") == [(3,)]
     assert workspace.values("People") == [("buyer", 1), (None, 1)]
+
+
+@pytest.mark.before_the_engine
+def test_an_expression_may_be_one_name_of_any_type(engine: EngineSession, tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path, engine)
+    names = ("city", "is_new", "since", "weight", "income")
+    own = ", ".join(f"own {name}: {{expression: {name}}}" for name in names)
+    best = "best: {last: channel, by: bought_at}, again: {expression: best, if_missing: none}"
+    each = f"over: purchases, values: {{{best}}}}}"
+    definitions = [
+        f"{{kind: measure, name: Own, per: customer, values: {{{own}}}}}",
+        f"{{kind: measure, name: Best, per: customer, {each}",
+        f"{{kind: measure, name: Each, per: [customer, {{year: bought_at}}], {each}",
+        f"{{kind: measure, name: All, per: business, {each}",
+        "{kind: measure, name: Other, per: customer, value: {expression: Best.best}}",
+    ]
+    customers = {
+        "customer_id": ["a", "b", "c"],
+        "city": ["Ulm", "", None],
+        "is_new": [True, False, None],
+        "since": [date(2020, 2, 29), None, date(1969, 12, 31)],
+        "weight": [0.1, float("nan"), -0.0],
+        "income": pa.array([Decimal(10**37), None, Decimal(-1)], pa.decimal128(38, 0)),
+    }
+    workspace.set_up(PROJECT, {"customers": customers, "purchases": PURCHASES}, "\n---\n".join(definitions))
+    workspace.apply()
+    report = workspace.refresh(as_of=AS_OF)
+    assert [run.error for run in report.measures if run.error] == []
+    assert workspace.values("Own") == [
+        ("a", "Ulm", True, date(2020, 2, 29), 0.1, 10**37),
+        ("b", None, False, None, None, None),
+        ("c", None, None, date(1969, 12, 31), 0.0, -1),
+    ]
+    assert workspace.values("Best") == [("a", "store", "store"), ("b", "web", "web"), ("c", "store", "store")]
+    year = date(2025, 1, 1)
+    assert workspace.values("Each") == [(id_, year, *rest) for id_, *rest in workspace.values("Best")]
+    assert workspace.values("All") == [("store", "store")]
+    assert workspace.values("Other") == [("a", "store"), ("b", "web"), ("c", "store")]

@@ -8,7 +8,15 @@ from segengine.project.catalogue import Catalogue, resolve_version
 from segengine.project.find import find_measure
 from segengine.project.model import Aggregate, Attribute, Condition, InSegment, ProfileRule, RowsRule
 from segengine.project.profile_parts import split_alternatives, split_common
-from segengine.project.walk import measure_leaves, order_values, segment_rules
+from segengine.project.settings import load_settings
+from segengine.project.walk import (
+    definition_parents,
+    measure_attributes,
+    measure_leaves,
+    order_values,
+    segment_rules,
+    tables_read,
+)
 from tests.unit.measured import SHOP, TRADE, catalogue_of, errors_of, measure_of, read_catalogue
 
 SPEND = "---\nkind: measure\nname: Spend\nper: customer\nover: purchases\nvalue: {sum: amount}\n"
@@ -218,6 +226,62 @@ where: {company.Revenue: {at_least: 1000}}
     (found,) = segment_rules(segment.steps)
     assert isinstance(found.where, Condition)
     assert found.where.attribute.measure == "revenue"
+
+
+OF_ACCOUNTS = """---
+kind: measure
+name: Revenue
+per: account
+over: orders
+values: {total: {sum: amount}, orders: {count: rows}}
+---
+{kind: measure, name: Account text, per: account, value: {expression: account_id}}
+---
+{kind: measure, name: Orders by amount, per: [account, amount], over: orders, value: {count: rows}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("expression", "type_"),
+    [
+        ("company.Revenue.total / company.Revenue.orders", "decimal(38,6)"),
+        ("tickets - company.@revenue.total", "decimal(38,0)"),
+        ("company.`Account text`", "text"),
+        ("company.employees + company.Revenue.orders", "decimal(38,0)"),
+    ],
+)
+def test_expressions_of_contacts_name_measures_of_the_account(expression: str, type_: str) -> None:
+    fields = "per: contact\nover: tickets\nvia: contact\n"
+    fields += f"values: {{tickets: {{count: rows}}, made: {{expression: '{expression}'}}}}"
+    measure = measure_of(fields, TRADE, OF_ACCOUNTS)
+    assert str(measure.values[1].type) == type_
+    named = {attribute.measure for attribute in measure_attributes(measure)} - {""}
+    assert set(definition_parents(measure)) == named != set()
+    assert tables_read(measure, load_settings(TRADE)) == {"contacts", "accounts", "tickets"}
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ("per: contact\nvalue: {expression: company.Revenue}", "has several values. Name one: Revenue.total"),
+        ("per: contact\nvalue: {expression: company.Revenue.totl}", 'Did you mean "total"?'),
+        ("per: contact\nvalue: {expression: company.Revenues}", '"company.Revenues"'),
+        ("per: contact\nvalue: {expression: Revenue.total}", "Of its account it is `company.Revenue`"),
+        ("per: contact\nvalue: {expression: company.`Orders by amount`}", "has more than one"),
+        ("per: contact\nvalue: {expression: company.`Account text` * 2}", '"*" does not fit company.`Account text`'),
+        ("per: contact\nvalue: {expression: company.Revenue.total, if_missing: much}", "if_missing is 'much'"),
+        ("per: account\nvalue: {expression: company.Revenue.total}", '"company.Revenue.total"'),
+        (
+            "per: [contact, contact.role]\nover: tickets\nvia: contact\nvalue: {expression: company.Revenue.total}",
+            "no value of",
+        ),
+        ("per: contact\nover: tickets\nvia: contact\nvalue: {sum: contact.company.Revenue.total}", "is a measure"),
+    ],
+)
+def test_what_expressions_of_contacts_cannot_name(fields: str, message: str) -> None:
+    found = errors_of(fields, TRADE, OF_ACCOUNTS)
+    assert len(found) == 1, found
+    assert message in found[0]
 
 
 def test_the_groups_of_a_measure_are_rows() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 import numpy as np
 import numpy.typing as npt
@@ -18,12 +18,13 @@ VALUES = "run_id string, id string, bucket int, content binary"
 _ARROW = pa.schema([("run_id", pa.string()), ("id", pa.string()), ("bucket", pa.int32()), ("content", pa.binary())])
 
 
-def erase_from_values(profile_key: int | None, profile_id: str) -> BatchFunction:
+def erase_from_values(profile_key: int | None, profile_id: str, of_others: Collection[str]) -> BatchFunction:
     """Return a function from stored values (`VALUES`) to those of them that change, without the profile.
 
     Args:
         profile_key: The profile's key; None: it has none, and has no values of its own.
         profile_id: Its id, which a text value or dimension may be.
+        of_others: The ids of measures of other audiences, whose profiles may have the same key.
     """
 
     def erase(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
@@ -31,7 +32,8 @@ def erase_from_values(profile_key: int | None, profile_id: str) -> BatchFunction
             names = zip(*(batch[place].to_pylist() for place in range(3)), binary_values(batch[3]), strict=True)
             for run_id, identity, bucket, content in names:
                 rows = unpack_rows(content)
-                left = _without_id(_without_profile(rows, bucket, profile_key), profile_id)
+                own_key = None if identity in of_others else profile_key
+                left = _without_id(_without_profile(rows, bucket, own_key), profile_id)
                 if not left.equals(rows):
                     packed = one_binary(pack_rows(left, small=True))
                     yield pa.record_batch([[run_id], [identity], pa.array([bucket], pa.int32()), packed], schema=_ARROW)

@@ -19,9 +19,11 @@ from segengine.operations.run_log import log_run
 from segengine.operations.suppression import check_secret
 from segengine.operations.waiting import check_last_run_ended
 from segengine.project.catalogue import Catalogue
+from segengine.project.dimensions import read_per
+from segengine.project.model import Settings
 from segengine.project.names import SEGMENT_MEMBERS, make_measure_table, make_output_table
 from segengine.project.nodes import Plain
-from segengine.project.problems import did_you_mean
+from segengine.project.problems import Problems, did_you_mean
 from segengine.project.usage import User, make_usage_graph
 from segengine.store.control import Control
 from segengine.store.erasures import Erasure, KeyedHash, append_erasure, read_erasures, read_secret
@@ -98,7 +100,8 @@ def forget_profile(
             f'Table "{table}" still has a row of this {audience}: the next refresh would take it in again.',
             "Delete it there first, or say --suppress: it is then left out of every run.",
         )
-    work = _Forgetting(project, catalogue, audience, profile_id, progress)
+    of_others = frozenset(_find_measures_of_others(registry, project.settings, audience))
+    work = _Forgetting(project, catalogue, audience, profile_id, of_others, progress)
     key = find_profile_key(warehouse, audience, history.run_ids, profile_id)
     report = ForgetReport(
         audience=audience,
@@ -175,6 +178,16 @@ def _find_naming(registry: Registry, profile_id: str) -> Iterator[str]:
     yield from sorted(registry.names[identity] for identity in names)
 
 
+def _find_measures_of_others(registry: Registry, settings: Settings, audience: str) -> Iterator[str]:
+    """Yield the ids of the measures that never, in any version, were of an audience's profiles."""
+    audiences: dict[str, set[str]] = {}
+    for record in registry.versions:
+        if record.kind == "measure":
+            grain = read_per(record.as_definition().fields.get("per"), settings, Problems())
+            audiences.setdefault(record.id, set()).add(grain.audience if grain else audience)
+    yield from (identity for identity, found in audiences.items() if audience not in found)
+
+
 def _has_text(value: Plain, text: str) -> bool:
     if isinstance(value, dict):
         return any(_has_text(each, text) for each in (*value.keys(), *value.values()))
@@ -187,6 +200,7 @@ class _Forgetting:
     catalogue: Catalogue
     audience: str
     profile_id: str
+    measures_of_others: frozenset[str]
     progress: Progress
 
     @property
@@ -230,7 +244,7 @@ class _Forgetting:
                 self._erase_rows(table)
             self._erase_texts(table)
         self.progress("erasing from the values of measures")
-        erase_values(warehouse, key, self.profile_id)
+        erase_values(warehouse, key, self.profile_id, self.measures_of_others)
         self.progress("erasing the key")
         erase_profile_key(warehouse, self.audience, self.profile_id)
 

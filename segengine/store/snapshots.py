@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -147,13 +147,16 @@ def read_values(warehouse: Warehouse, run_id: str, measure_id: str) -> dict[int,
     return {bucket: unpack_rows(content) for bucket, content in found}
 
 
-def erase_values(warehouse: Warehouse, profile_key: int | None, profile_id: str) -> None:
-    """Take a profile out of all stored values of measures: its own, and its id where that is a value or dimension."""
+def erase_values(warehouse: Warehouse, profile_key: int | None, profile_id: str, of_others: Collection[str]) -> None:
+    """Take a profile out of all stored values of measures: its own, and its id where that is a value or dimension.
+
+    `of_others`: the ids of measures of other audiences, whose profiles have keys of their own.
+    """
     from pyspark.sql import functions as F
 
     columns = [column.split()[0] for column in VALUES.split(", ")]
     stored = warehouse.read("snapshots").where((F.col("kind") == MEASURE) & (F.col("row_count") > 0)).select(*columns)
-    changed = stored.mapInArrow(erase_from_values(profile_key, profile_id), VALUES)
+    changed = stored.mapInArrow(erase_from_values(profile_key, profile_id, of_others), VALUES)
     key = " and ".join(f"t.{name} = s.{name}" for name in columns[:-1])
     warehouse.update_rows("snapshots", changed, f"t.kind = '{MEASURE}' and {key}", {"content": "s.content"})
 

@@ -176,6 +176,24 @@ def test_everybody_else_stays(workspace: Workspace) -> None:
 
 
 @pytest.mark.before_the_engine
+def test_profiles_of_another_audience_with_the_same_key_keep_their_values(workspace: Workspace) -> None:
+    people = {"customer_id": [GONE, "pat", "pia", "per"], "firm_id": ["f1"] * 4}
+    workspace.write_table("people", people)
+    workspace.define("{kind: measure, name: Firm of, per: person, value: {expression: firm_id}}", "measures.yml")
+    workspace.apply()
+    workspace.refresh()
+    of_people = workspace.values("Firm of", limit=None)
+    key = workspace.published().keys["customer"][GONE]
+    assert key in workspace.published().keys["person"].values()
+    assert len(of_people) == 4
+    leave_the_sources(workspace)
+
+    workspace.forget(GONE, audience="customer")
+
+    assert workspace.values("Firm of", limit=None) == of_people
+
+
+@pytest.mark.before_the_engine
 def test_the_log_says_that_not_who(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     leave_the_sources(workspace)
     monkeypatch.setenv("SEGENGINE_AUTHOR", "dpo")

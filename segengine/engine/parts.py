@@ -1,9 +1,9 @@
 """What travels to the formulas by bucket, from scans, from stored snapshots and from accounts.
 
 `source` says what the content is: of a scan the bits of its outputs, its values or the states of its groups (see
-`scan_source`), the name of a stored snapshot, or what `kernel.carry` makes of accounts for their contacts: `CARRIED`
-for bits, `CARRIED_VALUES` for values. Facts
-are JSON: of bits the places with too many digits, in the bucket of facts what a task read.
+`scan_source`), the name of a stored snapshot, or `CARRIED` and `CARRIED_VALUES` for bits and values of accounts, as
+`kernel.carry` sends them to their contacts. Facts are JSON: of bits the places with too many digits, in the bucket of
+facts what a task read.
 """
 
 from __future__ import annotations

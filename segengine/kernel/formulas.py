@@ -45,9 +45,8 @@ class BucketParts:
     `bits`: the outputs of each scan that has rows in the bucket, one bitmap after the other; `overflow`: by output, the
     places whose aggregate has too many digits; `values`: the values of each scan, perhaps narrowed; `groups`: the
     states of each scan's groups; `stored`: the members of parents that are not evaluated in this run; `measures`: the
-    values, or the groups, of measures that are not; `carried`: the values of the profiles' accounts, nothing where they
-    have none. What is not there is the state of nothing: no row satisfies
-    anything.
+    values, or the groups, of measures that are not; `carried`: values of the profiles' accounts. What is not there is
+    the state of nothing: no row satisfies anything.
     """
 
     bits: dict[int, Buffer] = field(default_factory=dict)

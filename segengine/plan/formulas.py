@@ -44,9 +44,9 @@ class FormulaNode:
     passes the payload, a condition; `value_overflow`: (value,) has too many digits.
 
     Values: `value`: (scan, value); `stored_value`: of the payload, a `StoredValue`; `carried_value`: (place among the
-    plan's carried values,) of the payload, its type; `compute`: the leaves of the
-    payload, a `Computation`; `only`: (value, bitmap), others have the value of no rows, 0 where the payload says so;
-    `if_missing`: (value,), the payload (literal, type) where it is missing.
+    plan's carried ones,) of the payload, its type; `compute`: the leaves of the payload, a `Computation`; `only`:
+    (value, bitmap), others have the value of no rows, 0 where the payload says so; `if_missing`: (value,), the payload
+    (literal, type) where it is missing.
 
     Groups: `groups`: (scan, groups, bitmap, one bitmap for each value), the finished rows of the payload, a measure;
     `stored_groups`: those of the payload, a measure outside of the run; `states`: the same operands, states of a

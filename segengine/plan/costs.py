@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from segengine.plan.audiences import is_hidden
+from segengine.plan.audiences import is_hidden, is_question
 from segengine.plan.refresh import AudiencePlan
 from segengine.project.analysis import owner_of
 
@@ -29,7 +29,8 @@ def find_scan_users(plans: Sequence[AudiencePlan]) -> dict[str, frozenset[str]]:
     for the analysis. A scan nobody asks anything of
     (it only says which profiles there are) has all definitions of its audience as users.
     """
-    asked_by = {identity: {owner_of(identity)} for plan in plans for identity in plan.results}
+    results = [identity for plan in plans for identity in plan.results if not is_question(identity)]
+    asked_by = {identity: {owner_of(identity)} for identity in results}
     for plan in plans:
         for identity, hidden in plan.asked.items():
             for each in hidden:

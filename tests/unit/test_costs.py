@@ -59,3 +59,16 @@ def test_what_contacts_ask_of_accounts_is_theirs(tmp_path: Path) -> None:
     assert users["tickets > contact"] == {"with_tickets"}
     assert users["contacts"] == {"buyers"}
     assert users["accounts"] == {"ordering", "of_those_who_order"}, "read to know which accounts there are"
+
+
+def test_values_of_accounts_that_contacts_ask_for_are_theirs(tmp_path: Path) -> None:
+    copy_project("harbor_supply", tmp_path)
+    catalogue = load_catalogue(open_settings(tmp_path))
+    instant = parse_instant("2026-06-30T00:00:00Z", "UTC")
+    alone = find_scan_users(plan_run({"pipeline": catalogue.measures["pipeline"]}, catalogue, instant))
+    assert set(alone) == {"accounts", "contacts", "opportunities > contact"}
+    assert set(alone.values()) == {frozenset({"pipeline"})}
+    both = {identity: catalogue.measures[identity] for identity in ("revenue", "pipeline")}
+    users = find_scan_users(plan_run(both, catalogue, instant))
+    assert users["orders > account"] == {"revenue"}
+    assert users["accounts"] == {"revenue", "pipeline"}

@@ -23,6 +23,9 @@ RESULT_SETTINGS = {
     "spark.sql.session.timeZone": "UTC",
     "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
 }
+# Else PySpark notes where each call stands, and looks for IPython to do so: a tenth of a small refresh.
+_QUICK_SETTINGS = {"spark.python.sql.dataFrameDebugging.enabled": "false"}
+EMBEDDED_SETTINGS = {"spark.sql.session.timeZone": "UTC", **_QUICK_SETTINGS}
 
 _USE_EMBEDDED = "Or use the embedded engine, which needs no Java."
 
@@ -68,12 +71,12 @@ def spark_settings(folder: Path) -> dict[str, str]:
         "spark.sql.shuffle.partitions": str(2 * count_cores()),
         "spark.python.unix.domain.socket.enabled": "true",
         "spark.sql.execution.arrow.maxRecordsPerBatch": str(BATCH_ROWS),
-        "spark.python.sql.dataFrameDebugging.enabled": "false",
         # The default is 50 tasks to read a table's log, several seconds for each small write on a laptop.
         "spark.databricks.delta.snapshotPartitions": "1",
         "spark.databricks.delta.schema.autoMerge.enabled": "false",
         # A past version is read where its files are still there; Delta refuses it after 7 days even then.
         "spark.databricks.delta.vacuum.enforceTimeTravelWithinDeletedFileRetentionDuration": "false",
+        **_QUICK_SETTINGS,
         **DELTA_SETTINGS,
         **RESULT_SETTINGS,
     }

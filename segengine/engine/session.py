@@ -28,6 +28,7 @@ from segengine.engine.failures import describe_error
 from segengine.engine.launch import (
     BATCH_ROWS,
     DELTA_SETTINGS,
+    EMBEDDED_SETTINGS,
     RESULT_SETTINGS,
     check_java,
     explain_launch,
@@ -174,7 +175,7 @@ def _start_embedded(stack: ExitStack) -> EngineSession:
     stack.callback(_quietly, server.stop)
     _, port = server.listening_address
     spark = _connect(stack, f"sc://127.0.0.1:{port}", retries=2)
-    _set_optional(spark, {"spark.sql.session.timeZone": "UTC"})
+    _set_optional(spark, EMBEDDED_SETTINGS)
     _take_back_interrupts()
     return EngineSession(spark, "embedded", _describe_embedded(), count_cores())
 

@@ -1,7 +1,5 @@
 """Work that ends before its Nth change of the disk: in this process by an exception, in one of its own by a SIGKILL.
 
-    python killing.py OPERATION NUMBER      # in the folder of a project
-
 The product has no hooks for that. After the exception nothing reaches the disk either, so what would be cleaned up on
 the way out is not: what is left is what a kill leaves. Heartbeats come when they like, from a thread of their own; they
 are no changes that count.
@@ -11,8 +9,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -23,9 +19,7 @@ from unittest.mock import patch
 
 import deltalake
 from deltalake.table import TableOptimizer
-
-sys.path.insert(0, str(Path(__file__).parents[1]))  # the workspace, also where this is run by itself
-
+from forks import run_forked
 from workspace import Workspace
 
 from segengine.operations.backfill import backfill_definitions
@@ -115,24 +109,10 @@ def cut_off(workspace: Workspace, operation: str, number: int) -> None:
 
 def kill(workspace: Workspace, operation: str, number: int) -> None:
     """Let a process do the work up to a change of the disk."""
-    child = subprocess.run(
-        [sys.executable, __file__, operation, str(number)],
-        cwd=workspace.folder,
-        env={name: value for name, value in os.environ.items() if name != "SPARK_CONNECT_MODE_ENABLED"},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        start_new_session=True,
-        check=False,
-    )
-    assert child.returncode == -signal.SIGKILL, f"{child.stdout}\n{child.stderr}"
+    code, said = run_forked(main, operation, number, folder=workspace.folder)
+    assert code == -signal.SIGKILL, said
 
 
 def main(operation: str, number: int) -> None:
     with open_project(open_settings(Path.cwd())) as project, changes_counted(number, kill_this_process):
         OPERATIONS[operation](project)
-
-
-if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]))

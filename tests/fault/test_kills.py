@@ -12,50 +12,15 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+import killed_writer
 import pytest
+from forks import run_forked
 from store_checker import check_store
 from workspace import Workspace, read_rows
 
 from segengine.engine.session import EngineSession
 from segengine.store.runs import Status
 
-# Kills itself before or after the Nth write; the product has no hooks for that.
-CHILD = """
-import os, signal, sys
-from pathlib import Path
-from typing import Any
-from segengine.operations.apply import apply_definitions
-from segengine.operations.context import open_project, open_settings
-from segengine.operations.refresh import refresh_segments
-from segengine.store.warehouse import Warehouse
-
-operation, engine, number, when = sys.argv[1], sys.argv[2], int(sys.argv[3]), sys.argv[4]
-writes = 0
-
-def counted(method):
-    def write(*arguments, **options):
-        global writes
-        writes += 1
-        here = writes == number
-        if here and when == "before":
-            os.kill(os.getpid(), signal.SIGKILL)
-        done = method(*arguments, **options)
-        if here and when == "after":
-            os.kill(os.getpid(), signal.SIGKILL)
-        return done
-    return write
-
-for name in ("append", "create", "update_one"):
-    setattr(Warehouse, name, counted(getattr(Warehouse, name)))
-print("started", flush=True)
-with open_project(open_settings(Path.cwd(), engine=engine)) as project:
-    print("opened", flush=True)
-    if operation == "apply":
-        apply_definitions(project)
-    else:
-        refresh_segments(project)
-print(writes)
-"""
 PROJECT = """
 project: killed
 tables:
@@ -117,7 +82,7 @@ def refreshed(applied: Workspace, tmp_path_factory: pytest.TempPathFactory) -> W
 
 def start(workspace: Workspace, operation: str, number: int, when: str, engine: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-c", CHILD, operation, engine, str(number), when],
+        [sys.executable, killed_writer.__file__, operation, engine, str(number), when],
         cwd=workspace.folder,
         env={name: value for name, value in os.environ.items() if name != "SPARK_CONNECT_MODE_ENABLED"},
         stdin=subprocess.DEVNULL,
@@ -129,9 +94,8 @@ def start(workspace: Workspace, operation: str, number: int, when: str, engine: 
 
 
 def run_until_killed(workspace: Workspace, operation: str, number: int, when: str) -> None:
-    child = start(workspace, operation, number, when, "embedded")
-    output, errors = child.communicate(timeout=120)
-    assert child.returncode == -signal.SIGKILL, f"{output}\n{errors}"
+    code, said = run_forked(killed_writer.main, operation, "embedded", number, when, folder=workspace.folder)
+    assert code == -signal.SIGKILL, said
 
 
 # The writes of a refresh, in order; with all tables there, `create` writes nothing.

@@ -6,7 +6,7 @@ import getpass
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -15,7 +15,7 @@ from segengine.engine.session import EngineSession, open_session
 from segengine.errors import ConfigError
 from segengine.project.broken import keep_broken
 from segengine.project.catalogue import Catalogue, check_definitions, raise_on_errors
-from segengine.project.model import Settings
+from segengine.project.model import Schema, Settings
 from segengine.project.problems import Problems
 from segengine.project.schema_lock import load_schema
 from segengine.project.settings import load_settings
@@ -26,13 +26,26 @@ from segengine.store.runs import History, read_history
 from segengine.store.warehouse import Warehouse, open_warehouse
 
 
+@dataclass
+class LastChecked:
+    """The applied definitions as they were last checked, and what the result depends on."""
+
+    registry: Registry | None = None
+    schema: Schema | None = None
+    catalogue: Catalogue | None = None
+
+
 @dataclass(frozen=True)
 class OpenProject:
-    """A project with a session: what every operation on data takes."""
+    """A project with a session: what every operation on data takes.
+
+    `last_checked`: a thousand definitions take seconds to check, and many questions may be asked in one session.
+    """
 
     settings: Settings
     session: EngineSession
     warehouse: Warehouse
+    last_checked: LastChecked = field(default_factory=LastChecked, repr=False, compare=False)
 
 
 def open_settings(folder: Path | str, environment: str = "", engine: str = "") -> Settings:
@@ -63,10 +76,18 @@ def load_registered(project: OpenProject) -> tuple[Catalogue, Registry]:
     problems = Problems()
     schema = load_schema(project.settings, problems)
     raise_on_errors(problems)
+    last = project.last_checked
+    if last.catalogue is None or (last.registry, last.schema) != (registry, schema):
+        last.catalogue = _check_registered(project.settings, registry, schema, problems)
+        last.registry, last.schema = registry, schema
+    return last.catalogue, registry
+
+
+def _check_registered(settings: Settings, registry: Registry, schema: Schema, problems: Problems) -> Catalogue:
     definitions = [record.as_definition() for record in registry.live().values()]
-    catalogue = check_definitions(definitions, project.settings, schema, problems)
+    catalogue = check_definitions(definitions, settings, schema, problems)
     deleted = {known.id: f'{known.kind} "{known.name}"' for known in registry.newest.values() if known.removed}
-    return keep_broken(catalogue, problems.issues, deleted), registry
+    return keep_broken(catalogue, problems.issues, deleted)
 
 
 def read_state(project: OpenProject) -> tuple[ControlRow | None, History]:

@@ -14,6 +14,7 @@ from workspace import Workspace, read_rows
 from segengine.engine.session import EngineSession
 from segengine.errors import ConfigError, DefinitionError, LeaseHeldError
 from segengine.operations.apply import merge_fields
+from segengine.operations.context import load_registered
 from segengine.operations.definition_plan import Action, DefinitionPlan
 from segengine.operations.get import get_definitions
 from segengine.operations.segments import show_segment
@@ -377,3 +378,19 @@ def test_second_applier_meets_a_lease(workspace: Workspace) -> None:
     )
 
     assert actions(workspace.apply()) == {"west_coast": "changed"}
+
+
+def test_definitions_are_checked_again_where_something_changed(workspace: Workspace) -> None:
+    workspace.define(WEST)
+    workspace.apply()
+    with workspace.opened() as project:
+        first, _ = load_registered(project)
+        assert load_registered(project)[0] is first
+
+        workspace.define(WEST.replace("Oregon", "Nevada"))
+        workspace.apply()  # as another process would
+        changed, _ = load_registered(project)
+        assert changed.hashes["west_coast"].data != first.hashes["west_coast"].data
+
+        (workspace.folder / "schema.lock.yml").write_text(LOCK.replace("state: text, ", ""))
+        assert list(load_registered(project)[0].broken) == ["west_coast"]

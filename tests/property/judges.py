@@ -19,6 +19,7 @@ from worlds import Case, Row, World
 
 from segengine.engine.session import EngineSession
 from segengine.errors import DefinitionError, Level
+from segengine.operations.context import OpenProject
 from segengine.operations.measures import read_measure_values
 from segengine.project.nodes import dump_documents
 from segengine.store.runs import Status
@@ -119,17 +120,17 @@ def judge_by_engine(case: Case, workspace: Workspace, engine: EngineSession) -> 
     found: Members = {
         run.name: set(members[run.segment_id]) if run.status is Status.SUCCESSFUL else None for run in report.segments
     }
-    for measured in report.measures:
-        is_good = measured.status is Status.SUCCESSFUL
-        found[measured.name] = read_rows_of(measured.name, workspace.on(engine), case.world.zone) if is_good else None
+    with workspace.on(engine).opened() as project:
+        for measured in report.measures:
+            is_good = measured.status is Status.SUCCESSFUL
+            found[measured.name] = read_rows_of(measured.name, project, case.world.zone) if is_good else None
     return {name: lines for name, lines in found.items() if name not in case.stored}
 
 
-def read_rows_of(measure: str, workspace: Workspace, zone: str) -> set[str]:
+def read_rows_of(measure: str, project: OpenProject, zone: str) -> set[str]:
     """Return the stored values of a measure as lines of text."""
-    with workspace.opened() as project:
-        found = read_measure_values(project, measure, limit=None)
-        rows = [list(row.values()) for batch in found.rows for row in batch.to_pylist()]
+    found = read_measure_values(project, measure, limit=None)
+    rows = [list(row.values()) for batch in found.rows for row in batch.to_pylist()]
     owned = int(found.measure.per_profile)
     zones = [*[""] * owned, *(type_.zone or zone for type_ in found.types.values())]
     plain = [[plain_stored(value, own) for value, own in zip(row, zones, strict=True)] for row in rows]

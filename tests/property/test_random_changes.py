@@ -124,10 +124,11 @@ class Pair:
 
     def compare_values(self, report: RefreshReport) -> None:
         """Compare the current values of the measures of a refresh."""
-        for measured in report.measures:
-            if measured.status is Status.SUCCESSFUL:
-                found = [read_rows_of(measured.name, each, self.world.zone) for each in (self.kept, self.full)]
-                assert found[0] == found[1], measured.name
+        with self.kept.opened() as kept, self.full.opened() as full:
+            for measured in report.measures:
+                if measured.status is Status.SUCCESSFUL:
+                    found = [read_rows_of(measured.name, each, self.world.zone) for each in (kept, full)]
+                    assert found[0] == found[1], measured.name
 
 
 def facts(report: RefreshReport) -> dict[str, tuple[Any, ...]]:

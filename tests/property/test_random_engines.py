@@ -27,7 +27,7 @@ def test_a_refresh_has_the_members_of_the_reference(engine: EngineSession, open_
     compare_on(engine, open_once("embedded"), 1001, 250, tmp_path)
 
 
-@pytest.mark.parametrize("seed", [1002, 1003])
+@pytest.mark.parametrize("seed", [1002, pytest.param(1003, marks=pytest.mark.long)])
 def test_other_projects_have_too(embedded_engine: EngineSession, seed: int, tmp_path: Path) -> None:
     compare_on(embedded_engine, embedded_engine, seed, 120, tmp_path)
 

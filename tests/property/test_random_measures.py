@@ -1,6 +1,6 @@
 """Random measures over random projects, and segments and measures that ask for each other: all judges agree.
 
-Reference and DuckDB on some projects, a whole refresh of an engine on others. `-m long` does what `python -m
+Reference and DuckDB on some projects, a whole refresh of an engine on another. `-m long` does what `python -m
 tests.property.run --measures 40` does, with PROPERTY_PROJECTS, PROPERTY_MEASURES, PROPERTY_SEGMENTS and PROPERTY_SEED.
 """
 
@@ -48,7 +48,7 @@ def test_definitions_are_taken(seed: int, tmp_path: Path) -> None:
     assert find_refusals(draw_measures(seed, MEASURES, SEGMENTS), tmp_path) == []
 
 
-@pytest.mark.parametrize("seed", [1001, pytest.param(1002, marks=pytest.mark.before_the_engine)])
+@pytest.mark.parametrize("seed", [1001, pytest.param(1002, marks=pytest.mark.long)])
 def test_a_refresh_has_the_values_of_the_reference(
     engine: EngineSession, open_once: Callable[[str], EngineSession], seed: int, tmp_path: Path
 ) -> None:

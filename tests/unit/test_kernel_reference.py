@@ -35,7 +35,7 @@ def compare_runs(seed: int, segment_count: int, folder: Path, monkeypatch: pytes
     return len(result.members)
 
 
-@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("seed", [*range(4), *(pytest.param(seed, marks=pytest.mark.long) for seed in range(4, 8))])
 def test_many_segments_share_their_scans(seed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert compare_runs(seed, 60, tmp_path, monkeypatch) > 40
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import runpy
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -65,18 +67,23 @@ def definition_of(template: str, period: str) -> str:
     return f"{fields}period: {{{period}}}\n" if period else fields
 
 
-def find_by_hand(data: Path, template: str, period: str) -> dict[str, Any]:
+@contextmanager
+def sources_in_duckdb(data: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+    with duckdb.connect() as connection:
+        connection.execute(runpy.run_path(str(GOLDEN / "exact_sql.py"))["MACROS"])
+        for name in ("customers", "purchases", "points", "memberships"):
+            connection.register(f"source_{name}", DeltaTable(str(data / name)).to_pyarrow_table())
+        yield connection
+
+
+def find_by_hand(connection: duckdb.DuckDBPyConnection, template: str, period: str) -> dict[str, Any]:
     table = ACTIVITIES.get(activity_of(template), "purchases")
     inside = "day >= DATE '2025-03-31'" if period else "true"
     query = (
         f"{ROWS.format(table=table, period=inside)} SELECT customers.customer_id, {FORMULAS[template]} "
         "FROM customers LEFT JOIN chosen USING (customer_id) GROUP BY customers.customer_id"
     )
-    with duckdb.connect() as connection:
-        connection.execute(runpy.run_path(str(GOLDEN / "exact_sql.py"))["MACROS"])
-        for name in ("customers", "purchases", "points", "memberships"):
-            connection.register(f"source_{name}", DeltaTable(str(data / name)).to_pyarrow_table())
-        return dict(connection.execute(query).fetchall())
+    return dict(connection.execute(query).fetchall())
 
 
 @pytest.mark.before_the_engine
@@ -95,9 +102,10 @@ def test_templates_are_their_formulas(engine: EngineSession, tmp_path: Path) -> 
 
     assert [run.error for run in report.measures if run.error] == []
     assert {*FORMULAS} == {*TEMPLATES}
-    for template, period in cases:
-        name = f"{template} {'of a year' if period else 'of all time'}"
-        found = dict(workspace.values(name, limit=None))
-        expected = find_by_hand(workspace.data, template, period)
-        assert len(expected) > 1_000
-        assert found == expected, name
+    with sources_in_duckdb(workspace.data) as connection:
+        for template, period in cases:
+            name = f"{template} {'of a year' if period else 'of all time'}"
+            found = dict(workspace.values(name, limit=None))
+            expected = find_by_hand(connection, template, period)
+            assert len(expected) > 1_000
+            assert found == expected, name

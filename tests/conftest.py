@@ -58,6 +58,8 @@ sys.stdin.read()
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    # Else every worker and each of the many processes that tests start would compile the package anew.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     config.addinivalue_line(
         "markers",
         "before_the_engine: no engine decides what it shows, or another test does; with -m 'spark and long' only",

@@ -59,8 +59,9 @@ class Workspace:
         table = columns if isinstance(columns, pa.Table) else pa.table(columns)
         write_deltalake(str(self.data / name), table, mode="overwrite", schema_mode="overwrite")
 
-    def append_rows(self, name: str, columns: dict[str, Any]) -> None:
-        write_deltalake(str(self.data / name), pa.table(columns), mode="append")
+    def append_rows(self, name: str, columns: dict[str, Any] | pa.Table) -> None:
+        table = columns if isinstance(columns, pa.Table) else pa.table(columns)
+        write_deltalake(str(self.data / name), table, mode="append")
 
     def define(self, text: str, file: str = "segments.yml") -> Path:
         path = self.folder / "definitions" / file

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -36,6 +35,7 @@ from segengine.errors import DATA_CONTRACT, coded_failure
 from segengine.kernel.arithmetic import Clock
 from segengine.kernel.carry import join_carried, join_values
 from segengine.kernel.formulas import BucketParts, Formulas, Result, bits_of
+from segengine.kernel.groups import merge_states
 from segengine.kernel.measures import with_names
 from segengine.kernel.program import compile_scan
 from segengine.kernel.scan import KEY, BadColumnError, ScanKernel
@@ -75,8 +75,8 @@ def evaluate_plan(
 
     Returns:
         `RESULTS`: one row per segment and bucket that has members now or had some before, one per measure and bucket;
-        of business measures the states that `merge_business` joins; and facts: what the scans read, and the counts of
-        the outlines' nodes.
+        of business measures the states and pairs that `merge_business` joins; and facts: what the scans read, and the
+        counts of the outlines' nodes.
     """
     parts = None
     for number, scan in plan.table_scans.items():
@@ -128,7 +128,8 @@ def make_scan_function(plan: AudiencePlan, scan: Scan, number: int) -> BatchFunc
     def accumulate(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         kernel = ScanKernel(scan, program)
         try:
-            kernel.add(batches)
+            for piece, states in enumerate(kernel.add_in_parts(batches)):
+                yield from _group_parts(scan, number, piece, states)
         except BadColumnError as error:
             message = (
                 f'{error.count} value(s) of "{error.column}" in table "{scan.table}" are not of type {error.type}.'
@@ -156,17 +157,19 @@ def _scan_parts(kernel: ScanKernel, scan: Scan, number: int) -> Iterator[pa.Reco
             yield make_part(bucket, scan_source("bits", number), blob, overflow_facts(overflow.get(bucket, {})))
     for bucket, values in kernel.values() if scan.values else ():
         yield make_part(bucket, scan_source("values", number), pack_rows(values))
-    for place, groups in enumerate(scan.groups):
-        states = kernel.group_states(place)
-        if states is None:
+
+
+def _group_parts(scan: Scan, number: int, piece: int, states: Mapping[int, pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """Yield states of groups; those of no profile under a bucket for each piece, so that several tasks share them."""
+    for place, found in states.items():
+        source = scan_source("groups", number, place, piece)
+        if not scan.groups[place].per_profile:
+            yield make_part(FACTS_BUCKET - piece, source, pack_rows(found))
             continue
-        source = scan_source("groups", number, place)
-        if not groups.per_profile:
-            yield make_part(FACTS_BUCKET, source, pack_rows(states))
-            continue
-        buckets = bucket_numbers(states.column(KEY))
+        buckets = bucket_numbers(found.column(KEY))
         for bucket in np.unique(buckets).tolist():
-            yield make_part(bucket, source, pack_rows(states.filter(pa.array(buckets == bucket))))
+            own = found.filter(pa.array(buckets == bucket))
+            yield make_part(bucket or FACTS_BUCKET - piece, source, pack_rows(own))
 
 
 def make_formula_function(plan: AudiencePlan, parents: dict[str, str], previous: dict[str, str]) -> BatchFunction:
@@ -186,9 +189,9 @@ def make_formula_function(plan: AudiencePlan, parents: dict[str, str], previous:
             for (bucket, source, facts), content in zip(names, binary_values(batch.column(2)), strict=True):
                 if bucket == FACTS_BUCKET and not source:
                     yield facts_row(facts)
-                elif bucket == FACTS_BUCKET:
-                    _, scan, place = source.split()
-                    values.add_orphans((int(scan), int(place)), unpack_rows(content))
+                elif bucket <= FACTS_BUCKET:
+                    _, scan, place, _ = source.split()
+                    yield from values.add_orphans((int(scan), int(place)), unpack_rows(content))
                 elif source in (CARRIED, CARRIED_VALUES):
                     carried.setdefault((bucket, source), []).append(content)
                 else:
@@ -226,6 +229,7 @@ def _bucket_parts(
 ) -> BucketParts:
     """Return what came of one bucket, by what it is."""
     parts = BucketParts()
+    groups: dict[tuple[int, int], list[pa.RecordBatch]] = {}
     for source, (content, facts) in found.items():
         kind, *numbers = source.split(" ")
         if kind == "bits":
@@ -234,7 +238,11 @@ def _bucket_parts(
         elif kind == "values":
             parts.values[int(numbers[0])] = unpack_narrowed(content)
         elif kind == "groups":
-            parts.groups[int(numbers[0]), int(numbers[1])] = unpack_rows(content)
+            groups.setdefault((int(numbers[0]), int(numbers[1])), []).append(unpack_rows(content))
+    parts.groups |= {
+        (scan, place): states[0] if len(states) == 1 else merge_states(plan.scans[scan].groups[place], states)
+        for (scan, place), states in groups.items()
+    }
     parts.stored |= {
         place: found[parents[parent]][0] for place, parent in enumerate(plan.stored) if parents[parent] in found
     }
@@ -255,25 +263,3 @@ def _count_nodes(results: Sequence[Result], counted: Sequence[int]) -> npt.NDArr
         stacked = np.stack([bits_of(results, node) for node in chosen])
         counts[start : start + len(chosen)] = np.bitwise_count(stacked).sum(axis=1, dtype=np.int64)
     return counts
-
-
-def merge_business(states: DataFrame, plan: AudiencePlan, partitions: int) -> DataFrame:
-    """Return the rows of business measures, as `RESULTS`.
-
-    Args:
-        states: `id`, `content`: what `evaluate_plan` left of them.
-        plan: The plan.
-        partitions: Number of tasks.
-    """
-    merged = states.select("id", "content").repartition(partitions, "id")
-    return merged.mapInArrow(partial(_merge, plan), RESULTS)
-
-
-def _merge(plan: AudiencePlan, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    found: dict[str, list[pa.RecordBatch]] = {}
-    for batch in batches:
-        for measure_id, content in zip(batch.column(0).to_pylist(), binary_values(batch.column(1)), strict=True):
-            found.setdefault(measure_id, []).append(unpack_rows(content))
-    values = MeasureResults(plan)
-    for measure_id, states in found.items():
-        yield from values.merged(measure_id, states)

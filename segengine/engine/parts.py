@@ -21,14 +21,14 @@ from segengine.kernel.narrow import join_bytes, narrow, split_bytes, widen
 BatchFunction = Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]
 
 PARTS = "bucket int, source string, content binary, facts string"
-FACTS_BUCKET = 0  # buckets of profiles count from 1; also of states that belong to no profile
+FACTS_BUCKET = 0  # profiles have buckets from 1 on; also of states without a profile, whose further pieces are below
 CARRIED, CARRIED_VALUES = "carried", "carried values"
 ScanPart = Literal["bits", "values", "groups"]
 _ARROW = pa.schema([("bucket", pa.int32()), ("source", pa.string()), ("content", pa.binary()), ("facts", pa.string())])
 
 
 def scan_source(part: ScanPart, *numbers: int) -> str:
-    """Return the source of a scan's part: `bits 0`, `values 0`, of its second groups `groups 0 1`."""
+    """Return the source of a scan's part: `bits 0`, `values 0`, of its second groups, the first piece, `groups 0 1 0`."""
     return " ".join((part, *map(str, numbers)))
 
 

@@ -12,18 +12,19 @@ import pyarrow.compute as pc
 
 from segengine.engine.parts import FACTS_BUCKET, one_binary, pack_rows
 from segengine.kernel.bitmaps import BITMAP_BYTES, Words, count_bits
+from segengine.kernel.distinct import counts_distinct, share_pairs, split_pairs
 from segengine.kernel.formulas import GroupRows, Result, bits_of, unpack, values_of
-from segengine.kernel.groups import finish_states, mask_states, merge_states
-from segengine.kernel.measures import PRESENT, name_groups, total_of_nothing
+from segengine.kernel.groups import mask_states, merge_states
+from segengine.kernel.measures import PRESENT, name_groups
 from segengine.plan.formulas import FormulaBuilder
 from segengine.plan.measures import Orphans
 from segengine.plan.refresh import AudiencePlan
-from segengine.plan.scans import Groups
+from segengine.plan.scans import MAX_STATE_BYTES, Groups
 
 RESULTS = (
     "kind string, id string, bucket int, content binary, row_count int, entered_count int, left_count int, facts string"
 )
-SEGMENT, MEASURE, STATES, FACTS = "segment", "measure", "states", "facts"
+SEGMENT, MEASURE, STATES, PAIRS, FACTS = "segment", "measure", "states", "pairs", "facts"
 _ARROW = pa.schema(
     [
         ("kind", pa.string()),
@@ -37,6 +38,7 @@ _ARROW = pa.schema(
     ]
 )
 _ROWS_A_BATCH = 2_048  # of 4 KiB each
+_MOST_WAITING = MAX_STATE_BYTES // 32  # to be merged takes states of distinct values many times as much
 
 
 def facts_row(text: str) -> pa.RecordBatch:
@@ -48,6 +50,11 @@ def states_row(measure_id: str, states: pa.Buffer) -> pa.RecordBatch:
     """Return what one task knows of a business measure."""
     columns = [[STATES], [measure_id], [FACTS_BUCKET], one_binary(states), [0], [0], [0], [None]]
     return pa.record_batch(columns, schema=_ARROW)
+
+
+def pairs_row(plan: str, share: int, pairs: pa.Buffer) -> pa.RecordBatch:
+    """Return a share of the distinct values that one task knows of a plan's business measures."""
+    return pa.record_batch([[PAIRS], [plan], [share], one_binary(pairs), [0], [0], [0], [None]], schema=_ARROW)
 
 
 class SegmentResults:
@@ -87,9 +94,10 @@ class MeasureResults:
     def __init__(self, plan: AudiencePlan) -> None:
         self._plan = plan
         self._states: dict[str, list[pa.RecordBatch]] = {}
+        self._waiting_bytes = 0
 
     def batches(self, bucket: int, results: Sequence[Result]) -> Iterator[pa.RecordBatch]:
-        """Yield the rows of one bucket."""
+        """Yield the rows of one bucket, and states where too many of them wait."""
         for measure_id, found in self._plan.results.items():
             if found.values:
                 columns = {name: values_of(results, node).column for name, node in found.values.items()}
@@ -101,46 +109,57 @@ class MeasureResults:
             elif isinstance(found.states, int):
                 states = results[found.states]
                 if isinstance(states, GroupRows) and states.rows is not None:
-                    self._states.setdefault(measure_id, []).append(states.rows)
+                    yield from self._add(measure_id, states.rows)
 
-    def add_orphans(self, place: tuple[int, int], states: pa.RecordBatch) -> None:
+    def add_orphans(self, place: tuple[int, int], states: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
         """Take in states of rows that no profile decides on: of all rows, or of those that reach no profile."""
         for measure_id, found in self._plan.results.items():
             if found.states == place:
-                self._states.setdefault(measure_id, []).append(states)
+                yield from self._add(measure_id, states)
             elif isinstance(found.states, int) and self._plan.nodes[found.states].operands[:2] == place:
                 orphans: Orphans = self._plan.nodes[found.states].payload
                 masks = [np.full(states.num_rows, counts) for counts in orphans.values]
                 masked = mask_states(self._plan.scans[place[0]].groups[place[1]], states, masks)
                 if orphans.count:
-                    self._states.setdefault(measure_id, []).append(masked)
+                    yield from self._add(measure_id, masked)
+
+    def _add(self, measure_id: str, states: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
+        self._states.setdefault(measure_id, []).append(states)
+        self._waiting_bytes += states.nbytes
+        if self._waiting_bytes > _MOST_WAITING:
+            yield from self.states()
 
     def states(self) -> Iterator[pa.RecordBatch]:
-        """Yield what this task knows of business measures whose rows the profiles decide."""
-        for measure_id, measure in self._plan.measures.items():
+        """Yield what this task knows of business measures since it was last asked, distinct values apart."""
+        pairs = []
+        for place, (measure_id, measure) in enumerate(self._plan.measures.items()):
             batches = self._states.get(measure_id, [])
             if batches or measure.is_total:  # a total is there even of no rows
-                yield states_row(measure_id, pack_rows(merge_states(self._groups(measure_id), batches)))
+                groups = business_groups(self._plan, measure_id)
+                states = merge_states(groups, batches)
+                if counts_distinct(groups):
+                    states, own = split_pairs(groups, states, place)
+                    pairs.append(own)
+                yield states_row(measure_id, pack_rows(states))
+        self._states, self._waiting_bytes = {}, 0
+        for share, own in share_pairs(pa.concat_batches(pairs)) if pairs else ():
+            yield pairs_row(self._plan.label, share, pack_rows(own))
 
-    def merged(self, measure_id: str, states: Sequence[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        """Yield the rows of a business measure, from what all tasks know of it."""
-        groups = self._groups(measure_id)
-        measure = self._plan.measures[measure_id]
-        finished = finish_states(groups, *states)
-        if measure.is_total and not finished.num_rows:
-            finished = total_of_nothing(measure)
-        yield _rows_row(
-            measure_id, FACTS_BUCKET, *name_groups(measure, finished, (), self._plan.as_of, self._plan.zone)
-        )
 
-    def _groups(self, measure_id: str) -> Groups:
-        """Return the groups of a business measure, those of all profiles together."""
-        states = self._plan.results[measure_id].states
-        if isinstance(states, int):
-            states = self._plan.nodes[states].operands[0], self._plan.nodes[states].operands[1]
-        if states is None:
-            raise TypeError(f"{measure_id} is no business measure")
-        return replace(self._plan.scans[states[0]].groups[states[1]], per_profile=False, orphans=False)
+def business_groups(plan: AudiencePlan, measure_id: str) -> Groups:
+    """Return the groups of a business measure, those of all profiles together."""
+    states = plan.results[measure_id].states
+    if isinstance(states, int):
+        states = plan.nodes[states].operands[0], plan.nodes[states].operands[1]
+    if states is None:
+        raise TypeError(f"{measure_id} is no business measure")
+    return replace(plan.scans[states[0]].groups[states[1]], per_profile=False, orphans=False)
+
+
+def business_row(plan: AudiencePlan, measure_id: str, finished: pa.RecordBatch) -> pa.RecordBatch:
+    """Return the rows of a business measure from its finished groups."""
+    rows = name_groups(plan.measures[measure_id], finished, (), plan.as_of, plan.zone)
+    return _rows_row(measure_id, FACTS_BUCKET, *rows)
 
 
 def _values_row(measure_id: str, bucket: int, columns: Mapping[str, pa.RecordBatch], present: Words) -> pa.RecordBatch:

@@ -368,6 +368,11 @@ class DistinctCounts:
         if self._loose > 2 * len(self._pairs[0]):
             self._compact()
 
+    @property
+    def byte_count(self) -> int:
+        """What the pairs take."""
+        return sum(pairs.nbytes for pairs in self._pairs)
+
     def pairs(self) -> tuple[Integers, Integers]:
         """Return places, ascending, and the numbers of the distinct values there."""
         if len(self._pairs) > 1:

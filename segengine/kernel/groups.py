@@ -13,7 +13,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from segengine.kernel.aggregates import ValueKey, aggregate_type, readings, value_batch
+from segengine.kernel.aggregates import DistinctCounts, ValueKey, aggregate_type, readings, value_batch
 from segengine.kernel.aggregation import Aggregation, Wanted
 from segengine.kernel.arithmetic import Clock, stored_type, to_arrow
 from segengine.kernel.bitmaps import AnyArray
@@ -38,7 +38,7 @@ def state_schema(groups: Groups) -> pa.Schema:
     """Return the schema of states: `profile_key` where values are by profile, `d0`, ... the dimensions, the states."""
     fields = [pa.field(KEY, pa.int64())] if groups.per_profile else []
     fields += [pa.field(f"d{place}", stored_type(each.type)) for place, each in enumerate(groups.dimensions)]
-    for number, (_, aggregate) in enumerate(_wanted(groups)):
+    for number, (_, aggregate) in enumerate(wanted_values(groups)):
         fields += state_fields(number, aggregate)
     return pa.schema(fields)
 
@@ -49,7 +49,10 @@ def merge_states(groups: Groups, batches: Iterable[pa.RecordBatch]) -> pa.Record
     Columns are found by name; those that the groups do not have (`profile_key`, if they are not by profile) are left
     out, and groups equal in the rest become one.
     """
-    return _merged(groups, batches).states()
+    found = [batch for batch in batches if batch.num_rows]
+    if len(found) == 1 and found[0].schema.names == state_schema(groups).names:
+        return found[0]
+    return _merged(groups, found).states()
 
 
 def finish_states(groups: Groups, *batches: pa.RecordBatch) -> pa.RecordBatch:
@@ -59,7 +62,7 @@ def finish_states(groups: Groups, *batches: pa.RecordBatch) -> pa.RecordBatch:
 
 def mask_states(groups: Groups, batch: pa.RecordBatch, masks: Sequence[npt.NDArray[np.bool_]]) -> pa.RecordBatch:
     """Return states that are those of no rows for the values of groups whose mask is false; one mask for each value."""
-    wanted = _wanted(groups)
+    wanted = wanted_values(groups)
     columns = dict(zip(batch.schema.names, batch.columns, strict=True))
     for each, mask in zip(groups.values, masks, strict=True):
         number = wanted.index(each)
@@ -76,7 +79,8 @@ def _merged(groups: Groups, batches: Iterable[pa.RecordBatch]) -> GroupTable:
     return table
 
 
-def _wanted(groups: Groups) -> tuple[Wanted, ...]:
+def wanted_values(groups: Groups) -> tuple[Wanted, ...]:
+    """Return what is aggregated, equal ones once; their places are the numbers of the states."""
     return tuple(dict.fromkeys(groups.values))
 
 
@@ -180,8 +184,10 @@ class GroupTable:
             numbered: The distinct values of columns, where these are counted.
         """
         self._groups = groups
-        self._wanted = _wanted(groups)
+        self._wanted = wanted_values(groups)
         self._aggregation = Aggregation(self._wanted)
+        accumulators = [self._aggregation.accumulator(wanted) for wanted in self._wanted]
+        self._distinct = [each for each in accumulators if isinstance(each, DistinctCounts)]
         self._room = 0
         self._dimensions = dimensions
         self._numbered = numbered
@@ -247,6 +253,11 @@ class GroupTable:
         """Return the distinct values of what an aggregate reads; of rows alone there are none."""
         read = readings(wanted[1])
         return self._numbered[read[0].key] if read else Numbered()
+
+    @property
+    def byte_count(self) -> int:
+        """What the pairs of groups and distinct values take."""
+        return sum(counts.byte_count for counts in self._distinct)
 
     def states(self) -> pa.RecordBatch:
         """Return the groups with their states (`state_schema`)."""

@@ -24,9 +24,9 @@ from segengine.kernel.bad_values import BadValues, InvalidCounts
 from segengine.kernel.bitmaps import BITMAP_BYTES, AnyArray, Words, transpose_words
 from segengine.kernel.counters import Planes, add_saturating, at_least, sum_ranked
 from segengine.kernel.groups import KEY as KEY
-from segengine.kernel.groups import DimensionReader, GroupTable
 from segengine.kernel.program import ScanProgram, compile_scan
 from segengine.kernel.ranks import Ranked, profile_order, rank_rows
+from segengine.kernel.scan_groups import NOBODY, ScanGroups
 from segengine.kernel.values import BadColumnError as BadColumnError  # callers know it from here
 from segengine.kernel.values import Columns, Values, joined_values, with_room
 from segengine.plan.rows import Clause, Clauses, Combined, RowSet
@@ -35,10 +35,10 @@ from segengine.plan.scans import BUCKET_SIZE, RowCount, Scan, SomeRow, SomeRowOf
 _BATCH_ROWS = 1 << 21
 _FEWEST_BATCH_ROWS = 1 << 18
 _BATCH_BYTES = 48 << 20
+_GROUPING_BYTES = 48  # that a row takes while it is put into its group
 _PIECE_ROWS = 1 << 14
 Codes = npt.NDArray[np.unsignedinteger[Any]]
 _SHIFT = BUCKET_SIZE.bit_length() - 1
-_NOBODY = 0  # the key of rows that reach no profile; its bucket, 0, is no bucket of profiles
 
 # On the embedded engine tasks are threads of one process. More of them at work than there are cores would only
 # fight for the lock of the interpreter and for cache: seven tasks on two cores took half as much again.
@@ -64,19 +64,7 @@ class ScanKernel:
             for _, aggregate in (*scan.aggregates, *(value for each in scan.groups for value in each.values))
             for reading in readings(aggregate)
         }
-        self._dimensions = {
-            (index, place): DimensionReader(dimension, program.clock)
-            for index, each in enumerate(scan.groups)
-            for place, dimension in enumerate(each.dimensions)
-        }
-        numbered = {key: reader.numbered for key, reader in self._readers.items()}
-        self._tables = [
-            GroupTable(
-                each, [self._dimensions[index, place].numbered for place in range(len(each.dimensions))], numbered
-            )
-            for index, each in enumerate(scan.groups)
-        ]
-        self._keeps_orphans = any(not each.per_profile or each.orphans for each in scan.groups)
+        self._groups = ScanGroups(scan, self._readers, program.clock)
         self._state = _States(program, scan)
         self._bad_values = BadValues(scan)
         self.row_count = 0
@@ -89,6 +77,20 @@ class ScanKernel:
         Raises:
             BadColumnError: A value is not of its column's declared type.
         """
+        for _ in self._add_until_full(batches):
+            pass  # the states of groups are asked for at the end, whatever room they take
+
+    def add_in_parts(self, batches: Iterable[pa.RecordBatch]) -> Iterator[dict[int, pa.RecordBatch]]:
+        """Take in rows as `add` does; yield the states of groups whenever they take too much room, and at the end.
+
+        By number of the scan's groups those that had a row; a group may be in several parts.
+        """
+        for _ in self._add_until_full(batches):
+            yield self._groups.take()
+        yield self._groups.take()
+
+    def _add_until_full(self, batches: Iterable[pa.RecordBatch]) -> Iterator[None]:
+        """Take in rows; stop where the groups are full."""
         waiting: list[_Coded] = []
         count, enough = 0, self._batch_rows()
         for batch in batches:
@@ -96,16 +98,21 @@ class ScanKernel:
                 with _turns:
                     waiting.append(self._encode(batch.slice(start, enough)))
                     count += len(waiting[-1].keys)
-                    if count >= enough:
+                    is_full = self._groups.is_full
+                    if count and (count >= enough or is_full):
                         self._accumulate(_joined(waiting))
                         waiting, count = [], 0
+                if is_full:
+                    yield
         if count:
             with _turns:
                 self._accumulate(_joined(waiting))
 
     def _batch_rows(self) -> int:
         """Return how many rows are joined: the more, the less often states are fetched, but not beyond some bytes."""
-        row_bytes = 8 + 2 * len(self._indexes) + 8 * (len(self._readers) + len(self._dimensions))
+        row_bytes = 8 + 2 * len(self._indexes) + 8 * (len(self._readers) + len(self._groups.dimensions))
+        if self._groups:
+            row_bytes += _GROUPING_BYTES
         return min(_BATCH_ROWS, max(_FEWEST_BATCH_ROWS, _BATCH_BYTES // row_bytes))
 
     def _encode(self, rows: pa.RecordBatch) -> _Coded:
@@ -114,8 +121,8 @@ class ScanKernel:
         keys = rows.column(rows.schema.get_field_index(KEY))
         if keys.null_count:
             self.orphan_count += keys.null_count
-            if self._keeps_orphans:
-                keys = keys.fill_null(_NOBODY)
+            if self._groups.keeps_orphans:
+                keys = keys.fill_null(NOBODY)
             else:
                 rows = rows.filter(keys.is_valid())
                 keys = rows.column(rows.schema.get_field_index(KEY))
@@ -123,7 +130,7 @@ class ScanKernel:
         columns = Columns(lambda attribute: rows.column(rows.schema.get_field_index(self._scan.column_name(attribute))))
         codes = [_narrowed(index.read(columns), len(index.table)) for index in self._indexes]
         values = [reader.read(columns) for reader in self._readers.values()]
-        values += [reader.read(columns) for reader in self._dimensions.values()]
+        values += [reader.read(columns) for reader in self._groups.dimensions]
         if self._invalid_counts() != known:
             self._note_invalid(rows, known)
         return _Coded(keys.to_numpy(zero_copy_only=False), codes, values)
@@ -131,7 +138,7 @@ class ScanKernel:
     def _invalid_counts(self) -> list[int]:
         counts = [index.invalid_count for index in self._indexes]
         counts += [reader.invalid_count for reader in self._readers.values()]
-        return counts + [reader.invalid_count for reader in self._dimensions.values()]
+        return counts + [reader.invalid_count for reader in self._groups.dimensions]
 
     def _note_invalid(self, rows: pa.RecordBatch, known: list[int]) -> None:
         """Note in whose way a batch has values that are errors; `known`: counts before it."""
@@ -141,7 +148,7 @@ class ScanKernel:
                 self._bad_values.note_judged(index.attribute, rows)
         aggregated = {own for reader in self._readers.values() if next(grown) for own in reader.attributes}
         self._bad_values.note_aggregated(aggregated, rows)
-        for reader in self._dimensions.values():
+        for reader in self._groups.dimensions:
             if next(grown):
                 self._bad_values.note_dimension(reader.attribute, rows)
 
@@ -155,7 +162,7 @@ class ScanKernel:
         codes = [column.take(order, mode="clip") for column in rows.codes]
         taken = [column.taken(order) for column in rows.values]
         values = dict(zip(self._readers, taken, strict=False))
-        self._state.begin(values, starts, len(places), keeps_lanes=bool(self._tables))
+        self._state.begin(values, starts, len(places), keeps_lanes=bool(self._groups))
         for piece in _pieces(starts, len(places)):
             first, last = np.searchsorted(starts, [piece.start, piece.stop])
             own = starts[first:last]
@@ -164,25 +171,8 @@ class ScanKernel:
         lanes = self._state.lanes(len(places))
         if lanes is not None:
             self._state.aggregate(places, lanes, values)
-            if self._tables:
-                numbers = dict(zip(self._dimensions, taken[len(self._readers) :], strict=True))
-                self._group(rows.keys[order], lanes, numbers, values)
-
-    def _group(
-        self,
-        keys: npt.NDArray[np.int64],
-        lanes: Lanes,
-        numbers: Mapping[tuple[int, int], Values],
-        values: Mapping[ValueKey, Values],
-    ) -> None:
-        """Take in the rows of a batch by dimensions."""
-        for index, (groups, table) in enumerate(zip(self._scan.groups, self._tables, strict=True)):
-            rows = lanes.rows(groups.rows)
-            if groups.per_profile and not groups.orphans:
-                rows = rows[keys[rows] != _NOBODY]
-            if len(rows):
-                own = [numbers[index, place].at(slice(None)) for place in range(len(groups.dimensions))]
-                table.add(keys, own, rows, lanes.mask, values)
+            if self._groups:
+                self._groups.add(rows.keys[order], lanes, taken[len(self._readers) :], values)
 
     def invalid_counts(self) -> InvalidCounts:
         """Return how many values of a column or aggregate were errors for what is asked: infinities, bad years."""
@@ -209,8 +199,7 @@ class ScanKernel:
 
     def group_states(self, number: int) -> pa.RecordBatch | None:
         """Return the states of the scan's groups with that number (`state_schema`); None where there was no row."""
-        states = self._tables[number].states()
-        return states if states.num_rows else None
+        return self._groups.states(number)
 
 
 @dataclass(frozen=True)

@@ -43,11 +43,25 @@ class Columns:
         return self._ordinals[attribute]
 
 
+_ENTRY_BYTES = 128  # of a value and its number, without the letters of a text
+
+
 class Numbered:
     """Distinct values by number, the same in all batches of a task: 0, 1, ... in the order they come."""
 
     def __init__(self) -> None:
         self._numbers: dict[object, int] = {}
+        self._text_bytes = 0
+
+    @property
+    def byte_count(self) -> int:
+        """About what the values take."""
+        return _ENTRY_BYTES * len(self._numbers) + self._text_bytes
+
+    def clear(self) -> None:
+        """Forget all values: numbers begin with 0 again."""
+        self._numbers.clear()
+        self._text_bytes = 0
 
     def numbers(self, values: Sequence[object]) -> npt.NDArray[np.int64]:
         """Return the number of each value."""
@@ -65,8 +79,11 @@ class Numbered:
         """Return the number of each text; -1 where there is none, or an empty one."""
         encoded = texts.dictionary_encode()
         codes = np.asarray(encoded.indices.fill_null(len(encoded.dictionary)))
+        known_count = len(self._numbers)
         found = [-1 if text is None or text == "" else self._number(text) for text in encoded.dictionary.to_pylist()]
         numbers: npt.NDArray[np.int64] = np.array([*found, -1], dtype=np.int64)[codes]
+        if new_count := len(self._numbers) - known_count:
+            self._text_bytes += encoded.dictionary.nbytes * new_count // len(found)
         return numbers
 
     def _number(self, value: object) -> int:

@@ -9,7 +9,8 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from segengine.engine.accounts import Carried, carry_over
-from segengine.engine.evaluate import evaluate_plan, merge_business, try_scans
+from segengine.engine.business import merge_business
+from segengine.engine.evaluate import evaluate_plan, try_scans
 from segengine.engine.features import Asked, Features, FeatureSources, read_features
 from segengine.engine.sources import Sources, column, cut_off, open_sources
 from segengine.errors import ConfigError, DataContractError, RunError, SegEngineError
@@ -48,6 +49,7 @@ from segengine.store.snapshots import (
     SnapshotKey,
     Written,
     read_contents,
+    read_pairs,
     read_states,
     read_written,
     snapshot_of,
@@ -239,7 +241,8 @@ class Evaluation:
         write_snapshots(warehouse, self.run_id, results)
         if any(result.states is not None for result in plan.results.values()):
             states = read_states(warehouse, self.run_id, plan.results)
-            write_snapshots(warehouse, self.run_id, merge_business(states, plan, self.project.session.parallelism))
+            pairs = read_pairs(warehouse, self.run_id, plan.label)
+            write_snapshots(warehouse, self.run_id, merge_business(states, pairs, plan, self.project.session))
         self._written |= {*plan.members, *plan.results}
 
     def _expand(self, segment: Segment, expansion: Expansion) -> None:

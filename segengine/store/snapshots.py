@@ -17,7 +17,7 @@ import pyarrow as pa
 from segengine.engine.erasure import VALUES, erase_from_values
 from segengine.engine.failures import engine_errors
 from segengine.engine.parts import unpack_rows
-from segengine.engine.results import FACTS, MEASURE, SEGMENT, STATES
+from segengine.engine.results import FACTS, MEASURE, PAIRS, SEGMENT, STATES
 from segengine.store.runs import AnyRun
 from segengine.store.warehouse import Warehouse
 
@@ -89,6 +89,14 @@ def read_states(warehouse: Warehouse, run_id: str, measures: Iterable[str]) -> D
 
     rows = warehouse.read("snapshots").where((F.col("run_id") == run_id) & (F.col("kind") == STATES))
     return rows.where(F.col("id").isin(sorted(measures))).select("id", "content")
+
+
+def read_pairs(warehouse: Warehouse, run_id: str, plan: str) -> DataFrame:
+    """Return `bucket` (the share), `content` of the distinct values that the tasks of a run's plan left."""
+    from pyspark.sql import functions as F
+
+    rows = warehouse.read("snapshots").where((F.col("run_id") == run_id) & (F.col("kind") == PAIRS))
+    return rows.where(F.col("id") == plan).select("bucket", "content")
 
 
 def read_written(warehouse: Warehouse, run_id: str) -> Written:

@@ -23,6 +23,7 @@ from test_kernel_values import (
     PATH,
     PRICED,
     QUANTITY,
+    REVENUE,
     SCORE,
     SIZE,
     Row,
@@ -38,7 +39,9 @@ from test_kernel_values import (
 )
 
 from segengine.kernel import scan as scan_module
+from segengine.kernel import scan_groups as scan_groups_module
 from segengine.kernel.arithmetic import Clock
+from segengine.kernel.distinct import SHARES, count_pairs, put_counts, share_pairs, split_pairs
 from segengine.kernel.groups import finish_states, merge_states, state_schema
 from segengine.kernel.scan import KEY, ScanKernel
 from segengine.plan.rows import ALL_ROWS, RowSet, make_row_set
@@ -76,8 +79,10 @@ def run_tasks(groups: Groups, rows: Sequence[tuple[int | None, Row]], choose: ra
     count = choose.choice([1, 2, 5])
     for task in range(count):
         kernel = ScanKernel(scan, clock=CLOCK)
-        kernel.add(batches(rows[task::count], scan.columns, choose.choice([5, 100])))
-        if (found := kernel.group_states(0)) is not None:
+        for part in kernel.add_in_parts(batches(rows[task::count], scan.columns, choose.choice([5, 100]))):
+            found = part.get(0)
+            if found is None:
+                continue
             assert found.schema.equals(state_schema(groups))
             found.validate(full=True)
             states.append(pa.ipc.open_stream(ipc(found)).read_next_batch())
@@ -117,17 +122,35 @@ def draw_groups(choose: random.Random) -> tuple[Groups, Inside, list[Inside]]:
     return Groups(rows, dimensions, tuple(values), per_profile), inside, insides
 
 
-@pytest.mark.parametrize("seed", range(120))
-def test_groups_equal_plain_python(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    choose = random.Random(seed)
-    if seed % 2:
+@pytest.fixture(params=range(120))
+def choose(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> random.Random:
+    """Return what draws a case; in half of them batches, pieces and the room for distinct values are small."""
+    choose = random.Random(request.param)
+    if request.param % 2:
         monkeypatch.setattr(scan_module, "_BATCH_ROWS", choose.choice([3, 20, 64]))
         monkeypatch.setattr(scan_module, "_PIECE_ROWS", choose.choice([1, 8]))
+        monkeypatch.setattr(scan_groups_module, "_BUDGET", choose.choice([1, 2_000, 1 << 20]))
+    return choose
+
+
+def test_groups_equal_plain_python(choose: random.Random) -> None:
     groups, inside, insides = draw_groups(choose)
     rows = draw_rows(choose, choose.choice([1, 30, 200]))
     states = run_tasks(groups, rows, choose)
     merged = merge_states(groups, [merge_states(groups, states[:2]), *states[2:]])
-    found = by_group(groups, finish_states(groups, merged))
+    check_groups(groups, finish_states(groups, merged), rows, inside, insides)
+    if groups.per_profile:
+        check_without_profiles(groups, merged, rows, inside)
+
+
+def check_groups(
+    groups: Groups,
+    finished: pa.RecordBatch,
+    rows: Sequence[tuple[int | None, Row]],
+    inside: Inside,
+    insides: Sequence[Inside],
+) -> None:
+    found = by_group(groups, finished)
     wanted: dict[tuple[Any, ...], list[Row]] = {}
     for key, row in rows:
         if inside(row) and not (groups.per_profile and key is None):
@@ -137,8 +160,25 @@ def test_groups_equal_plain_python(seed: int, monkeypatch: pytest.MonkeyPatch) -
     for name, own in wanted.items():
         for value, (_, aggregate), inside_value in zip(found[name], groups.values, insides, strict=True):
             assert value == stored(expected(aggregate, [row for row in own if inside_value(row)])), aggregate
-    if groups.per_profile:
-        check_without_profiles(groups, merged, rows, inside)
+
+
+def test_distinct_values_counted_by_share_equal_plain_python(choose: random.Random) -> None:
+    groups, inside, insides = draw_groups(choose)
+    groups = replace(groups, per_profile=False)
+    counted = [Aggregate(AggregateFunction.COUNT_UNIQUE, choose.choice([*DRAWS, REVENUE])) for _ in range(2)]
+    groups = replace(groups, values=(*groups.values, *((groups.rows, each) for each in counted)))
+    rows = draw_rows(choose, choose.choice([1, 30, 200]))
+    rest, shares = [], dict[int, list[pa.RecordBatch]]()
+    for states in run_tasks(groups, rows, choose):
+        left, pairs = split_pairs(groups, states, 7)
+        assert left.schema.equals(states.schema)
+        rest.append(left)
+        for share, own in share_pairs(pairs):
+            shares.setdefault(share, []).append(own)
+    counts = [count_pairs(pairs) for pairs in shares.values()]
+    assert {measure for batch in counts for measure in batch.column("measure").to_pylist()} <= {7}
+    finished = put_counts(groups, finish_states(groups, *rest), counts)
+    check_groups(groups, finished, rows, inside, [*insides, inside, inside])
 
 
 def check_without_profiles(
@@ -150,6 +190,32 @@ def check_without_profiles(
     own = [row for key, row in rows if key is not None and inside(row)]
     names = {tuple(dimension_value(dimension, row) for dimension in groups.dimensions) for row in own}
     assert found.keys() == names
+
+
+def test_distinct_values_spread_over_all_shares_and_each_has_one() -> None:
+    texts = pa.array([f"order {number}".encode() for number in range(4_000)])
+    schema = pa.schema(
+        [("measure", pa.int16()), ("number", pa.int16()), ("group", pa.binary()), ("value", pa.binary())]
+    )
+    told_by = [pa.repeat(pa.scalar(0, pa.int16()), len(texts))] * 2
+    pairs = pa.record_batch([*told_by, pa.repeat(pa.scalar(b""), len(texts)), texts], schema=schema)
+    found = dict(share_pairs(pairs))
+    assert sorted(found) == list(range(SHARES))
+    assert max(own.num_rows for own in found.values()) < 2 * len(texts) // SHARES
+    values = [value for own in found.values() for value in own.column("value").to_pylist()]
+    assert sorted(values) == sorted(texts.to_pylist())
+
+
+def test_groups_hand_on_their_states_once_they_are_full(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scan_groups_module, "_BUDGET", 20_000)
+    count = (ALL_ROWS, Aggregate(AggregateFunction.COUNT_UNIQUE, CHANNEL))
+    builder = ScanBuilder("customer", "rows", PATH)
+    builder.groups(Groups(ALL_ROWS, (), (count,), False))
+    channels = [pa.array([f"{step} {number}" for number in range(60)]) for step in range(9)]
+    rows = [pa.record_batch([pa.nulls(60, pa.int64()), each], names=[KEY, "c0"]) for each in channels]
+    parts = list(ScanKernel(builder.build()).add_in_parts(rows))
+    lengths = [part[0].column("s0_0").value_lengths().to_pylist() for part in parts if part]
+    assert lengths == [[180]] * 3  # of 128 bytes and a few letters, and 8 for each pair
 
 
 def test_nothing_merged_is_nothing() -> None:

@@ -28,7 +28,7 @@ _ARROW = pa.schema([("bucket", pa.int32()), ("source", pa.string()), ("content",
 
 
 def scan_source(part: ScanPart, *numbers: int) -> str:
-    """Return the source of a scan's part: `bits 0`, `values 0`, of its second groups, the first piece, `groups 0 1 0`."""
+    """Return the source of a scan's part: `bits 0`, `values 0`, of its second groups' first piece `groups 0 1 0`."""
     return " ".join((part, *map(str, numbers)))
 
 

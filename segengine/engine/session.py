@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import logging
 import os
-import signal
 import sys
 import tempfile
 import threading
@@ -24,6 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeVar
 from urllib.parse import urlsplit
 
+from segengine.engine import embedded
 from segengine.engine.failures import describe_error
 from segengine.engine.launch import (
     BATCH_ROWS,
@@ -36,7 +36,7 @@ from segengine.engine.launch import (
     spark_settings,
     terminal_output_to,
 )
-from segengine.engine.machine import count_cores, measure_memory
+from segengine.engine.machine import count_cores
 from segengine.engine.workers import check_workers, send_package
 from segengine.errors import ConfigError, EngineUnavailableError
 
@@ -155,7 +155,7 @@ def _measure_parallelism(spark: SparkSession) -> int:
 
 def _start_embedded(stack: ExitStack) -> EngineSession:
     _import_pyspark()
-    _set_embedded_environment()
+    embedded.set_environment()
     try:
         from pysail.spark import SparkConnectServer
     except ImportError as error:
@@ -172,32 +172,13 @@ def _start_embedded(stack: ExitStack) -> EngineSession:
             f"The embedded engine did not start: {describe_error(error)}",
             "Check the environment variables whose names start with SAIL_.",
         ) from error
+    stack.callback(embedded.wait_for_tasks)
     stack.callback(_quietly, server.stop)
     _, port = server.listening_address
     spark = _connect(stack, f"sc://127.0.0.1:{port}", retries=2)
     _set_optional(spark, EMBEDDED_SETTINGS)
-    _take_back_interrupts()
+    embedded.take_back_interrupts()
     return EngineSession(spark, "embedded", _describe_embedded(), count_cores())
-
-
-def _take_back_interrupts() -> None:
-    """Install this process' own handler of SIGINT again: the server's would shut it down at the first Ctrl-C.
-
-    Whoever is interrupted still has to say so in tables, and to give the lease back.
-    """
-    handler = signal.getsignal(signal.SIGINT)
-    if handler is not None and threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGINT, handler)
-
-
-def _set_embedded_environment() -> None:
-    """Set what the engine reads once, when its library is loaded; what the user has set stays."""
-    os.environ.setdefault("RUST_LOG", "off")
-    os.environ.setdefault("SAIL_EXECUTION__BATCH_SIZE", str(BATCH_ROWS))
-    if "SAIL_RUNTIME__MEMORY_POOL__TYPE" not in os.environ:
-        # Half: our functions run in this process too, and their memory is not counted.
-        os.environ["SAIL_RUNTIME__MEMORY_POOL__TYPE"] = "greedy"
-        os.environ.setdefault("SAIL_RUNTIME__MEMORY_POOL__GREEDY__MAX_SIZE", str(measure_memory() // 2))
 
 
 def _describe_embedded() -> str:

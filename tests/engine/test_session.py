@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -43,6 +44,19 @@ def run_python(code: str, folder: Path, environment: dict[str, str] | None = Non
         text=True,
         timeout=300,
         check=False,
+    )
+
+
+def start_python(code: str, folder: Path, *arguments: str) -> subprocess.Popen[str]:
+    """Start code in a process of its own; what it prints, also as errors, is its output."""
+    return subprocess.Popen(
+        [sys.executable, "-c", PREAMBLE + textwrap.dedent(code), *arguments],
+        cwd=folder,
+        env=clean_environment(),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
     )
 
 
@@ -230,6 +244,35 @@ def wait_until_gone(processes: list[str]) -> None:
         time.sleep(0.1)
 
 
+def test_process_ends_well_while_a_function_still_runs(tmp_path: Path) -> None:
+    """After Ctrl-C the query is given up, but its function goes on in the engine's thread, to the end of its batch."""
+    code = """
+        import signal, time
+
+        def slow(batches):
+            for batch in batches:
+                print("busy", flush=True)
+                for _ in range(1000):
+                    time.sleep(0.001)  # gives the interpreter away and wants it again
+                yield batch
+
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        try:
+            with open_session("embedded") as session:
+                rows = session.spark.range(5).mapInArrow(slow, "id bigint")
+                rows.repartition(2, "id").groupBy("id").count().toArrow()
+        except KeyboardInterrupt:
+            print("interrupted", flush=True)
+    """
+    process = start_python(code, tmp_path)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "busy\n"
+    process.send_signal(signal.SIGINT)
+
+    assert process.communicate(timeout=60) == ("interrupted\n", None)
+    assert process.returncode == 0
+
+
 def test_two_processes_work_side_by_side(tmp_path: Path) -> None:
     code = """
         with open_session("embedded") as session:
@@ -238,18 +281,7 @@ def test_two_processes_work_side_by_side(tmp_path: Path) -> None:
             session.spark.range(5).write.format("delta").save(sys.argv[1])
             print(session.spark.read.format("delta").load(sys.argv[1]).count())
     """
-    processes = [
-        subprocess.Popen(
-            [sys.executable, "-c", PREAMBLE + textwrap.dedent(code), name],
-            cwd=tmp_path,
-            env=clean_environment(),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        for name in ("one", "two")
-    ]
+    processes = [start_python(code, tmp_path, name) for name in ("one", "two")]
     for process in processes:
         assert process.stdout is not None
         assert process.stdout.readline() == "open\n"  # both are open before either goes on

@@ -41,7 +41,7 @@ from segengine.project.catalogue import Catalogue
 from segengine.project.model import Expansion, Segment
 from segengine.project.outline import outline_segment
 from segengine.project.types import instant_of
-from segengine.project.walk import definition_parents
+from segengine.project.walk import definition_parents, find_behind
 from segengine.store.control import ControlRow
 from segengine.store.profile_keys import add_profile_keys, read_profile_keys
 from segengine.store.runs import History
@@ -181,12 +181,14 @@ class Evaluation:
             return error.message
         return ""
 
-    def gated_tables(self, segment: Segment) -> list[str]:
-        """Return the tables that a gate of a segment asks something of: all that it reads."""
+    def gated_tables(self, segment: Segment, due: Mapping[str, Evaluated]) -> list[str]:
+        """Return the tables that a gate of a segment asks something of: all that it and what is due behind it reads."""
         gates = segment.gates
         if not gates.sources_not_empty and gates.sources_not_older_than is None:
             return []
-        return sorted(find_source_use({segment.id: segment}, self.catalogue, self.as_of).columns)
+        behind = set(find_behind(due, segment.id))
+        asked = {identity: definition for identity, definition in due.items() if identity in behind}
+        return sorted(find_source_use(asked, self.catalogue, self.as_of).columns)
 
     def sources(self) -> Sources:
         """Return the sources as this run reads them."""

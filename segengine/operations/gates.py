@@ -74,6 +74,7 @@ def _age_problem(table: str, news: SourceNews, as_of: datetime, at_most: timedel
 
 def _show_span(span: timedelta) -> str:
     minutes = int(span.total_seconds()) // 60
-    if minutes % (24 * 60) == 0:
-        return f"{minutes // (24 * 60)} days"
-    return f"{minutes // 60} hours" if minutes >= 120 else f"{minutes} minutes"
+    hours, days = minutes // 60, minutes // (24 * 60)
+    if days >= 10 or minutes == days * 24 * 60:
+        return f"{days} days"
+    return f"{hours} hours" if hours >= 2 else f"{minutes} minutes"

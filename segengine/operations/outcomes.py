@@ -150,19 +150,21 @@ class Outcomes:
             else:
                 run = self._successful(identity, written, evaluation, versions)
             versions[identity] = run.snapshot_version
-            problems = self._gate_problems(run, evaluation, news)
+            problems = self._gate_problems(run, chosen, evaluation, news)
             if problems:
                 stopped[identity] = Blocked(Status.HELD, problems)
                 run = replace(run, status=Status.HELD, snapshot_version=0, error=problems)
             runs.append(run)
         return Ended(tuple(runs))
 
-    def _gate_problems(self, run: AnyRun, evaluation: Evaluation, news: Mapping[str, SourceNews]) -> str:
+    def _gate_problems(
+        self, run: AnyRun, chosen: Definitions, evaluation: Evaluation, news: Mapping[str, SourceNews]
+    ) -> str:
         if not isinstance(run, SegmentRun) or self.purpose == BACKFILLED:
             return ""
         segment = self.catalogue.segments[run.segment_id]
         previous = self.history.segments.preceding(run.segment_id, self.as_of)
-        own = {table: news[table] for table in evaluation.gated_tables(segment)}
+        own = {table: news[table] for table in evaluation.gated_tables(segment, chosen)}
         return "; ".join(find_gate_problems(segment.gates, run, previous, own))
 
     def after_failure(self, chosen: Definitions, blocked: Mapping[str, Blocked], status: Status, error: str) -> Ended:

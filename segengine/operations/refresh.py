@@ -339,7 +339,7 @@ class LeasedRun:
         if self.outcomes.purpose == BACKFILLED:
             return {}
         segments = [each for key, each in chosen.items() if isinstance(each, Segment) and key not in blocked]
-        tables = {table for segment in segments for table in self.evaluation.gated_tables(segment)}
+        tables = {table for segment in segments for table in self.evaluation.gated_tables(segment, chosen)}
         return read_news(self.evaluation.sources(), sorted(tables))
 
     def _publish(self, ended: Ended, status: Status, error: str) -> None:

@@ -38,6 +38,10 @@ MEASURE_FIELDS = (
     "refresh",
     *TEMPLATE_FIELDS,
 )
+GATES_HINT = (
+    "Results of segments alone are held back: put it into the segments that ask for the measure; what they say of "
+    "sources is asked of the measure's tables too."
+)
 
 
 def resolve_measure(definition: Definition, context: Context, problems: Problems) -> Measure | None:
@@ -76,7 +80,7 @@ class _MeasureReader:
         self._errors_before = problems.error_count
 
     def check_fields(self) -> None:
-        self._problems.fields(self._fields, "a measure", MEASURE_FIELDS)
+        self._problems.fields(self._fields, "a measure", MEASURE_FIELDS, hints={"publish_if": GATES_HINT})
         self._check_name()
 
     def read(self, written: Expanded) -> Measure | None:

@@ -23,8 +23,8 @@ GATES = {
     "churn_at_most": "Members who entered or left may be this share of those there were",
     "not_empty": "There must be a member",
     "at_least": "There must be so many members",
-    "sources_not_empty": "Every table it reads must have a row",
-    "sources_not_older_than": "Every table it reads must have news of this span of time before as_of: `2 days`",
+    "sources_not_empty": "Every table it reads must have a row, also those of what it refers to, if refreshed with it",
+    "sources_not_older_than": "Every one of these tables must have news of this span of time before as_of: `2 days`",
 }
 TIME_PATTERN = r"([01]?[0-9]|2[0-3]):([0-5][0-9])"
 AGE_PATTERN = r"([0-9]{1,6}) *(minute|hour|day|week)s?"

@@ -52,6 +52,23 @@ kind: segment
 name: Everybody
 where: everyone
 """
+SPENDING = """
+kind: measure
+name: Purchases made
+per: customer
+over: purchases
+value: {count: rows}
+---
+kind: segment
+name: Spenders
+where: {Purchases made: {at_least: 0}}
+publish_if: {sources_not_older_than: 3 days}
+---
+kind: segment
+name: Spenders by segment
+where: {in_segment: Customers who buy}
+publish_if: {sources_not_older_than: 3 days}
+"""
 VISITS = {"visit_id": [1], "customer_id": ["a"]}
 JUNE = datetime(2026, 6, 1, tzinfo=UTC)
 
@@ -191,6 +208,19 @@ def test_empty_and_stale_sources(gated: Workspace) -> None:
     assert found["fresh"] == ("Held", stale)
     assert found["visitors"] == ("Held", 'it has 0 members, fewer than 1; table "visits" is empty')
     assert gated.published().members()["visitors"] == ["a"]
+
+
+def test_sources_of_measures_and_parents_count_where_they_are_refreshed_too(gated: Workspace) -> None:
+    gated.define(SPENDING, "spending.yml")
+    gated.apply()
+    late = JUNE + timedelta(days=4)
+    stale = 'the news of table "purchases" is 5 days old, at most 3 days may be'
+
+    found = ends(gated, late)
+    assert [found[name] for name in ("spenders", "spenders_by_segment")] == [("Held", stale)] * 2
+
+    named = gated.refresh("Spenders", as_of=late + timedelta(hours=1))
+    assert [str(run.status) for run in named.segments] == ["Successful"]  # of what was read before it asks nothing
 
 
 @pytest.mark.before_the_engine

@@ -73,6 +73,7 @@ def test_members(gates: Gates, new: SegmentRun, old: SegmentRun | None, problem:
         (AS_OF + timedelta(days=1), ""),
         (AS_OF - timedelta(days=2, minutes=1), 'the news of table "t" is 48 hours old, at most 2 days may be'),
         (AS_OF - timedelta(days=9), 'the news of table "t" is 9 days old, at most 2 days may be'),
+        (AS_OF - timedelta(days=12, hours=5), 'the news of table "t" is 12 days old, at most 2 days may be'),
         (None, 'table "t" has no news'),
     ],
 )

@@ -396,3 +396,8 @@ def test_long_chains_are_read_and_long_circles_reported() -> None:
     assert len(measure_of(f"per: customer\nvalues: {{{values}, v300: {{expression: '1'}}}}").values) == 301
     found = errors_of(f"per: customer\nvalues: {{{values}, v300: {{expression: v0 + 1}}}}")
     assert "in a circle" in found[0]
+
+
+def test_a_gate_on_a_measure_says_where_gates_go() -> None:
+    (error,) = errors_of("per: customer\nover: purchases\nvalue: {sum: amount}\npublish_if: {not_empty: true}")
+    assert 'a measure has no field "publish_if". Results of segments alone are held back' in error

@@ -108,7 +108,8 @@ def check_plan(
 ) -> DefinitionPlan:
     """Return the plan of changes whose definitions have been checked.
 
-    What is applied and was broken before stays so, and is nobody's error.
+    What is applied and was broken before stays so, and is nobody's error; what may be said of an applied definition
+    that does not change was said when it was applied.
 
     Args:
         changes: The changes.
@@ -128,6 +129,9 @@ def check_plan(
         problems.issues = [issue for issue in problems.issues if issue not in tolerated]
         raise_on_errors(problems)
         catalogue = keep_broken(catalogue, tolerated)
+    changed = {change.id for change in changes if change.record is not None}
+    settled = {record.place.file for identity, record in registry.live().items() if identity not in changed}
+    problems.issues = [issue for issue in problems.issues if issue.place.file not in settled]
     problems.issues += find_limit_issues(catalogue)
     hashed = _with_hashes(changes, catalogue)
     before = {identity: record.data_hash for identity, record in registry.live().items()}

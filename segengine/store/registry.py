@@ -39,10 +39,14 @@ class DefinitionRecord:
     metadata_hash: str
     removed: bool = False
 
+    @property
+    def place(self) -> Place:
+        """Where problems of the record are found, for people."""
+        return Place(f"registry:{self.id}@{self.version}")
+
     def as_definition(self) -> Definition:
         """Return the record as a definition for checking; its places name the registry."""
-        place = Place(f"registry:{self.id}@{self.version}")
-        node = from_plain(dict(self.fields), place)
+        node = from_plain(dict(self.fields), self.place)
         if not isinstance(node, Fields):
             raise TypeError("fields are a mapping")
         return Definition(self.kind, self.id, self.name, node, self.origin)

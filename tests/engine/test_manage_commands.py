@@ -97,6 +97,14 @@ def test_several_want_a_yes(conf: str, capsys: pytest.CaptureFixture[str]) -> No
     ]
 
 
+def test_what_was_known_of_others_is_not_told_again(conf: str, capsys: pytest.CaptureFixture[str]) -> None:
+    doubtful = "kind: segment\nname: Doubtful\nwhere: {age: {greater_than: 3, at_least: 5}}\n"
+    (Path(conf) / "definitions" / "doubtful.yml").write_text(doubtful)
+    assert "SEG304" in run(capsys, "apply")[2]
+    assert run(capsys, "segments", "tag", "spring", "Young")[2] == ""
+    assert "SEG304" in run(capsys, "segments", "tag", "spring", "Doubtful")[2]
+
+
 def test_a_terminal_is_asked(conf: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(manage_commands, "can_ask", lambda: True)
     asked: list[str] = []

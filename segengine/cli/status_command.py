@@ -87,6 +87,7 @@ def _document(state: ProjectStatus) -> dict[str, Any]:
     success = state.last_success
     return {
         "lease": lease if state.owner else None,
+        "died": state.died or None,
         "due_count": state.due_count,
         "next_due": state.next_due,
         "last_success": {"run_id": success.run_id, "as_of": success.as_of, "finished_at": success.finished_at}
@@ -104,8 +105,10 @@ def _show_status(state: ProjectStatus, rows: list[dict[str, Any]], zone: str) ->
     held = f"{state.work_id} is under way ({state.owner}), {len(state.refreshing)} definitions"
     held += f": {state.progress}" if state.progress else ""
     click.echo(held if state.owner else "no run is under way")
+    if state.died:
+        click.echo(f"{state.died} (was it killed?): what it refreshed shows as Failed until the next run")
     following = show_time_in(zone)(state.next_due)
-    click.echo(f"due now: {state.due_count} definitions; next due: {following or 'nothing else'}")
+    click.echo(f"due now: {state.due_count} definitions; next due: {following or 'nothing by a schedule'}")
     if state.last_success:
         click.echo(f"last success: {show_time_in(zone)(state.last_success.finished_at)}")
     if state.size.tables:

@@ -12,7 +12,7 @@ from typing import Any
 from segengine.operations.context import OpenProject, load_registered, read_state
 from segengine.operations.due import find_next_due
 from segengine.project.catalogue import Catalogue
-from segengine.store.control import ControlRow
+from segengine.store.control import ControlRow, died
 from segengine.store.registry import Registry
 from segengine.store.runs import REFRESHED, History, Run, Status
 from segengine.store.sizes import WarehouseSize, read_sizes
@@ -32,14 +32,16 @@ class RunSummary:
 class ProjectStatus:
     """Who holds the lease ('' if nobody), what it was doing at its last heartbeat, and the newest runs first.
 
-    `due_count`: how many definitions are due now; `next_due`: when the next of the others will be, None: never.
-    `last_success`: the newest refresh that ended well, however far back.
+    `died`: what is said of a run that was killed, '' where none was since the last one ended. `due_count`: how many
+    definitions are due now; `next_due`: when the next of the others will be, None: never. `last_success`: the newest
+    refresh of which something ended well, however far back.
     """
 
     owner: str
     work_id: str
     until: datetime | None
     progress: str
+    died: str
     refreshing: tuple[str, ...]
     runs: tuple[RunSummary, ...]
     due_count: int
@@ -79,17 +81,19 @@ def make_status(
         work_id=control.work_id if control and held else "",
         until=control.until if control and held else None,
         progress=control.progress if control and held else "",
+        died=died(control) if control and control.is_abandoned(now) else "",
         refreshing=control.ids if control and held else (),
         runs=tuple(reversed(runs)),
         due_count=sum(time <= now for time in due),
         next_due=min((time for time in due if time > now), default=None),
-        last_success=next((run for run in reversed(history.runs) if _is_success(run)), None),
+        last_success=next((run for run in reversed(history.runs) if _is_success(run, counts)), None),
         size=read_sizes(project.warehouse),
     )
 
 
-def _is_success(run: Run) -> bool:
-    return run.purpose == REFRESHED and run.status is Status.SUCCESSFUL
+def _is_success(run: Run, counts: Mapping[str, Counter[str]]) -> bool:
+    """Return whether a refresh published a snapshot; one of which everything failed or was held back did not."""
+    return run.purpose == REFRESHED and counts.get(run.run_id, Counter())[Status.SUCCESSFUL] > 0
 
 
 def _due_times(catalogue: Catalogue, registry: Registry, history: History, now: datetime) -> list[datetime]:

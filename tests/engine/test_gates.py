@@ -16,6 +16,7 @@ from segengine.engine.session import EngineSession
 from segengine.errors import ConfigError
 from segengine.operations.release import Decision, decide_held
 from segengine.operations.segments import count_outline
+from segengine.operations.status import read_status
 from segengine.store.runs import SegmentRun, Status
 
 PROJECT = """
@@ -247,6 +248,8 @@ def test_what_a_killed_run_was_doing_is_not_forgotten(gated: Workspace) -> None:
         updates={"owner": "'ann on another, process 1|another|boot|1|1'", "ids": "'[\"everybody\"]'"}
     )
     assert gated.listed()["everybody"].status is Status.FAILED
+    with gated.opened() as project:
+        assert read_status(project).died.endswith("ended without saying so")
 
     with pytest.raises(ConfigError, match="The last run ended without saying so"):
         decide(gated, "release", "Buyers")

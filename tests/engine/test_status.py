@@ -122,6 +122,15 @@ def test_a_run_that_fails_leaves_the_last_success_as_it_was(shop: Workspace) -> 
     assert (status.runs[0].run.status, status.runs[0].run.snapshot_bytes) == ("Failed", None)
 
 
+def test_a_run_that_publishes_no_snapshot_is_no_success(shop: Workspace) -> None:
+    shop.refresh()
+    good = status_of(shop).last_success
+    shop.define("kind: segment\nname: Many\nwhere: everyone\npublish_if: {at_least: 100}\n", "many.yml")
+    shop.apply()
+    assert [str(run.status) for run in shop.refresh("Many").segments] == ["Held"]
+    assert status_of(shop).last_success == good
+
+
 def test_the_size_of_the_warehouse(shop: Workspace) -> None:
     assert status_of(shop).size.tables.keys() == {"definitions", "registry_control"}, "nothing was refreshed"
     shop.refresh()
@@ -210,6 +219,7 @@ def test_status_as_table_json_and_metrics(written: Workspace, capsys: pytest.Cap
     conf = ["--conf", str(written.folder)]
     assert main(["status", "--costs", "--metrics-file", str(file), *conf]) == 0
     shown = capsys.readouterr().out
+    assert "due now: 0 definitions; next due: nothing by a schedule" in shown
     assert "5 Successful" in shown
     assert " of it snapshots; " in shown
     assert "whose are the 12 rows that run_" in shown

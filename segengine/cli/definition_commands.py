@@ -207,7 +207,11 @@ def get(names: tuple[str, ...], conf: Path, environment: str, engine: str, outpu
 @project_options
 @output_option("table", "json", "yaml")
 def explain(names: tuple[str, ...], as_of: str | None, conf: Path, environment: str, engine: str, output: str) -> None:
-    """Show what a refresh of the definition files reads: scans, clauses, shared parts, order. Starts no engine."""
+    """Show what a refresh of the definition files reads: scans, clauses, shared parts, order. Starts no engine.
+
+    As if nothing was ever refreshed: what of it would be kept, because it cannot have changed, is told by
+    `segengine refresh --dry-run`, which looks at the sources and the last runs.
+    """
     from segengine.operations.context import parse_as_of
     from segengine.operations.explain import explain_refresh
     from segengine.project.settings import load_settings

@@ -490,7 +490,7 @@ class Project:
         held: bool = False,
         attributes: Sequence[str] | None = None,
     ) -> pa.Table:
-        """Return a row for each member as `members` does: the ids, then attributes of the profiles as rules write them.
+        """Return a row for each member as `members` does: the ids, then attributes and measures as rules write them.
 
         Args:
             name: Name or id of the segment.
@@ -498,7 +498,8 @@ class Project:
             snapshot: Number of a snapshot.
             at: The snapshot that was the newest as of that time.
             held: Of what a gate holds back.
-            attributes: None: those that the segment's rules ask of profiles. NULL where the profile is gone.
+            attributes: None: those that the segment's rules ask of profiles. NULL where the profile is gone. Measures
+                are as the snapshot's run saw them.
         """
         with self._session() as project:
             members = read_segment_members(

@@ -32,7 +32,7 @@ _attributes_option = click.option(
     "--attributes",
     default=None,
     metavar="A,B,...",
-    help="Attributes of the profiles as rules write them, '' for none (tables and changes: those in the rules).",
+    help="Attributes and measures as rules write them, '' for none (tables and changes: those in the rules).",
 )
 _file_option = click.option("--file", type=click.Path(dir_okay=False, path_type=Path), help="Write to this file.")
 _all_option = click.option("--all", "everybody", is_flag=True, help="All of them (CSV and Parquet: always).")

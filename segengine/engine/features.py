@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 
 from segengine.engine.failures import engine_errors
 from segengine.engine.joins import BUCKET, ScanRows
-from segengine.engine.measure_rows import profile_rows, value_columns
+from segengine.engine.measure_rows import attribute_rows
 from segengine.engine.parts import BatchFunction
 from segengine.engine.sources import Sources
 from segengine.errors import DATA_CONTRACT, coded_failure
@@ -110,7 +110,9 @@ def read_features(asked: Mapping[str, Asked], sources: FeatureSources, *, lenien
     segments = list(dict.fromkeys(each for each in asked.values() if isinstance(each, str)))
     rows = _plain_rows(sources, plain)
     if measured:
-        rows = rows.join(_measured_rows(sources, measured), KEY, "left")
+        measures = {each.measure: sources.measures[each.measure] for each in measured}
+        values = attribute_rows(_contents(sources), sources.snapshots, measures, measured, sources.tasks)
+        rows = rows.join(values, KEY, "left")
     if segments:
         rows = rows.join(_membership_rows(sources, segments), KEY, "left")
     columns: dict[Asked, Column] = {each: F.col(f"a{place}") for place, each in enumerate(plain)}
@@ -138,17 +140,6 @@ def _plain_rows(sources: FeatureSources, attributes: Sequence[Attribute]) -> Dat
     names = {attribute: f"c{place}" for place, attribute in enumerate(scan.columns)}
     hashed = F.xxhash64(F.col("c0").cast("string")).alias(HASH)
     return rows.select(KEY, hashed, *[F.col(names[each]).alias(f"a{place}") for place, each in enumerate(attributes)])
-
-
-def _measured_rows(sources: FeatureSources, attributes: Sequence[Attribute]) -> DataFrame:
-    """Return `profile_key` and the values of measures: `m0`, `m1`, ..."""
-    from pyspark.sql import functions as F
-
-    measures = {each.measure: sources.measures[each.measure] for each in attributes}
-    names = list(value_columns(measures))
-    rows = profile_rows(_contents(sources), sources.snapshots, measures, sources.tasks)
-    chosen = [F.col(f"c{names.index(each.column)}").alias(f"m{place}") for place, each in enumerate(attributes)]
-    return rows.select(KEY, *chosen)
 
 
 def _membership_rows(sources: FeatureSources, segments: Sequence[str]) -> DataFrame:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,7 +15,7 @@ from segengine.kernel.arithmetic import stored_type
 from segengine.kernel.measures import PRESENT, with_names
 from segengine.kernel.scan import KEY
 from segengine.plan.scans import BUCKET_SIZE
-from segengine.project.model import Measure
+from segengine.project.model import Attribute, Measure
 from segengine.project.types import AttributeType
 
 if TYPE_CHECKING:
@@ -84,6 +84,22 @@ def profile_rows(
             yield pa.record_batch([keys, *columns], schema=schema).filter(found[PRESENT])
 
     return _run(contents, spread, [f"c{i} {engine_type(type_)}" for i, type_ in enumerate(types.values())], tasks)
+
+
+def attribute_rows(
+    contents: DataFrame,
+    sources: Mapping[str, str],
+    measures: Mapping[str, Measure],
+    attributes: Sequence[Attribute],
+    tasks: int,
+) -> DataFrame:
+    """Return `profile_key` and the values of some attributes that are measures, `m0`, `m1`, ..., as `profile_rows`."""
+    from pyspark.sql import functions as F
+
+    names = list(value_columns(measures))
+    rows = profile_rows(contents, sources, measures, tasks)
+    chosen = [F.col(f"c{names.index(each.column)}").alias(f"m{place}") for place, each in enumerate(attributes)]
+    return rows.select(KEY, *chosen)
 
 
 def group_rows(contents: DataFrame, measure: Measure, tasks: int) -> DataFrame:

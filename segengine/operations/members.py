@@ -13,9 +13,11 @@ import pyarrow as pa
 from segengine.engine.accounts import read_account_ids
 from segengine.engine.failures import engine_errors
 from segengine.engine.joins import ScanRows, columns_by_table
+from segengine.errors import ConfigError
 from segengine.kernel.bitmaps import BITMAP_BYTES, bitmap_keys
 from segengine.kernel.scan import KEY
 from segengine.operations.context import OpenProject, load_registered, read_state
+from segengine.operations.member_measures import find_measure_runs, read_measured
 from segengine.operations.past_sources import sources_of_run
 from segengine.operations.segments import find_held, find_snapshot
 from segengine.operations.unused import note_use
@@ -24,9 +26,10 @@ from segengine.project.catalogue import Catalogue
 from segengine.project.find import find_segment
 from segengine.project.model import Attribute, Audience, Condition, ProfileRule, Segment, Settings
 from segengine.project.profile_attributes import find_profile_attribute
+from segengine.project.profile_measures import find_profile_measure, names_measure, suggest_measure
 from segengine.project.walk import expression_leaves, segment_rules
 from segengine.store.profile_keys import read_profile_keys
-from segengine.store.runs import History, SegmentRun
+from segengine.store.runs import History, MeasureRun, SegmentRun
 from segengine.store.snapshots import read_bitmaps
 
 if TYPE_CHECKING:
@@ -110,6 +113,7 @@ class Profiles:
     history: History
     run: SegmentRun
     attributes: Mapping[str, Attribute]
+    measure_runs: Mapping[str, MeasureRun]
 
     @property
     def _audience(self) -> Audience:
@@ -131,15 +135,26 @@ class Profiles:
     def _with_attributes(self, keys: DataFrame) -> DataFrame:
         if not self.attributes:
             return keys
-        settings, schema = self.project.settings, self.catalogue.schema
-        columns = tuple(dict.fromkeys(self.attributes.values()))
-        scan = Scan(self._audience.name, self._audience.table, None, columns, ())
-        rows = ScanRows(scan, settings, schema)
+        distinct = tuple(dict.fromkeys(self.attributes.values()))
+        plain = tuple(each for each in distinct if not each.measure)
+        measured = tuple(each for each in distinct if each.measure)
+        names = {attribute: f"m{place}" for place, attribute in enumerate(measured)}
+        rows = keys
+        if plain:
+            scan = Scan(self._audience.name, self._audience.table, None, plain, ())
+            names |= {attribute: scan.column_name(attribute) for attribute in plain}
+            rows = rows.join(self._rows_of(scan, keys), KEY, "left")
+        values = read_measured(self.project, self.catalogue, self.measure_runs, measured)
+        if values is not None:
+            rows = rows.join(values, KEY, "left")
+        ids = member_columns(self.project.settings, self._audience.name)
+        return rows.select(KEY, *ids, *(names[attribute] for attribute in self.attributes.values()))
+
+    def _rows_of(self, scan: Scan, keys: DataFrame) -> DataFrame:
+        """Return `profile_key` and the columns of a scan of the profiles, as the run read them."""
+        rows = ScanRows(scan, self.project.settings, self.catalogue.schema)
         sources = sources_of_run(self.project, self.history, self.run.snapshot_run_id, columns_by_table([rows]))
-        found = rows.rows_of(sources, keys.select("profile_id", KEY))
-        ids = member_columns(settings, self._audience.name)
-        wanted = [scan.column_name(attribute) for attribute in self.attributes.values()]
-        return keys.join(found, KEY, "left").select(KEY, *ids, *wanted)
+        return rows.rows_of(sources, keys.select("profile_id", KEY))
 
 
 def find_profiles(
@@ -149,29 +164,50 @@ def find_profiles(
     run: SegmentRun,
     attributes: Sequence[str] | None,
 ) -> Profiles:
-    """Return the profiles of a segment's run with attributes; None: those that the segment's rules ask of profiles.
+    """Return the profiles of a segment's run with attributes, measures among them.
+
+    None: those that the segment's rules ask of profiles, but for measures whose values of then are not to be had.
 
     Raises:
-        ConfigError: There is no such attribute.
+        ConfigError: There is no such attribute, or a measure that is named has no values for that run.
     """
-    segment, settings = catalogue.segments[run.segment_id], project.settings
+    segment = catalogue.segments[run.segment_id]
     if attributes is None:
         found = rule_attributes(segment)
     else:
-        audience = segment.audience
-        found = {name: find_profile_attribute(settings, catalogue.schema, name, audience)[1] for name in attributes}
-    return Profiles(project, catalogue, history, run, found)
+        found = {name: _find_attribute(catalogue, name, segment.audience) for name in attributes}
+    runs = find_measure_runs(catalogue, history, run, found.values())
+    missing = {name for name, each in found.items() if each.measure and (each.hops or each.measure not in runs)}
+    if missing and attributes is not None:
+        name = min(missing)
+        shown = f"snapshot {run.snapshot_version}" if run.snapshot_version else "the held result"
+        message = f'There are no values of measure "{name}" as {shown} of "{segment.name}" saw them.'
+        raise ConfigError(message, f"Leave it out, or ask of a newer snapshot, after `segengine refresh {segment.id}`.")
+    return Profiles(project, catalogue, history, run, {n: a for n, a in found.items() if n not in missing}, runs)
+
+
+def _find_attribute(catalogue: Catalogue, name: str, audience: str) -> Attribute:
+    if names_measure(catalogue, name):
+        attribute = find_profile_measure(catalogue, name, audience)[1]
+        if attribute.hops:
+            message = f'"{name}" is a value of the profiles\' {attribute.hops[-1].name}.'
+            raise ConfigError(message, "It is shown beside members of segments of those alone.")
+        return attribute
+    try:
+        return find_profile_attribute(catalogue.settings, catalogue.schema, name, audience)[1]
+    except ConfigError as error:
+        raise suggest_measure(catalogue, name, error) from None
 
 
 def rule_attributes(segment: Segment) -> dict[str, Attribute]:
-    """Return the columns that a segment's rules ask of the profiles themselves, by name; measures are left out."""
+    """Return what a segment's rules ask of the profiles themselves, by name: columns and values of measures."""
     leaves = (
         leaf
         for rule in segment_rules(segment.steps)
         if isinstance(rule, ProfileRule)
         for leaf in expression_leaves(rule.where)
     )
-    asked = (leaf.attribute.whole for leaf in leaves if isinstance(leaf, Condition) and not leaf.attribute.measure)
+    asked = (leaf.attribute.whole for leaf in leaves if isinstance(leaf, Condition))
     return {attribute.name: attribute for attribute in asked}
 
 

@@ -22,9 +22,9 @@ from segengine.plan.scans import Scan
 from segengine.project.catalogue import Catalogue, raise_on_errors
 from segengine.project.literals import show_literal
 from segengine.project.model import Attribute, Schema, Settings, Table
-from segengine.project.problems import Problems, did_you_mean
+from segengine.project.problems import Problems
 from segengine.project.profile_attributes import find_profile_attribute
-from segengine.project.profile_measures import find_profile_measure, list_profile_measures, names_measure
+from segengine.project.profile_measures import find_profile_measure, names_measure, suggest_measure
 from segengine.project.schema_lock import load_schema
 from segengine.project.types import AttributeType, Family, Ordinal
 from segengine.report.histogram import Spread, choose_edges
@@ -159,10 +159,7 @@ def _find_among_measures(project: OpenProject, name: str, reason: ConfigError) -
         raise reason from None
     if names_measure(applied, name):
         return applied
-    near = did_you_mean(name, list_profile_measures(applied))
-    if near.startswith("Did you mean") and not reason.hint.startswith("Did you mean"):
-        raise ConfigError(reason.message, near) from None
-    raise reason
+    raise suggest_measure(applied, name, reason) from None
 
 
 def _profile_measure(

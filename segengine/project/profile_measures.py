@@ -30,6 +30,14 @@ def names_measure(catalogue: Catalogue, name: str) -> bool:
     return measure_part(name.split("."), catalogue.measure_names) is not None
 
 
+def suggest_measure(catalogue: Catalogue, name: str, reason: ConfigError) -> ConfigError:
+    """Return why a name is no attribute, with the measure that is nearly called so where no attribute is."""
+    near = did_you_mean(name, list_profile_measures(catalogue))
+    if near.startswith("Did you mean") and not reason.hint.startswith("Did you mean"):
+        return ConfigError(reason.message, near)
+    return reason
+
+
 def find_profile_measure(catalogue: Catalogue, name: str, audience: str = "") -> tuple[str, Attribute]:
     """Return the audience and the attribute that the name of a measure's value means: `Name`, `Name.value`.
 

@@ -7,6 +7,7 @@ import json
 import re
 from datetime import UTC, date, datetime
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -36,6 +37,21 @@ name: Adults
 rules:
   - where: {all: [{age: {at_least: 18}}, {not: {home_store.city: Reno}}]}
   - except: {over: purchases, where: {amount: {less_than: 0}}}
+"""
+SPENDERS = """
+kind: measure
+name: Spend
+per: customer
+over: purchases
+values: {sum: {sum: amount}, rows: {count: rows}}
+---
+kind: segment
+name: Spenders
+where: {all: [{Spend.sum: {at_least: 20}}, {Spend.rows: {at_least: 1}}]}
+---
+kind: segment
+name: Adults
+where: {age: {at_least: 18}}
 """
 STORES = {"store_id": [1, 2], "city": ["Reno", "Oslo"]}
 MARCH, APRIL, MAY = (datetime(2026, month, 1, tzinfo=UTC) for month in (3, 4, 5))
@@ -83,6 +99,50 @@ def test_members_with_attributes_as_their_run_read_them(shop: Workspace) -> None
         assert [tuple(row.values()) for batch in everybody.rows for row in batch.to_pylist()] == [
             ("c", date(2020, 1, 2))
         ]
+
+
+@pytest.fixture
+def measured(engine: EngineSession, tmp_path: Path) -> Workspace:
+    """Two snapshots of a segment of what customers spent: of 20 and more, and the same when b has spent more."""
+    workspace = Workspace(tmp_path, engine)
+    spent = {"purchase_id": [1, 2], "customer_id": ["a", "b"], "amount": [20, 30]}
+    tables = {"customers": customers({"a": 20, "b": 30, "c": 1}), "stores": STORES, "purchases": spent}
+    workspace.set_up(PROJECT, tables, SPENDERS)
+    workspace.apply()
+    workspace.refresh(as_of=MARCH)
+    workspace.append_rows("purchases", {"purchase_id": [3], "customer_id": ["b"], "amount": [5]})
+    workspace.refresh(as_of=APRIL)
+    return workspace
+
+
+def members_of(workspace: Workspace, name: str, **choice: Any) -> list[tuple[object, ...]]:
+    with workspace.opened() as project:
+        rows = list(read_segment_members(project, name, **choice).rows)
+    return [tuple(row.values()) for batch in rows for row in batch.to_pylist()]
+
+
+def test_measures_beside_members_as_their_run_saw_them(measured: Workspace) -> None:
+    assert members_of(measured, "Spenders", attributes=None) == [("a", 20, 1), ("b", 35, 2)]
+    assert members_of(measured, "Spenders", attributes=None, snapshot=1) == [("a", 20, 1), ("b", 30, 1)]
+    asked = ["Spend.rows", "age", "Spend.sum"]
+    assert members_of(measured, "Adults", attributes=asked) == [("a", 1, 20, 20), ("b", 2, 30, 35)]
+    with measured.opened() as project:
+        changes = read_membership_changes(project, "Spenders", end="1", attributes=["Spend.sum"])
+        assert rows_of(changes) == [("entered", "a", 20), ("entered", "b", 30)]
+
+
+def test_measures_that_members_have_no_values_of(measured: Workspace) -> None:
+    measured.define(SPENDERS.replace("sum: {sum: amount}", "sum: {max: amount}"))
+    measured.apply()
+    assert members_of(measured, "Spenders", attributes=None) == [("a",), ("b",)]
+    with pytest.raises(ConfigError, match='There are no values of measure "Spend.sum" as snapshot 2 of "Spenders"'):
+        members_of(measured, "Spenders", attributes=["Spend.sum"])
+    with pytest.raises(ConfigError, match='"Spnd.sum".*Did you mean "Spend.sum"'):
+        members_of(measured, "Spenders", attributes=["Spnd.sum"])
+    with pytest.raises(ConfigError, match='no value "smu"'):
+        members_of(measured, "Spenders", attributes=["Spend.smu"])
+    measured.refresh(as_of=MAY)
+    assert members_of(measured, "Spenders", attributes=["Spend.sum"]) == [("a", 20), ("b", 30)]
 
 
 def test_who_entered_and_left(shop: Workspace) -> None:

@@ -7,7 +7,7 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 from segengine import __version__
@@ -326,12 +326,13 @@ class LeasedRun:
         """Return what cannot be evaluated, with the definitions found to fail by themselves.
 
         Raises:
-            SegEngineError: The error given, where it does not fail some and leave others.
+            SegEngineError: The error given, where it does not fail some and leave others; with all that fails them.
         """
         self.failures |= found
         blocked = self.outcomes.blocked(chosen, self.failures)
         if not found or len(blocked) == len(chosen):
-            raise error
+            causes = [cause for cause, _ in Counter(found.values()).most_common()]
+            raise replace(error, message=" ".join(causes)) if len(causes) > 1 else error
         self.evaluation.progress(f"{len(found)} definition(s) failed, going on without them: {error.message}")
         return blocked
 

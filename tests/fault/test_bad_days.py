@@ -20,7 +20,7 @@ from workspace import Workspace
 
 from segengine.engine.failures import engine_errors
 from segengine.engine.session import EngineSession
-from segengine.errors import RunError, SegEngineError
+from segengine.errors import DataContractError, RunError, SegEngineError
 from segengine.operations import outcomes as outcomes_module
 from segengine.operations import refresh as refresh_module
 from segengine.store import control as control_module
@@ -262,6 +262,17 @@ def test_source_that_breaks_under_a_run(workspace: Workspace, name: str, tmp_pat
     shutil.rmtree(workspace.data)
     (tmp_path / "kept").rename(workspace.data)
     check_next_run(workspace, 3)
+
+
+@pytest.mark.before_the_engine
+def test_all_that_fails_everything_is_named(workspace: Workspace) -> None:
+    shutil.rmtree(workspace.data / "purchases")
+    (workspace.data / "visits.parquet").unlink()
+    with pytest.raises(DataContractError) as caught:
+        workspace.refresh("Visitors", "Buyers")
+    assert re.findall(r'Table "(\w+)": there is nothing at', caught.value.message) == ["purchases", "visits"]
+    errors = {run.error for name, run in workspace.listed().items() if name in ("buyers", "visitors")}
+    assert errors == {str(caught.value)}
 
 
 def empty(workspace: Workspace, table: str) -> None:

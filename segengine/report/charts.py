@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
-from segengine.store.runs import SegmentRun
+from segengine.store.runs import BACKFILLED, SegmentRun
 
 _BLOCKS = "▁▂▃▄▅▆▇█"
 _EIGHTHS = " ▏▎▍▌▋▊▉"
@@ -31,15 +31,19 @@ def draw_bar(share: float, width: int) -> str:
 def draw_trend(title: str, snapshots: Sequence[SegmentRun], zone: str, *, width: int = 72, height: int = 12) -> str:
     """Return a line chart of a segment's member count over its snapshots, as text without colours; days in `zone`.
 
-    Below it, one character a snapshot: how many entered and left, on one scale from 0.
+    Below it, one character a snapshot: how many entered and left, on one scale from 0, and in all. What a back-fill or
+    an earlier refresh of the same instant counted, the refreshes count too.
     """
     counts = [run.member_count or 0 for run in snapshots]
     chart = draw_lines(title, [run.as_of for run in snapshots], counts, zone, width=width, height=height)
     entered, left = ([getattr(run, name) or 0 for run in snapshots] for name in ("entered_count", "left_count"))
     both = draw_sparkline([0, *entered, *left])[1:]
+    refreshes = [run for run in snapshots if run.purpose != BACKFILLED] or snapshots
+    counted = {run.as_of: run for run in refreshes}.values()
+    totals = (sum(run.entered_count or 0 for run in counted), sum(run.left_count or 0 for run in counted))
     lines = [
-        f"{name:<8}{both[place : place + len(snapshots)]}  {sum(numbers):,}"
-        for name, numbers, place in (("entered", entered, 0), ("left", left, len(snapshots)))
+        f"{name:<8}{both[place : place + len(snapshots)]}  {total:,}"
+        for name, total, place in zip(("entered", "left"), totals, (0, len(snapshots)), strict=True)
     ]
     return "\n".join([chart.rstrip(), *lines]) + "\n"
 

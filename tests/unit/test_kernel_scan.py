@@ -279,6 +279,7 @@ def test_formulas_without_scans_are_empty_but_read_stored_members() -> None:
         stored=("a", "b"),
         stored_measures=(),
         carried=(),
+        carried_values=(),
         overflow={},
         answers={},
         asked={},

@@ -41,6 +41,7 @@ class FeatureSources:
 
     `keys`: `profile_id`, `profile_key` of the profiles that count. `contents`: `bucket`, `source`, `content` of the
     snapshots of measures and segments, None where no field asks for one; `snapshots`: the `source` of each, by id.
+    `nothing`: of each measure the values, by column, of a profile that its snapshot does not have.
     """
 
     audience: str
@@ -50,6 +51,7 @@ class FeatureSources:
     contents: DataFrame | None
     snapshots: Mapping[str, str]
     measures: Mapping[str, Measure]
+    nothing: Mapping[str, pa.RecordBatch]
     tasks: int
 
 
@@ -96,7 +98,7 @@ def read_features(asked: Mapping[str, Asked], sources: FeatureSources, *, lenien
 
     Args:
         asked: An attribute of the profiles, a measure's value, or the id of a segment, by the name of its field. A
-            profile that is newer than a measure's snapshot has no value of it.
+            profile that is newer than a measure's snapshot has the value of nothing, as rules see it.
         sources: Where they come from.
         lenient: Values that are infinite or beyond 18 digits are missing.
 
@@ -112,15 +114,17 @@ def read_features(asked: Mapping[str, Asked], sources: FeatureSources, *, lenien
     if measured:
         measures = {each.measure: sources.measures[each.measure] for each in measured}
         values = attribute_rows(_contents(sources), sources.snapshots, measures, measured, sources.tasks)
-        rows = rows.join(values, KEY, "left")
+        rows = rows.join(values.withColumn("measured", F.lit(True)), KEY, "left")
     if segments:
         rows = rows.join(_membership_rows(sources, segments), KEY, "left")
     columns: dict[Asked, Column] = {each: F.col(f"a{place}") for place, each in enumerate(plain)}
     columns |= {each: F.col(f"m{place}") for place, each in enumerate(measured)}
     columns |= {each: F.coalesce(F.col(f"s{place}"), F.lit(False)) for place, each in enumerate(segments)}
     fields = tuple(Field(name, BOOLEAN if isinstance(each, str) else each.type) for name, each in asked.items())
-    chosen = rows.select(KEY, HASH, *[columns[each] for each in asked.values()])
-    convert = _make_converter(fields, sources.tables.settings.time_zone, lenient)
+    known = F.col("measured") if measured else F.lit(True)
+    chosen = rows.select(KEY, HASH, *[columns[each] for each in asked.values()], known.alias("measured"))
+    nothing = [_value_of_nothing(each, sources) for each in asked.values()]
+    convert = _make_converter(fields, nothing, sources.tables.settings.time_zone, lenient)
     return Features(chosen.mapInArrow(convert, _schema_of(fields)), fields)
 
 
@@ -140,6 +144,13 @@ def _plain_rows(sources: FeatureSources, attributes: Sequence[Attribute]) -> Dat
     names = {attribute: f"c{place}" for place, attribute in enumerate(scan.columns)}
     hashed = F.xxhash64(F.col("c0").cast("string")).alias(HASH)
     return rows.select(KEY, hashed, *[F.col(names[each]).alias(f"a{place}") for place, each in enumerate(attributes)])
+
+
+def _value_of_nothing(asked: Asked, sources: FeatureSources) -> pa.Scalar | None:
+    """Return what a profile that a measure does not know has of it; None of what is no measure's."""
+    if isinstance(asked, str) or asked.measure not in sources.nothing:
+        return None
+    return sources.nothing[asked.measure].column(asked.column)[0]
 
 
 def _membership_rows(sources: FeatureSources, segments: Sequence[str]) -> DataFrame:
@@ -171,17 +182,28 @@ def _contents(sources: FeatureSources) -> DataFrame:
     return sources.contents
 
 
-def _make_converter(fields: Sequence[Field], zone: str, lenient: bool) -> BatchFunction:
-    """Return the function that makes columns as stored what models see."""
+def _make_converter(
+    fields: Sequence[Field], nothing: Sequence[pa.Scalar | None], zone: str, lenient: bool
+) -> BatchFunction:
+    """Return the function that makes columns as stored what models see; the last says whether measures know the row."""
 
     def convert(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for batch in batches:
-            pairs = zip(batch.columns[2:], fields, strict=True)
+            *stored, measured = batch.columns[2:]
+            values = [_fill_unmeasured(*pair, measured) for pair in zip(stored, nothing, strict=True)]
+            pairs = zip(values, fields, strict=True)
             columns = [_convert(column, field, zone, lenient) for column, field in pairs]
             names = [KEY, HASH, *(f"c{place}" for place in range(len(fields)))]
             yield pa.RecordBatch.from_arrays([*batch.columns[:2], *columns], names)
 
     return convert
+
+
+def _fill_unmeasured(column: pa.Array, nothing: pa.Scalar | None, measured: pa.Array) -> pa.Array:
+    """Return a column with the value of nothing where no measure knows the row."""
+    if nothing is None or not nothing.is_valid or not measured.null_count:
+        return column
+    return pc.if_else(measured.fill_null(False), column, nothing.cast(column.type))
 
 
 def _convert(column: pa.Array, field: Field, zone: str, lenient: bool) -> pa.Array:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,9 +12,12 @@ import pyarrow.compute as pc
 from segengine.engine.joins import BUCKET
 from segengine.engine.parts import BatchFunction, binary_values, unpack_rows
 from segengine.kernel.arithmetic import stored_type
+from segengine.kernel.formulas import values_of_nothing
 from segengine.kernel.measures import PRESENT, with_names
 from segengine.kernel.scan import KEY
+from segengine.plan.audiences import plan_run
 from segengine.plan.scans import BUCKET_SIZE
+from segengine.project.catalogue import Catalogue
 from segengine.project.model import Attribute, Measure
 from segengine.project.types import AttributeType
 
@@ -100,6 +103,19 @@ def attribute_rows(
     rows = profile_rows(contents, sources, measures, tasks)
     chosen = [F.col(f"c{names.index(each.column)}").alias(f"m{place}") for place, each in enumerate(attributes)]
     return rows.select(KEY, *chosen)
+
+
+def find_nothing(audience: str, measures: Iterable[str], catalogue: Catalogue, as_of: int) -> dict[str, pa.RecordBatch]:
+    """Return the values that measures have of a profile which is newer than their snapshots, by id.
+
+    Args:
+        audience: Whose profiles.
+        measures: Ids of measures of these.
+        catalogue: The definitions.
+        as_of: The instant of the run, in microseconds since 1970 UTC.
+    """
+    plans = plan_run({identity: catalogue.measures[identity] for identity in measures}, catalogue, as_of)
+    return next((values_of_nothing(plan) for plan in plans if plan.audience == audience), {})
 
 
 def group_rows(contents: DataFrame, measure: Measure, tasks: int) -> DataFrame:

@@ -100,7 +100,7 @@ class Formulas:
             for node in plan.nodes
             if node.kind == "scan_groups"
         }
-        self._nothing = _values_of_nothing(plan.outside) if plan.outside else {}
+        self._nothing = values_of_nothing(plan.outside) if plan.outside else {}
 
     def evaluate(self, parts: BucketParts) -> list[Result]:
         """Return the result of every node for one bucket.
@@ -110,7 +110,7 @@ class Formulas:
         return _Bucket(self._plan, parts, self._tests, self._inner, self._nothing).evaluate()
 
 
-def _values_of_nothing(plan: AudiencePlan) -> dict[str, pa.RecordBatch]:
+def values_of_nothing(plan: AudiencePlan) -> dict[str, pa.RecordBatch]:
     """Return the values of a plan's measures for a profile without any row."""
     results = Formulas(plan).evaluate(BucketParts())
     found: dict[str, pa.RecordBatch] = {}

@@ -12,6 +12,7 @@ from segengine.engine.accounts import Carried, carry_over
 from segengine.engine.business import merge_business
 from segengine.engine.evaluate import evaluate_plan, try_scans
 from segengine.engine.features import Asked, Features, FeatureSources, read_features
+from segengine.engine.measure_rows import find_nothing
 from segengine.engine.sources import Sources, column, cut_off, open_sources
 from segengine.errors import ConfigError, DataContractError, RunError, SegEngineError
 from segengine.models.run_record import RunRecord, Subject
@@ -312,6 +313,7 @@ class Evaluation:
         """Return the features of an audience's profiles, as this run reads them (see `read_features`)."""
         parents = {each if isinstance(each, str) else each.measure for each in asked.values()} - {""}
         snapshots = {parent: self._snapshot(parent) for parent in parents}
+        older = parents.intersection(self.catalogue.measures) - self._written
         sources = FeatureSources(
             audience=audience,
             tables=self.sources(),
@@ -320,6 +322,7 @@ class Evaluation:
             contents=read_contents(self.project.warehouse, list(snapshots.values())),
             snapshots={parent: key.source for parent, key in snapshots.items()},
             measures=self.catalogue.stored_measures,
+            nothing=find_nothing(audience, older, self.catalogue, instant_of(self.as_of)),
             tasks=self._partitions(self.last_keys[audience]),
         )
         return read_features(asked, sources, lenient=lenient)

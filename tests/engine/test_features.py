@@ -13,6 +13,7 @@ import pytest
 from workspace import Workspace
 
 from segengine.engine.features import Features, FeatureSources, read_features
+from segengine.engine.measure_rows import find_nothing
 from segengine.engine.session import EngineSession
 from segengine.engine.sources import open_sources
 from segengine.errors import DataContractError
@@ -102,6 +103,7 @@ def read(
         contents=read_contents(project.warehouse, list(snapshots.values())),
         snapshots={identity: key.source for identity, key in snapshots.items()},
         measures=catalogue.measures,
+        nothing=find_nothing("customer", ["spend"], catalogue, 0),
         tasks=2,
     )
     return read_features(asked, sources, lenient=lenient)
@@ -162,6 +164,21 @@ def test_a_sample_is_the_same_share_of_the_same_profiles(workspace: Workspace) -
     assert 200 < len(set(table[KEY].to_pylist()) & set(other[KEY].to_pylist())) < 340
     assert everyone.num_rows == 3_000
     assert np.all(np.diff(everyone[HASH].to_numpy()) > 0)
+
+
+def test_who_is_newer_than_a_measure_has_the_value_of_nothing(workspace: Workspace) -> None:
+    newer = CUSTOMERS.slice(0, 1).set_column(0, "customer_id", pa.array(["e"]))
+    workspace.write_table("customers", pa.concat_tables([CUSTOMERS, newer]))
+    workspace.refresh("Nobody")
+    with workspace.opened() as project:
+        rows = by_id(project, read(project, ("Spend",), ("rich",)).sample(everybody))
+    assert {key: (row["Spend"], row["in rich"]) for key, row in rows.items()} == {
+        "a": (12, 1),
+        "b": (1, 0),
+        "c": (0, 0),
+        "d": (0, 0),
+        "e": (0, 0),
+    }
 
 
 def test_a_value_no_rule_takes_is_told(workspace: Workspace) -> None:

@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from segengine.cli.drafts import draft_document, show_draft, show_end
 from segengine.cli.options import as_of_option, output_option, project_options
 from segengine.cli.output import Column, emit_csv, emit_document, print_table, show_count, show_share, show_time_in
 from segengine.cli.quick_questions import ask_for_the_rest, can_ask
 
 if TYPE_CHECKING:
     from segengine.operations.profile_attribute import AttributeProfile
-    from segengine.operations.quick_segment import CountedDraft
-    from segengine.project.model import Settings
     from segengine.project.quick import Source
 
 _BAR_WIDTH = 30
@@ -235,16 +234,16 @@ def create_command(
         counted = count_draft(project, draft, as_of=moment)
         if output == "table":
             single = wanted.values[0] if wanted.operator == "equals" and wanted.values else ""
-            _show_draft(counted, settings, single)
+            show_draft(counted, settings, single)
         if asking:
             click.confirm("Create it?", abort=True, err=True)
         created = yes or asking
         if created:
             record_draft(project, draft)
     if output == "table":
-        _show_end(counted, created, conf)
+        show_end(counted, created, conf)
     else:
-        emit_document(output, {"segment": _draft_document(counted, created)})
+        emit_document(output, {"segment": draft_document(counted, created)})
 
 
 def _refuse_options(values: tuple[str, ...]) -> None:
@@ -252,46 +251,3 @@ def _refuse_options(values: tuple[str, ...]) -> None:
     for value in values:
         if value.startswith("--") or (value.startswith("-") and not re.match(r"-[.\d]", value)):
             raise click.NoSuchOption(value)
-
-
-def _show_draft(counted: CountedDraft, settings: Settings, value: str) -> None:
-    """Print the definition and its size; `value`: the one given to `equals`, else ''."""
-    from segengine.project.nodes import dump_documents
-
-    for issue in counted.issues:
-        click.echo(str(issue), err=True)
-    click.echo(dump_documents([counted.draft.fields]))
-    preview = counted.preview
-    when = show_time_in(settings.time_zone)(preview.as_of)
-    size = f"{preview.member_count:,} of {preview.profile_count:,} profiles ({show_share(counted.member_share)})"
-    click.echo(f"{size} as of {when}; output table {preview.segment.output_table}")
-    if "," in value and not preview.member_count:
-        click.echo(f'note: "{value}" is one value; for several write any_of', err=True)
-
-
-def _show_end(counted: CountedDraft, created: bool, conf: Path) -> None:
-    if not created:
-        click.echo("not created: say --yes")
-        return
-    segment, file = counted.draft.segment, counted.draft.file
-    click.echo(f'created segment {segment.id} "{segment.name}"{f", written to {file}" if file else ""}')
-    where = "" if conf == Path() else f" --conf {conf}"
-    click.echo(f"next: segengine refresh {segment.id}{where}", err=True)
-
-
-def _draft_document(counted: CountedDraft, created: bool) -> dict[str, Any]:
-    preview, segment = counted.preview, counted.draft.segment
-    return {
-        "id": segment.id,
-        "name": segment.name,
-        "audience": segment.audience,
-        "output_table": segment.output_table,
-        "definition": counted.draft.fields,
-        "as_of": preview.as_of,
-        "member_count": preview.member_count,
-        "profile_count": preview.profile_count,
-        "member_share": counted.member_share,
-        "issues": [issue.as_dict() for issue in counted.issues],
-        "created": created,
-        "file": counted.draft.file,
-    }

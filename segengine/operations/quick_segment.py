@@ -1,12 +1,13 @@
-"""`quick create`: a segment of one condition, counted before it is recorded."""
+"""`quick create`: a segment of one condition, counted before it is recorded; so are other segments commands make."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from segengine.errors import ConfigError, DefinitionError, Issue
+from segengine.errors import ConfigError, DefinitionError, Issue, Place
 from segengine.operations.apply import plan_new_definition, record_new_definition
 from segengine.operations.context import OpenProject, load_registered
 from segengine.operations.definition_plan import DefinitionPlan
@@ -67,14 +68,40 @@ def draft_segment(
     problems = Problems()
     schema = load_schema(settings, problems)
     raise_on_errors(problems)
-    fields: Plain = dict(write_fields(quick, Known(settings, schema, applied)))
-    definition = read_definition(from_plain(fields, PLACE), ORIGIN, problems)
+    return draft_fields(settings, write_fields(quick, Known(settings, schema, applied)), PLACE, file, applied)
+
+
+def draft_fields(
+    settings: Settings,
+    written: Mapping[str, Plain],
+    place: Place,
+    file: Path | None = None,
+    applied: Catalogue | None = None,
+) -> Draft:
+    """Return the fields of a segment that a command made as a checked definition; starts no engine.
+
+    Args:
+        settings: The project.
+        written: The fields.
+        place: What issues name as their place.
+        file: A definition file it is to be written to as well, behind what is there.
+        applied: What is applied, for segments of measures or other segments.
+
+    Raises:
+        ConfigError: The file cannot take it.
+        DefinitionError: The issues a file would have.
+    """
+    problems = Problems()
+    schema = load_schema(settings, problems)
+    raise_on_errors(problems)
+    fields: Plain = dict(written)
+    definition = read_definition(from_plain(fields, place), ORIGIN, problems)
     raise_on_errors(problems)
     if definition is None:  # pragma: no cover - every reason is an error
         raise DefinitionError(problems.issues)
     others = applied.definitions.values() if applied else ()
     catalogue = check_definitions([*others, definition], settings, schema, problems)
-    problems.issues = [issue for issue in problems.issues if issue.place == PLACE]  # the others are applied as they are
+    problems.issues = [issue for issue in problems.issues if issue.place == place]  # the others are applied as they are
     raise_on_errors(problems)
     problems.issues += find_pattern_issues(catalogue.segments[definition.id])
     raise_on_errors(problems)
@@ -104,7 +131,7 @@ def count_draft(project: OpenProject, draft: Draft, *, as_of: datetime | None = 
     """
     plan = plan_new_definition(project, draft.definition, in_file=draft.in_definitions)
     (preview,) = preview_plan(project, plan, as_of=as_of)
-    return CountedDraft(draft, preview, tuple(issue for issue in plan.issues if issue.place == PLACE))
+    return CountedDraft(draft, preview, tuple(issue for issue in plan.issues if issue.place == draft.definition.place))
 
 
 def record_draft(project: OpenProject, draft: Draft) -> DefinitionPlan:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from segengine.models.activity import ActivityGroup, GroupLevel
+from segengine.models.cells import Cell, describe_cell
 from segengine.models.groups import Condition, Group, show_value
 from segengine.models.intervals import CONFIDENCE
 from segengine.models.suggestions import Question, Suggestion
@@ -40,6 +42,32 @@ def _describe_difference(suggestion: Suggestion, question: Question) -> str:
     if everywhere <= 0 or here < 0:  # a percentage would mean nothing
         return f"{name} is {side} average {averages}"
     return f"{name} is {_show_share(abs(here / everywhere - 1))} {side} average {averages}"
+
+
+def describe_activity_group(group: ActivityGroup, activity: str, zone: str) -> str:
+    """Return a group by activity in a line.
+
+    `Purchases: recency High (above 2024-05-31), frequency Low (up to 3); 585 members, 12 % of those with activity, 8 %
+    of the money`.
+
+    Args:
+        group: Its levels.
+        activity: What it is called.
+        zone: The project's time zone.
+    """
+    levels = ", ".join(f"{one.dimension} {one.level} ({_describe_level(one, zone)})" for one in group.levels)
+    is_money = group.amount_share is not None
+    done = _show_share(group.amount_share if group.amount_share is not None else group.activity_share)
+    return (
+        f"{activity}: {levels}; {group.member_count:,} members, {_show_share(group.share)} of those with activity, "
+        f"{done} of the {'money' if is_money else 'activity'}"
+    )
+
+
+def _describe_level(level: GroupLevel, zone: str) -> str:
+    is_missing = level.above is None and level.at_most is None
+    cell = Cell("missing") if is_missing else Cell("range", above=level.above, at_most=level.at_most)
+    return describe_cell(cell, level.type, zone)
 
 
 def describe_group(group: Group, types: Mapping[str, AttributeType], zone: str) -> str:

@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 
 from segengine.models.fields import Bins, Categories, Codes, Coding, Field, take_quantiles
 from segengine.models.sums import sum_by_group
+from segengine.models.thresholds import last_day
 from segengine.project.literals import show_literal
 from segengine.project.types import AttributeType, Family, Ordinal
 
@@ -216,4 +217,6 @@ def describe_cell(cell: Cell, type_: AttributeType, zone: str) -> str:
 
 
 def _show_limit(limit: Ordinal, type_: AttributeType, zone: str) -> str:
+    if type_.family is Family.TIMESTAMP and (day := last_day(int(limit), zone)):
+        return day.isoformat()
     return f"{limit:.6g}" if type_.name in ("float", "double") else show_literal(limit, type_, zone)

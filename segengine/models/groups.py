@@ -72,11 +72,12 @@ def write_rule(group: Group, types: Mapping[str, AttributeType], zone: str) -> P
         types: The type of each field, by its name.
         zone: The project's time zone.
     """
-    conditions: list[Plain] = [{one.field: _write_condition(one, types[one.field], zone)} for one in group]
+    conditions: list[Plain] = [{one.field: write_operators(one, types[one.field], zone)} for one in group]
     return conditions[0] if len(conditions) == 1 else {"all": conditions}
 
 
-def _write_condition(condition: Condition, type_: AttributeType, zone: str) -> Plain:
+def write_operators(condition: Condition, type_: AttributeType, zone: str) -> dict[str, Plain]:
+    """Return what stands behind the field of a condition in a rule."""
     if condition.operator in ("empty", "not_empty"):
         return {"empty": "true" if condition.operator == "empty" else "false"}
     literal = show_value(condition, type_, zone)

@@ -12,10 +12,12 @@ import pyarrow as pa
 
 from segengine.models.cells import FieldCells, count_numbers
 from segengine.models.fields import Bins, Field, double_ranks, take_quantiles
+from segengine.models.thresholds import end_of_day
 from segengine.project.analysis import DimensionName
 from segengine.project.types import Family, Ordinal
 
 MOST_CANDIDATES = 400
+_ENOUGH_DAYS = 20
 
 Level = Literal["Low", "Medium", "High", "Unknown"]
 Counts = npt.NDArray[np.int64]
@@ -72,6 +74,17 @@ def choose_candidates(column: pa.ChunkedArray, field: Field) -> FieldCells:
     if len(values) <= MOST_CANDIDATES:
         return FieldCells(field, Bins(tuple(values[:-1].tolist())))
     return FieldCells(field, Bins(tuple(take_quantiles(values, counts, MOST_CANDIDATES))))
+
+
+def end_on_days(cells: FieldCells, zone: str) -> FieldCells:
+    """Return cells of a time that end with local days, so that a rule names days; as they are where days are few."""
+    if cells.field.type.family is not Family.TIMESTAMP:
+        return cells
+    try:
+        ends = sorted({end_of_day(int(limit), zone) for limit in cells.limits})
+    except OverflowError:  # no rule can name a day beyond the calendar
+        return cells
+    return FieldCells(cells.field, Bins(tuple(ends))) if len(ends) >= _ENOUGH_DAYS else cells
 
 
 def choose_cuts(limits: Sequence[Ordinal], counts: Counts) -> tuple[Ordinal, ...]:

@@ -88,9 +88,21 @@ def _round_instant(low: int, high: int, zone: str) -> int:
 
 
 def last_day(instant: int, zone: str) -> date | None:
-    """Return the local day that ends with an instant, None where the instant is within a day."""
-    day = _local_date(instant, zone)
+    """Return the local day that ends with an instant, None where the instant is within a day or beyond the calendar."""
+    try:
+        day = _local_date(instant, zone)
+    except OverflowError:
+        return None
     return day if local_day(day, zone)[1] == instant + 1 else None
+
+
+def end_of_day(instant: int, zone: str) -> int:
+    """Return the last microsecond of the local day an instant is in.
+
+    Raises:
+        OverflowError: It lies beyond the calendar.
+    """
+    return local_day(_local_date(instant, zone), zone)[1] - 1
 
 
 def _local_date(instant: int, zone: str) -> date:

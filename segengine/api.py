@@ -67,6 +67,7 @@ from segengine.operations.segments import (
 )
 from segengine.operations.similar import SimilarityDetails, describe_similarity
 from segengine.operations.status import ProjectStatus, read_status
+from segengine.operations.suggestions import SavedAs, SuggestionDetails, describe_suggestions, draft_proposal
 from segengine.operations.unused import LastUse, read_deactivations
 from segengine.operations.usage import Usage, list_consumers, read_usage, register_consumer
 from segengine.operations.validate import Validation, validate_project
@@ -457,6 +458,62 @@ class Project:
         """
         with self._session() as project:
             return describe_similarity(project, name, snapshot=snapshot, at=_aware(at))
+
+    def suggestions(self, name: str, *, snapshot: int | None = None, at: datetime | None = None) -> SuggestionDetails:
+        """Return the groups that a suggestion found: each in a line, with its size and its rule.
+
+            project.suggestions("What drives lifetime spend").findings.proposals[0].card
+
+        Args:
+            name: Name or id of the suggestion.
+            snapshot: Number of a snapshot; None: the current one.
+            at: The snapshot that was the newest as of that time.
+
+        Raises:
+            ConfigError: There is no such suggestion or snapshot.
+        """
+        with self._session() as project:
+            return describe_suggestions(project, name, snapshot=snapshot, at=_aware(at))
+
+    def save_suggestion(
+        self,
+        suggestion: str,
+        number: int,
+        *,
+        name: str,
+        output_table: str = "",
+        id: str = "",
+        file: Path | None = None,
+        snapshot: int | None = None,
+        at: datetime | None = None,
+        as_of: datetime | None = None,
+        dry_run: bool = False,
+    ) -> CountedDraft:
+        """Record a group that a suggestion found as a segment, and return it with its exact size.
+
+        Args:
+            suggestion: Name or id of the suggestion.
+            number: Which group, from 1 on, in the order of `suggestions`.
+            name: What the segment is called.
+            output_table: Its output table; '': made from the name.
+            id: Its id; '': made from the name.
+            file: A definition file it is written to as well.
+            snapshot: Number of a snapshot of the suggestion; None: the current one.
+            at: The snapshot that was the newest as of that time.
+            as_of: The instant the size is counted as of; None: now.
+            dry_run: Count it, and record nothing.
+
+        Raises:
+            ConfigError: There is no such suggestion, snapshot or group, or no rule can say who is in it.
+            DefinitionError: The issues that a file with this definition would have; a taken name is one.
+        """
+        saved_as = SavedAs(name, output_table, id, file)
+        with self._session() as project:
+            draft = draft_proposal(project, suggestion, number, saved_as, snapshot=snapshot, at=_aware(at))
+            counted = count_draft(project, draft, as_of=_aware(as_of))
+            if not dry_run:
+                record_draft(project, draft)
+            return counted
 
     def why(self, name: str, profile_id: str, *, snapshot: int | None = None, at: datetime | None = None) -> Why:
         """Return why a profile is in a segment or not: each rule and condition, the values and rows it saw."""

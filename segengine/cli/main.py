@@ -52,7 +52,7 @@ def cli() -> None:
                  segengine backfill        the past of what is new
                  segengine segments list   look at the result; also measures list
                  segengine similar         the model behind a segment of similar customers
-                 segengine suggest         groups worth a segment
+                 segengine suggest         groups worth a segment; save one
                  segengine insights        what sets segments apart, what they share
     Keep order:  segengine history, usage  what changed, who would notice; segments tag, edit, delete
                  segengine maintain        thin old snapshots, tidy up files; forget: erase a person

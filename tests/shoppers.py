@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -19,7 +20,9 @@ relationships:
   - {from: customers.store_id, to: stores, name: store}
   - {from: purchases.customer_id, to: customers, name: customer}
 audiences: {customer: {table: customers}}
-activities: {purchase: {table: purchases, at: purchased_at, amount: price}}
+activities:
+  purchase: {table: purchases, at: purchased_at, amount: price}
+  possession: {table: purchases, start: purchased_at, end: returned_at}
 """
 MEASURES = """
 kind: measure
@@ -88,7 +91,7 @@ def draw_customers(seed: int, count: int) -> pa.Table:
 def draw_purchases(seed: int, customers: pa.Table) -> pa.Table:
     """Return purchases: more and dearer ones of the rich and the golden; some by nobody, some without price or time."""
     rng = np.random.default_rng(seed)
-    rows: list[dict[str, object]] = []
+    rows: list[dict[str, Any]] = []
     for customer in customers.to_pylist():
         rich = (customer["income"] or 0) > 50_000
         eager = 2.0 + 3 * rich + 4 * (customer["tier"] == "gold") + 2 * bool(customer["subscribed"])
@@ -98,6 +101,8 @@ def draw_purchases(seed: int, customers: pa.Table) -> pa.Table:
             rows.append({"customer_id": customer["customer_id"], "price": price, "purchased_at": at})
     for row in rows[::50]:
         row["price"] = None
+    for row in rows[::3]:
+        row["returned_at"] = row["purchased_at"] + timedelta(days=int(rng.integers(1, 60)))
     for row in rows[7::60]:
         row["purchased_at"] = None
     for row in rows[3::70]:
@@ -106,7 +111,7 @@ def draw_purchases(seed: int, customers: pa.Table) -> pa.Table:
     schema = pa.schema(
         [
             *[("purchase_id", pa.int64()), ("customer_id", pa.string()), ("price", pa.decimal128(10, 2))],
-            ("purchased_at", pa.timestamp("us", "UTC")),
+            *[("purchased_at", pa.timestamp("us", "UTC")), ("returned_at", pa.timestamp("us", "UTC"))],
         ]
     )
     return pa.Table.from_pylist([{"purchase_id": number, **row} for number, row in enumerate(rows)], schema)

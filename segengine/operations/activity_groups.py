@@ -67,11 +67,11 @@ def _name_figures(run: ModelRun, analysis: Analysis, figures: Measure) -> dict[s
 
 
 def _name_figure(value: MeasureValue, figures: Measure) -> str:
-    if isinstance(value.source, Aggregate):
-        of = value.source.of
-        over = figures.path.over if figures.path else figures.over
-        return f"{value.source.function} of {of.name if isinstance(of, Attribute) else over}"
-    return f"days of {value.name}"
+    over = figures.path.over if figures.path else figures.over
+    if not isinstance(value.source, Aggregate):
+        return f"days of {over}"
+    of = value.source.of
+    return f"{value.source.function} of {of.name if isinstance(of, Attribute) else over}"
 
 
 def _count(scope: Scope, activity: Activity, zone: str) -> tuple[Grouping, tuple[FieldCounts, ...]]:

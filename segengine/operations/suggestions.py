@@ -8,6 +8,7 @@ from datetime import datetime
 from pathlib import Path
 
 from segengine.errors import ConfigError, Place
+from segengine.models.activity import ActivityGroups
 from segengine.models.findings import Findings, Proposal, read_findings
 from segengine.operations.context import OpenProject, load_registered, read_state
 from segengine.operations.quick_segment import Draft, draft_fields
@@ -119,8 +120,19 @@ def _choose(details: SuggestionDetails, number: int) -> Proposal:
         raise ConfigError(f"{subject} has no suggestion {number}.", f"Known: {known}.")
     chosen = proposals[number - 1]
     if chosen.rule is None:
-        message = (
-            f"No rule can say who is in suggestion {number} of {subject}: it is about a duration or anniversaries."
-        )
-        raise ConfigError(message, "Leave `duration` out of `dimensions`, or choose another period.")
+        raise _no_rule(details, number)
     return chosen
+
+
+def _no_rule(details: SuggestionDetails, number: int) -> ConfigError:
+    """Return why a group has no rule."""
+    result = details.findings.result
+    levels = result.groups[number - 1].levels if isinstance(result, ActivityGroups) else ()
+    subject = f'who is in suggestion {number} of "{details.suggestion.name}"'
+    if any(level.dimension == "duration" for level in levels):
+        hint = (
+            "Make a measure with `template: membership_duration`, and `segengine quick create --from measures` of it."
+        )
+        return ConfigError(f"No rule can say {subject}: rules do not add up durations.", hint)
+    hint = "Give it a `period` of days or times, such as `within_last: 12 months`."
+    return ConfigError(f"No rule of days and times can say {subject}, because of its period.", hint)

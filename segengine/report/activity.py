@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from segengine.models.activity import ActivityGroup, ActivityGroups, DimensionLevels
 from segengine.models.cells import Cell, describe_cell
+from segengine.project.relative import local_date
+from segengine.project.types import AttributeType, Family
 from segengine.report.charts import draw_bar
 from segengine.report.differentiators import show_average
 from segengine.report.lines import align, show_share
@@ -32,12 +34,18 @@ def draw_activity(result: ActivityGroups, zone: str) -> str:
 
 def _row(place: int, group: ActivityGroup, zone: str) -> list[str]:
     levels = [
-        one.level if one.average is None else f"{one.level} ({show_average(one.average, one.type, zone)})"
+        one.level if one.average is None else f"{one.level} ({_show_average(one.average, one.type, zone)})"
         for one in group.levels
     ]
     share = group.activity_share if group.amount_share is None else group.amount_share
     shares = [show_share(group.share), show_share(share), draw_bar(max(share, 0.0), _BAR)]
     return [str(place), *levels, f"{group.member_count:,}", *shares]
+
+
+def _show_average(value: float, type_: AttributeType, zone: str) -> str:
+    """Return an average; of times the local day, as levels of them are of days too."""
+    is_time = type_.family is Family.TIMESTAMP
+    return local_date(round(value), zone).isoformat() if is_time else show_average(value, type_, zone)
 
 
 def _describe_levels(one: DimensionLevels, zone: str) -> list[str]:

@@ -106,6 +106,31 @@ def test_what_cannot_be_saved_says_why(workspace: Workspace, capsys: pytest.Capt
         assert "best_buyers" not in {each.segment.id for each in project.segments()}
 
 
+@pytest.mark.before_the_engine
+def test_what_no_rule_can_say_is_shown_but_not_saved(workspace: Workspace) -> None:
+    definitions = """
+kind: suggestion
+name: Possession
+activity: possession
+dimensions: [frequency, duration]
+---
+kind: suggestion
+name: Every year
+activity: purchase
+period: {anniversary_within_next: 200 days}
+dimensions: [frequency]
+"""
+    workspace.define(definitions)
+    workspace.apply(prune=True)
+    workspace.refresh(as_of=AS_OF)
+    with activate(workspace.session), Project(workspace.folder) as project:
+        assert project.suggestions("Possession").findings.proposals[0].rule is None
+        with pytest.raises(ConfigError, match="rules do not add up durations"):
+            project.save_suggestion("Possession", 1, name="Keepers")
+        with pytest.raises(ConfigError, match='suggestion 1 of "Every year", because of its period'):
+            project.save_suggestion("Every year", 1, name="Again")
+
+
 def describe(workspace: Workspace, name: str, **choice: Any) -> Suggestions:
     with workspace.opened() as project:
         found = describe_suggestions(project, name, **choice).findings.result

@@ -64,7 +64,8 @@ def _show(details: SuggestionDetails, zone: str) -> None:
 
     run, result = details.snapshot, details.findings.result
     when = show_time_in(zone)(run.as_of)
-    click.echo(f"{details.suggestion.name}: snapshot {run.snapshot_version} as of {when}")
+    of = f', of "{details.of_name}"' if details.of_name else ""
+    click.echo(f"{details.suggestion.name}{of}: snapshot {run.snapshot_version} as of {when}")
     if isinstance(result, Suggestions):
         text = draw_suggestions(result, [one.card for one in details.findings.proposals])
     else:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from segengine.errors import DataContractError
 from segengine.models.activity import ActivityGroups
 from segengine.models.suggestions import Suggestions
 
@@ -27,10 +28,14 @@ class Proposal:
 
 @dataclass(frozen=True)
 class Findings:
-    """What a suggestion found, and a proposal for each of its suggestions or groups, in their order."""
+    """What a suggestion found, and a proposal for each of its suggestions or groups, in their order.
+
+    `of`: the segment (id) whose members were looked at, '' everyone.
+    """
 
     result: Suggestions | ActivityGroups
     proposals: tuple[Proposal, ...]
+    of: str = ""
 
 
 def dump_findings(findings: Findings) -> dict[str, Any]:
@@ -42,7 +47,15 @@ def dump_findings(findings: Findings) -> dict[str, Any]:
 
 
 def read_findings(content: Mapping[str, Any]) -> Findings:
-    """Return findings from the JSON values that `dump_findings` made of them."""
-    from pydantic import TypeAdapter
+    """Return findings from the JSON values that `dump_findings` made of them.
 
-    return TypeAdapter(Findings).validate_python(content)
+    Raises:
+        DataContractError: They are none, as those of a later version may be.
+    """
+    from pydantic import TypeAdapter, ValidationError
+
+    try:
+        return TypeAdapter(Findings).validate_python(content)
+    except ValidationError:
+        message = "What the suggestion found was written by another version of segengine, and cannot be read."
+        raise DataContractError(message, "Refresh the suggestion, or use that version.") from None

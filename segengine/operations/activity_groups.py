@@ -56,7 +56,7 @@ def group_by_activity(run: ModelRun, analysis: Analysis, question: ActivityQuest
         rule = write_steps_rule(steps, question.of, run.catalogue) if steps else None
         card = describe_activity_group(group, analysis.name, zone)
         proposals.append(Proposal(card, group.member_count, group.member_count / scope.profile_count, rule))
-    return Findings(result, tuple(proposals))
+    return Findings(result, tuple(proposals), question.of)
 
 
 def _name_figures(run: ModelRun, analysis: Analysis, figures: Measure) -> dict[str, _Figure]:

@@ -64,7 +64,7 @@ def _suggest_for_target(run: ModelRun, asked: TargetQuestion, record: RunRecord)
         for one in found.suggestions
     )
     record_suggestions(record, found, question)
-    return Findings(found, proposals)
+    return Findings(found, proposals, asked.of)
 
 
 def _asked(field: ModelField) -> Asked:

@@ -27,11 +27,15 @@ PLACE = Place("suggest save")
 
 @dataclass(frozen=True)
 class SuggestionDetails:
-    """A snapshot of a suggestion, and what it found; rules call segments and measures by the names they have now."""
+    """A snapshot of a suggestion, and what it found; rules call segments and measures by the names they have now.
+
+    `of_name`: the segment whose members were looked at, '' everyone.
+    """
 
     suggestion: Analysis
     snapshot: AnalysisRun
     findings: Findings
+    of_name: str
 
 
 @dataclass(frozen=True)
@@ -51,6 +55,7 @@ def describe_suggestions(
 
     Raises:
         ConfigError: There is no such suggestion or snapshot.
+        DataContractError: It was written by another version.
     """
     return _describe(project, name, snapshot, at)[0]
 
@@ -65,7 +70,8 @@ def _describe(
     run = find_snapshot(history.analyses, suggestion, snapshot, at)
     findings = read_findings(read_result(project.warehouse, snapshot_of(run)))
     proposals = tuple(_with_names(one, registry.names) for one in findings.proposals)
-    return SuggestionDetails(suggestion, run, replace(findings, proposals=proposals)), catalogue
+    of_name = registry.names.get(findings.of, findings.of)
+    return SuggestionDetails(suggestion, run, replace(findings, proposals=proposals), of_name), catalogue
 
 
 def _with_names(proposal: Proposal, names: Mapping[str, str]) -> Proposal:
@@ -104,7 +110,8 @@ def draft_proposal(
         "audience": audience if len(project.settings.audiences) > 1 else "",
         "output_table": saved_as.output_table,
     }
-    fields: dict[str, Plain] = {"kind": "segment", "name": saved_as.name, "description": proposal.card}
+    description = f'{proposal.card}; of "{details.of_name}"' if details.of_name else proposal.card
+    fields: dict[str, Plain] = {"kind": "segment", "name": saved_as.name, "description": description}
     fields |= {field: text for field, text in optional.items() if text}
     fields |= proposal.rule or {}
     return draft_fields(project.settings, fields, PLACE, saved_as.file, applied)

@@ -49,7 +49,7 @@ def run(block: str, capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_the_tour(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.chdir(tmp_path)
-    demo, look, regulars, mistake, past = blocks("console")
+    demo, look, regulars, mistake, suggestions, past = blocks("console")
     run(demo, capsys)
     run(look, capsys)
     definition = Path("coffee/definitions/new.yml")
@@ -61,6 +61,8 @@ def test_the_tour(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytes
     assert len(capsys.readouterr().out.splitlines()) == count + 1
     definition.write_text(example("mistake"))
     run(mistake, capsys)
+    definition.write_text(example("analyses"))
+    run(suggestions, capsys)
     run(past, capsys)
 
 
@@ -115,6 +117,6 @@ def test_accounts_and_contacts(tmp_path: Path, capsys: pytest.CaptureFixture[str
 
 
 def test_every_block_is_an_example_that_runs() -> None:
-    assert len(blocks("console")) == 5
+    assert len(blocks("console")) == 6
     assert len(blocks("yaml")) == 9
     assert len(blocks("python")) == 1

@@ -178,6 +178,7 @@ where: {Spend: {greater_than: 0}}
             project.change([old], rename(new))
         project.change(["Spend"], rename("Lifetime value"), kind="measure")
         counted = project.save_suggestion("Who subscribes", 1, name="Subscribing")
+    assert counted.draft.segment.description == f'{proposal.card}; of "Buyers"'
     assert counted.preview.member_count == proposal.member_count
     written = json.dumps(counted.draft.fields)
     assert '{"in_segment": "Buyers"}' in written

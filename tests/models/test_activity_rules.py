@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from segengine.models.activity import ActivityGroup, GroupLevel
 from segengine.models.activity_rules import ActivityRows, write_activity_rules
+from segengine.models.cards import describe_activity_group
 from segengine.project.nodes import Plain
 from segengine.project.types import AttributeType, Ordinal, parse_instant
 
@@ -67,3 +68,17 @@ def test_what_is_not_known_is_empty() -> None:
 
 def test_what_is_no_aggregate_has_no_rule() -> None:
     assert write(level("total", MONEY, 1050), level("duration", INTEGER, 30)) is None
+
+
+def test_a_card_says_who_they_are() -> None:
+    levels = (
+        GroupLevel("recency", "latest", TIME, "High", LAST_OF_MAY, None, None),
+        GroupLevel("frequency", "count", INTEGER, "Medium", 2, 7, 4.5),
+        GroupLevel("monetary", "total", MONEY, "Unknown", None, None, None),
+    )
+    assert describe_activity_group(ActivityGroup(levels, 1_585, 0.12, 0.2, 0.081), "Purchases", ZONE) == (
+        "Purchases: recency High (above 2026-05-31), frequency Medium (3 to 7), monetary Unknown (missing); "
+        "1,585 members, 12 % of those with activity, 8.1 % of the money"
+    )
+    found = describe_activity_group(ActivityGroup(levels[1:2], 585, 0.12, 0.2, None), "Visits", ZONE)
+    assert found.endswith("585 members, 12 % of those with activity, 20 % of the activity")

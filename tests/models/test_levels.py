@@ -12,8 +12,9 @@ import pytest
 
 from segengine.models.cells import FieldCells
 from segengine.models.fields import Field
-from segengine.models.levels import Dimension, Levels, choose_candidates, choose_cuts, rank_correlation
-from segengine.project.types import AttributeType
+from segengine.models.levels import Dimension, Levels, choose_candidates, choose_cuts, end_on_days, rank_correlation
+from segengine.models.thresholds import last_day
+from segengine.project.types import AttributeType, parse_instant
 from tests.models.comparisons import DOUBLE, INTEGER
 
 
@@ -101,3 +102,22 @@ def test_rank_correlation_is_that_of_scipy() -> None:
         other = one * random.choice([-1, 1]) + random.normal(0, 2, size)
         assert rank_correlation(one, other) == pytest.approx(spearmanr(one, other).statistic, abs=1e-12)
     assert rank_correlation(np.array([1, 1]), np.array([1, 2])) == 0.0
+
+
+def test_levels_of_times_end_with_local_days() -> None:
+    zone, field = "America/New_York", Field("at", AttributeType("timestamp"))
+    start, day = parse_instant("2026-01-01 00:00", zone), 86_400_000_000
+    times = start + np.random.default_rng(4).integers(0, 200 * day, 5_000)
+    cells = end_on_days(choose_candidates(pa.chunked_array([pa.array(times)]), field), zone)
+    assert all(last_day(int(limit), zone) for limit in cells.limits)
+    rows = np.bincount(cells.coding.encode(pa.array(times)), minlength=cells.cell_count)
+    levels = Levels(Dimension("recency", field), choose_cuts(cells.limits, rows[:-1]))
+    shares = np.bincount(levels.coding.encode(pa.array(times))) / len(times)
+    assert shares == pytest.approx([1 / 3, 1 / 3, 1 / 3], abs=0.02)
+
+
+def test_times_of_few_days_and_beyond_the_calendar_stay() -> None:
+    field = Field("at", AttributeType("timestamp"))
+    for times in (np.arange(300) * 3_600_000_000, np.arange(300) + 9 * 10**18):
+        cells = choose_candidates(pa.chunked_array([pa.array(times)]), field)
+        assert end_on_days(cells, "UTC") == cells

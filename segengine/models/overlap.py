@@ -10,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from segengine.errors import ConfigError
-from segengine.models.cells import Cell, FieldCounts
+from segengine.models.cells import LEAST_EXPECTED, Cell, FieldCounts
 from segengine.models.memberships import MOST_SEGMENTS, Memberships
-from segengine.project.types import AttributeType
+from segengine.project.types import AttributeType, Family
 
 LISTED_WHOLE = 8  # up to so many segments every combination is listed, also those of nobody
 MOST_LISTED = 1_000
@@ -182,6 +182,8 @@ def describe_overlap(
     order = np.lexsort((listed.codes, -listed.counts)).tolist()
     found = [(_name(names, int(listed.codes[place])), int(listed.counts[place])) for place in order]
     shared = _count_code(counts, int(_everything(count)))
+    warnings = [f'"{part.segment}" has no members.' for part in segments if not part.count]
+    warnings += [doubt for one in fields if (doubt := _find_doubt(one))]
     return Overlap(
         segments=tuple(segments),
         union_count=union,
@@ -190,13 +192,35 @@ def describe_overlap(
         pairs=tuple(PairPart((one, other), size, _share(size, union)) for one, other, size in pairs),
         combinations=tuple(Combination(inside, size, _share(size, union)) for inside, size in found),
         unlisted_count=union - int(listed.counts.sum()),
-        fields=tuple(_describe_field(one, order, listed, count) for one in fields),
-        warnings=tuple(f'"{part.segment}" has no members.' for part in segments if not part.count),
+        fields=tuple(_describe_field(one, order, listed, count) for one in fields if _is_shown(one)),
+        warnings=tuple(warnings),
     )
 
 
 def _share(count: int, union: int) -> float:
     return count / union if union else 0.0
+
+
+def _is_shown(counts: FieldCounts) -> bool:
+    """Return whether a field parts the profiles, and has not (nearly) a value for each, as ids are."""
+    if counts.cells.field.type.family is not Family.TEXT:
+        return True
+    return int(counts.rows[:, :-2].sum(axis=0).max(initial=0)) >= LEAST_EXPECTED
+
+
+def _find_doubt(counts: FieldCounts) -> str:
+    """Return what to know of a field whose values are not shown, or only those of the fewer profiles; else ''."""
+    name = counts.cells.field.name
+    if not _is_shown(counts):
+        return f'"{name}" is left out: no value of it has {LEAST_EXPECTED} of these profiles.'
+    others, everyone = int(counts.rows[:, -2].sum()), int(counts.rows.sum())
+    if counts.cells.field.is_ordered or 2 * others <= everyone:
+        return ""
+    shown_count = counts.cells.cell_count - 2
+    return (
+        f'"{name}" has many values: only the {shown_count} most frequent are shown, {others:,} of {everyone:,} '
+        "profiles have another."
+    )
 
 
 def _describe_field(

@@ -65,10 +65,19 @@ def _pair_lines(overlap: Overlap) -> list[str]:
 
 def _field_lines(field: FieldOverlap, overlap: Overlap, zone: str) -> list[str]:
     everyone = len(overlap.segments)
-    heads = [shorten(_name(one.segments, everyone), 24) for one in overlap.combinations[:_COLUMNS]]
+    columns = _choose_columns(overlap)
+    heads = [shorten(_name(overlap.combinations[column].segments, everyone), 24) for column in columns]
     rows = [[field.field, "in any", *heads]]
     for value in field.values:
         name = shorten(describe_cell(value.cell, field.type, zone), 32)
-        shares = [show_share(count / value.union_count) for count in value.counts[:_COLUMNS]]
+        shares = [show_share(value.counts[column] / value.union_count) for column in columns]
         rows.append([name, f"{value.union_count:,}", *shares])
     return align(rows, right=frozenset(range(1, 2 + _COLUMNS)))
+
+
+def _choose_columns(overlap: Overlap) -> list[int]:
+    """Return the places of the combinations that have room beside values: the largest, and that of all segments."""
+    columns = list(range(len(overlap.combinations)))
+    shared = [place for place in columns if len(overlap.combinations[place].segments) == len(overlap.segments)]
+    others = [place for place in columns[:_COLUMNS] if place not in shared]
+    return sorted([*others[: _COLUMNS - len(shared)], *shared])

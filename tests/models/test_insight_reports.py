@@ -100,6 +100,28 @@ def test_overlap_by_values() -> None:
     ]
 
 
+def test_what_all_share_is_among_the_combinations_by_value() -> None:
+    from segengine.models.memberships import gather_memberships
+
+    members = [set(range(1, 301)), set(range(1, 61)), {*range(41, 61), *range(100, 150)}, set(range(1, 6))]
+    memberships = gather_memberships([store(own) for own in members])
+    counts = count_combinations(memberships)
+    groups = CombinationGroups(memberships, list_combinations(counts, 4))
+    cells = choose_cells(TIERS, [Field("tier", TEXT)])
+    (batch,) = TIERS.combine_chunks().to_batches()
+    parts = [CellCounter(cells).count(batch, groups.assign(np.asarray(batch.column(KEY))))]
+    found = describe_overlap(list("ABCD"), memberships, counts, tally_counts(parts, cells, groups.group_count))
+    heads = draw_overlap(found, "UTC").splitlines()[-3]
+    assert [text.strip() for text in heads.split("  ") if text] == [
+        "tier",
+        "in any",
+        "only A",
+        "A + C",
+        "A + B",
+        "all of them",
+    ]
+
+
 def test_activity_groups_and_what_levels_mean() -> None:
     dimensions = (Dimension("recency", Field("days", INTEGER)), Dimension("monetary", Field("spend", MONEY)))
     visits = Field("visits", INTEGER)

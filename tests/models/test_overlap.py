@@ -136,6 +136,36 @@ def test_overlap_by_values_is_that_of_sets(count: int) -> None:
     assert json.loads(json.dumps(asdict(found)))["union_count"] == found.union_count
 
 
+def overlap_by_word(values: list[str]) -> Overlap:
+    """Return the overlap of the first half of some profiles and of all, by a text that each of them has."""
+    everyone = set(range(1, len(values) + 1))
+    memberships = gather_memberships([store(set(range(1, len(values) // 2 + 1))), store(everyone)])
+    counts = count_combinations(memberships)
+    groups = CombinationGroups(memberships, list_combinations(counts, 2))
+    table = make_table({"word": (TEXT, np.array(values, dtype=object))})
+    cells = choose_cells(table, [Field("word", TEXT)])
+    (batch,) = table.combine_chunks().to_batches()
+    parts = [CellCounter(cells).count(batch, groups.assign(np.asarray(batch.column(KEY))))]
+    return describe_overlap(["A", "B"], memberships, counts, tally_counts(parts, cells, groups.group_count))
+
+
+def test_values_that_are_as_good_as_ids_are_not_shown() -> None:
+    found = overlap_by_word([f"id {number}" for number in range(200)] + ["twin"] * 4)
+    assert found.fields == ()
+    assert found.warnings == ('"word" is left out: no value of it has 5 of these profiles.',)
+
+
+def test_many_values_are_said() -> None:
+    rare = [f"word {number}" for number in range(100)] * 2
+    found = overlap_by_word(["often"] * 10 + rare)
+    shown = [value.cell.value for value in found.fields[0].values]
+    assert shown[0] == "often"
+    assert len(shown) == 20
+    assert found.warnings == (
+        '"word" has many values: only the 19 most frequent are shown, 164 of 210 profiles have another.',
+    )
+
+
 def test_keys_beyond_the_bitmaps_are_in_no_segment() -> None:
     memberships = gather_memberships([store({1, 32_768}), store({32_768})])
     assert memberships.look_up(np.array([0, 1, 2, 32_768, 32_769, 10**9])).tolist() == [0, 1, 0, 3, 0, 0]

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from segengine.errors import RunError
+from segengine.models.memberships import Memberships
 
 OF, AGAINST = 1, 2
 
@@ -40,6 +41,25 @@ class Sides:
         found = np.where(of, OF, np.where(against, AGAINST, 0)).astype(np.int8)
         found[of & against] = self.shared
         return found
+
+
+@dataclass(frozen=True)
+class SideGroups:
+    """Numbers profiles by their side, for counting fields by cells (`segengine.models.cells.CellCounter`).
+
+    `memberships`: of the segment that is described and of the other one; of the first alone where the other side is
+    everyone else.
+    """
+
+    memberships: Memberships
+    sides: Sides
+    group_count: int = 2
+
+    def assign(self, keys: npt.NDArray[np.int64]) -> npt.NDArray[np.int8]:
+        """Return the side of each profile, shape (n,)."""
+        codes = self.memberships.look_up(keys)
+        of = (codes & OF) != 0
+        return self.sides.assign(of, (codes & AGAINST) != 0 if len(self.memberships.bits) > 1 else ~of)
 
 
 def plan_sides(of: str, against: str, of_count: int, against_count: int, shared_count: int) -> Sides:

@@ -14,7 +14,8 @@ from segengine.errors import RunError
 from segengine.models.cells import CellCounter, choose_cells, tally_counts
 from segengine.models.differentiators import Difference, Differentiators, find_differentiators
 from segengine.models.fields import Field
-from segengine.models.sides import AGAINST, OF, plan_sides
+from segengine.models.memberships import gather_memberships
+from segengine.models.sides import AGAINST, OF, SideGroups, plan_sides
 from segengine.project.types import AttributeType
 from tests.models.comparisons import (
     BOOLEAN,
@@ -30,6 +31,7 @@ from tests.models.comparisons import (
     some_missing,
     words,
 )
+from tests.models.test_overlap import store
 
 TYPES = {name: type_ for name, (type_, _) in MIXED.items()}
 NULLS = {f"{name} {number}": field for number in range(5) for name, field in MIXED.items()}
@@ -230,6 +232,20 @@ def test_sides_share_nobody(
     assert (sides.of_count, sides.against_count, sides.warning) == expected
     of, against = np.array([True, False, True, False]), np.array([False, True, True, False])
     assert sides.assign(of, against).tolist() == [*marks, 0]
+
+
+@pytest.mark.parametrize("other", [{40, 50, 33_000}, {2, 40}, None], ids=["another", "a part", "everyone else"])
+def test_profiles_are_told_their_side_by_the_stored_members(other: set[int] | None) -> None:
+    members, everyone = {1, 2, 40}, set(range(1, 40_001))
+    against = everyone - members if other is None else other
+    both = members & against
+    memberships = gather_memberships([store(members), *([store(other)] if other else [])])
+    groups = SideGroups(memberships, plan_sides("A", "B", len(members), len(against), len(both)))
+    found = groups.assign(np.array(sorted(everyone))).tolist()
+    expected = dict.fromkeys(members - both, OF) | dict.fromkeys(against - both, AGAINST)
+    if against == both:  # within the other: it is compared with the rest of that
+        expected |= dict.fromkeys(both, AGAINST)
+    assert {key: side for key, side in enumerate(found, start=1) if side} == expected
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from segengine.models.cells import describe_cell
 from segengine.models.differentiators import Difference, Differentiators
+from segengine.models.insights import Insight
 from segengine.models.overlap import Overlap
 
 DIFFERENTIATORS = (
@@ -17,7 +18,7 @@ OVERLAP = "field string, value string, segments string, profile_count bigint, sh
 Row = Mapping[str, object]
 
 
-def list_rows(result: Differentiators | Overlap, zone: str) -> list[Row]:
+def list_rows(result: Insight, zone: str) -> list[Row]:
     """Return what an insight found as rows; values of fields are texts.
 
     Of differentiators (columns `DIFFERENTIATORS`) a row for each value of each field, those that differ most first.

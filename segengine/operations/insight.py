@@ -17,6 +17,7 @@ from segengine.errors import ConfigError, RunError
 from segengine.models.cells import PARTS, CellCounter, FieldCounts, choose_cells, merge_counts, tally_counts
 from segengine.models.differentiators import Differentiators, find_differentiators
 from segengine.models.fields import HASH, KEY, draw_by_hash
+from segengine.models.insights import Insight, dump_insight
 from segengine.models.memberships import gather_memberships
 from segengine.models.overlap import (
     CombinationGroups,
@@ -26,7 +27,6 @@ from segengine.models.overlap import (
     describe_overlap,
     list_combinations,
 )
-from segengine.models.results import dump_result
 from segengine.models.run_record import RunRecord
 from segengine.models.sides import SideGroups, Sides, plan_sides
 from segengine.operations.insight_record import record_differentiators, record_overlap
@@ -71,19 +71,18 @@ def find_insight(
         DataContractError: A value of a field is none of its type.
         RunError: A segment is empty, or the engine failed.
     """
-    result: Differentiators | Overlap
+    result: Insight
     if isinstance(question, DifferenceQuestion):
         kind, result = "differentiators", _compare(run, question)
         record_differentiators(record, run, question, result)
     else:
         kind, result = "overlap", _overlap(run, question)
         record_overlap(record, run, question, result)
-    write_result(run.warehouse, SnapshotKey(run.run_id, analysis.id), kind, dump_result(result))
+    write_result(run.warehouse, SnapshotKey(run.run_id, analysis.id), kind, dump_insight(result))
 
 
 def _compare(run: ModelRun, question: DifferenceQuestion) -> Differentiators:
-    ids = [question.of, *([question.against] if question.against else [])]
-    memberships = gather_memberships([run.bitmaps(identity) for identity in ids])
+    memberships = gather_memberships([run.bitmaps(identity) for identity in question.segments])
     sides = _plan_sides(run, question, memberships.count_pairs())
     features = _read_fields(run, question.fields)
     counts = _count_by_cells(

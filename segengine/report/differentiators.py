@@ -23,7 +23,7 @@ def draw_differentiators(result: Differentiators, zone: str) -> str:
         ("", [one for one in scored if one.is_significant]),
         ("no more than chance:", [one for one in scored if not one.is_significant]),
     )
-    parts = [title, *result.warnings]
+    parts = [title, *(f"warning: {warning}" for warning in result.warnings)]
     for heading, found in kinds:
         if found:
             rows = [_line(one, zone) for one in found]

@@ -15,7 +15,11 @@ def draw_overlap(overlap: Overlap, zone: str) -> str:
     """Return the combinations, the largest first, then the segments, then the values of the chosen fields."""
     count = len(overlap.segments)
     shared = f"in all {count}: {overlap.shared_count:,} ({show_share(overlap.shared_share)})"
-    parts = [f"{overlap.union_count:,} in at least one of {count} segments; {shared}", *overlap.warnings, ""]
+    parts = [
+        f"{overlap.union_count:,} in at least one of {count} segments; {shared}",
+        *(f"warning: {warning}" for warning in overlap.warnings),
+        "",
+    ]
     parts += [*_combination_lines(overlap), "", *_segment_lines(overlap)]
     if 2 < count <= _MATRIX:
         parts += ["", "in both:", *_pair_lines(overlap)]

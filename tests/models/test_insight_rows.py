@@ -9,8 +9,7 @@ import pytest
 
 from segengine.models.differentiators import Differentiators
 from segengine.models.insight_rows import DIFFERENTIATORS, OVERLAP, list_differences, list_rows
-from segengine.models.overlap import Overlap
-from segengine.models.results import dump_result, load_result
+from segengine.models.insights import dump_insight, read_insight
 from tests.models.comparisons import MIXED, compare, draw_table, normal
 from tests.models.test_overlap import overlap_by_word
 
@@ -30,9 +29,9 @@ def columns_of(schema: str) -> list[str]:
 
 def test_results_come_back_as_they_were() -> None:
     found, _ = differentiators()
-    assert load_result(Differentiators, json.loads(json.dumps(dump_result(found)))) == found
+    assert read_insight(json.loads(json.dumps(dump_insight(found)))) == found
     overlap = overlap_by_word(["1", "true", "x"] * 30)
-    assert load_result(Overlap, json.loads(json.dumps(dump_result(overlap)))) == overlap
+    assert read_insight(json.loads(json.dumps(dump_insight(overlap)))) == overlap
 
 
 def test_a_row_for_each_value_of_each_field() -> None:

@@ -1,0 +1,27 @@
+"""Insights as they are kept."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from segengine.models.differentiators import Differentiators
+from segengine.models.overlap import Overlap
+
+Insight = Differentiators | Overlap
+
+
+def dump_insight(insight: Insight) -> dict[str, Any]:
+    """Return an insight as JSON values."""
+    from pydantic import TypeAdapter
+
+    plain: dict[str, Any] = TypeAdapter(Insight).dump_python(insight, mode="json")
+    return plain
+
+
+def read_insight(content: Mapping[str, Any]) -> Insight:
+    """Return an insight from the JSON values that `dump_insight` made of it."""
+    from pydantic import TypeAdapter
+
+    found: Insight = TypeAdapter(Insight).validate_python(content)
+    return found

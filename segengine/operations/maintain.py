@@ -201,7 +201,8 @@ def list_written_tables(settings: Settings, catalogue: Catalogue) -> list[str]:
     """Return the tables that are written for other tools, where somebody asked for them."""
     segments = [segment.output_table for segment in catalogue.segments.values()]
     measures = [make_output_table(each.name) for each in catalogue.measures.values() if not each.is_attribute]
-    return [*segments, *measures, *map(make_measure_table, settings.audiences), SEGMENT_MEMBERS]
+    insights = [each.output_table for each in catalogue.analyses.values() if each.kind == "insight"]
+    return [*segments, *measures, *insights, *map(make_measure_table, settings.audiences), SEGMENT_MEMBERS]
 
 
 def _without(history: History, thinned: Sequence[ThinnedDefinition]) -> History:

@@ -7,6 +7,7 @@ from typing import Literal
 
 from segengine.errors import Place
 from segengine.project.model import Measure, ModelField, Segment, SegmentType, State
+from segengine.project.names import make_output_table
 from segengine.project.schedule import Schedule
 
 HIDDEN = "@"
@@ -115,6 +116,11 @@ class Analysis:
     def kind(self) -> AnalysisKind:
         """What its definition is called."""
         return "suggestion" if isinstance(self.question, TargetQuestion | ActivityQuestion) else "insight"
+
+    @property
+    def output_table(self) -> str:
+        """The name of the table that what an insight found is written to."""
+        return make_output_table(self.name) or make_output_table(self.id)
 
     @property
     def figures(self) -> Measure | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from graphlib import CycleError, TopologicalSorter
@@ -19,7 +19,8 @@ from segengine.project.definitions import ANALYSIS_KINDS, SEGMENT_KINDS, load_de
 from segengine.project.measure_names import MeasureNames
 from segengine.project.measures import resolve_measure
 from segengine.project.model import Consumer, Definition, Measure, Schema, Segment, Settings
-from segengine.project.names import SEGMENT_MEMBERS, make_measure_table, make_output_table, with_article
+from segengine.project.names import with_article
+from segengine.project.output_tables import find_output_table_issues
 from segengine.project.path_issues import find_measure_path_issues, find_path_issues
 from segengine.project.problems import Problems
 from segengine.project.resolve import resolve_segment
@@ -114,7 +115,7 @@ def check_definitions(
     found, consumers = _resolve(unique, context, problems)
     segments = {key: each for key, each in found.items() if isinstance(each, Segment)}
     measures = {key: each for key, each in found.items() if isinstance(each, Measure)}
-    _find_output_table_issues(segments, measures, settings.audiences, problems)
+    find_output_table_issues(found.values(), settings.audiences, problems)
     for segment in segments.values():
         find_logic_issues(segment, settings.time_zone, problems)
         find_path_issues(segment, settings, problems)
@@ -248,26 +249,6 @@ def _find_shared_names(definitions: Sequence[Definition], problems: Problems) ->
                     f'"{name}" is the name of {with_article(definition.kind)} and the id of {with_article(other.kind)}.'
                 )
             problems.add(definition.place, "SEG401", message)
-
-
-def _find_output_table_issues(
-    segments: Mapping[str, Segment], measures: Mapping[str, Measure], audiences: Iterable[str], problems: Problems
-) -> None:
-    others = {SEGMENT_MEMBERS: "all segments' members as rows"}
-    others |= {make_measure_table(audience).lower(): f'the measures of audience "{audience}"' for audience in audiences}
-    tables = [measure for measure in measures.values() if not measure.is_attribute]
-    others |= {make_output_table(measure.name).lower(): f'measure "{measure.name}"' for measure in tables}
-    seen: dict[str, Segment] = {}
-    for segment in segments.values():
-        if other := others.get(segment.output_table.lower()):
-            problems.subject = f'segment "{segment.name}"'
-            message = f'the output table "{segment.output_table}" is already that of {other}.'
-            problems.add(segment.place, "SEG402", message, "Give the segment another with `output_table:`.")
-        first = seen.setdefault(segment.output_table.lower(), segment)
-        if first is not segment:
-            problems.subject = f'segment "{segment.name}"'
-            message = f'the output table "{segment.output_table}" is already that of "{first.name}" ({first.place}).'
-            problems.add(segment.place, "SEG402", message, "Give one of them its own with `output_table:`.")
 
 
 def _order(found: Mapping[str, Evaluated], problems: Problems) -> list[str]:

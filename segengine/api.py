@@ -26,6 +26,7 @@ from segengine.operations.explain import explain_refresh
 from segengine.operations.forget import ForgetReport, forget_profile
 from segengine.operations.get import get_definitions
 from segengine.operations.history import DefinitionVersion, read_versions
+from segengine.operations.insights import InsightDetails, describe_insight, write_insight_tables
 from segengine.operations.maintain import RETENTION, MaintainReport, maintain_warehouse
 from segengine.operations.manage import (
     Selection,
@@ -515,6 +516,20 @@ class Project:
                 record_draft(project, draft)
             return counted
 
+    def insight(self, name: str, *, snapshot: int | None = None, at: datetime | None = None) -> InsightDetails:
+        """Return what an insight found: `differentiators` or an `overlap` of segments.
+
+        Args:
+            name: Name or id of the insight.
+            snapshot: Number of a snapshot; None: the current one.
+            at: The snapshot that was the newest as of that time.
+
+        Raises:
+            ConfigError: There is no such insight or snapshot.
+        """
+        with self._session() as project:
+            return describe_insight(project, name, snapshot=snapshot, at=_aware(at))
+
     def why(self, name: str, profile_id: str, *, snapshot: int | None = None, at: datetime | None = None) -> Why:
         """Return why a profile is in a segment or not: each rule and condition, the values and rows it saw."""
         with self._session() as project:
@@ -674,6 +689,11 @@ class Project:
         """Return a summary of every suggestion and insight, by name."""
         with self._session() as project:
             return list_analyses(project)
+
+    def write_insight_tables(self) -> list[str]:
+        """Write what all insights found as rows of tables for other tools, and return the tables' names."""
+        with self._session() as project:
+            return write_insight_tables(project)
 
     def status(self, limit: int = 10) -> ProjectStatus:
         """Return who holds the lease, what is due, how the newest runs ended, and how large the tables are."""

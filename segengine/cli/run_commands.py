@@ -32,7 +32,7 @@ EXIT_SOME_FAILED = 4
 @as_of_option
 @click.option("--dry-run", is_flag=True, envvar="SEGENGINE_DRY_RUN", help="Only say what would be evaluated, and why.")
 @wait_option
-@click.option("--output-tables", is_flag=True, help="Also write the output tables of segments and measures.")
+@click.option("--output-tables", is_flag=True, help="Also write the output tables of segments, measures and insights.")
 @click.option("--member-rows", is_flag=True, help="Also write all segments' members as rows of one table.")
 @click.option(
     "--tracking/--no-tracking",
@@ -97,6 +97,7 @@ def refresh(
                 progress(f"writing {len(good)} output table(s)")
                 project.write_output_tables([run.segment_id for run in good])
                 project.write_measure_tables()
+                project.write_insight_tables()
             if member_rows:
                 progress("writing the members of all segments as rows")
                 project.write_member_rows()

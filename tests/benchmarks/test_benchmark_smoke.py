@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from . import measures
+from . import insights, measures
 from .run import main
 
 SMALL = ["--profiles", "5000", "--rows", "30000", "--quantified", "0.5"]
@@ -32,3 +32,8 @@ def test_benchmark_compares_everybody(engines: list[str], tmp_path: Path) -> Non
 @pytest.mark.benchmark
 def test_measures_are_compared(tmp_path: Path) -> None:
     assert measures.main(["--profiles", "3000", "--rows", "20000", "--measures", "12", "--data", str(tmp_path)]) == 0
+
+
+@pytest.mark.benchmark
+def test_insights_are_compared(tmp_path: Path) -> None:
+    assert insights.main(["--profiles", "5000", "--fields", "4", "--data", str(tmp_path)]) == 0

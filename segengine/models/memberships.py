@@ -10,8 +10,6 @@ import numpy.typing as npt
 
 from segengine.kernel.bitmaps import BITMAP_BYTES
 
-MOST_SEGMENTS = 64
-
 Codes = npt.NDArray[np.unsignedinteger]
 
 

@@ -9,9 +9,8 @@ from itertools import combinations
 import numpy as np
 import numpy.typing as npt
 
-from segengine.errors import ConfigError
 from segengine.models.cells import LEAST_EXPECTED, Cell, FieldCounts
-from segengine.models.memberships import MOST_SEGMENTS, Memberships
+from segengine.models.memberships import Memberships
 from segengine.project.types import AttributeType, Family
 
 LISTED_WHOLE = 8  # up to so many segments every combination is listed, also those of nobody
@@ -93,20 +92,6 @@ class Overlap:
     unlisted_count: int
     fields: tuple[FieldOverlap, ...] = ()
     warnings: tuple[str, ...] = ()
-
-
-def check_segments(names: Sequence[str]) -> None:
-    """Refuse segments that cannot be laid over each other.
-
-    Raises:
-        ConfigError: There are fewer than two, more than 64, or one twice.
-    """
-    if len(names) < 2:
-        raise ConfigError(f"An overlap needs at least two segments, but there is {len(names)}.", "Name another one.")
-    if len(names) > MOST_SEGMENTS:
-        raise ConfigError(f"An overlap takes at most {MOST_SEGMENTS} segments, but there are {len(names)}.")
-    if twice := sorted({name for name in names if names.count(name) > 1}):
-        raise ConfigError(f'The overlap names "{twice[0]}" twice.', "Name each segment once.")
 
 
 def count_combinations(memberships: Memberships) -> CombinationCounts:

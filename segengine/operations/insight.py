@@ -22,7 +22,6 @@ from segengine.models.memberships import gather_memberships
 from segengine.models.overlap import (
     CombinationGroups,
     Overlap,
-    check_segments,
     count_combinations,
     describe_overlap,
     list_combinations,
@@ -109,7 +108,6 @@ def _plan_sides(run: ModelRun, question: DifferenceQuestion, pairs: npt.NDArray[
 
 def _overlap(run: ModelRun, question: OverlapQuestion) -> Overlap:
     names = [run.catalogue.segments[identity].name for identity in question.segments]
-    check_segments(names)
     memberships = gather_memberships([run.bitmaps(identity) for identity in question.segments])
     counts = count_combinations(memberships)
     union_count = int(counts.counts.sum())

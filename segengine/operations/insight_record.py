@@ -31,7 +31,7 @@ def record_differentiators(
     record.log_parameters(
         {
             "of": question.of,
-            "against": question.against or "everyone else",
+            "against": question.against or sides.against,
             "fields": [field.name for field in question.fields],
             "seed": run.seed_text,
         }

@@ -10,6 +10,7 @@ from segengine.project.about import read_about
 from segengine.project.activities import column_of
 from segengine.project.analysis import (
     HIDDEN,
+    MOST_OVERLAPPING,
     ActivityQuestion,
     Analysis,
     DifferenceQuestion,
@@ -186,8 +187,8 @@ class _QuestionReader:
                 message = f'"{name}" stands twice: it overlaps with itself entirely.'
                 self._problems.add(item.place, "SEG236", message, "Name each segment once.")
             found |= {identity: None} if identity else {}
-        if len(node.nodes) < 2:
-            message = f"overlap has {len(node.nodes)} segment(s), expected two or more."
+        if not 2 <= len(node.nodes) <= MOST_OVERLAPPING:
+            message = f"overlap has {len(node.nodes)} segment(s), expected 2 to {MOST_OVERLAPPING}."
             self._problems.add(node.place, "SEG236", message)
         return OverlapQuestion(tuple(found), tuple(fields))
 

@@ -13,6 +13,9 @@ from segengine.project.schedule import Schedule
 HIDDEN = "@"
 """How the ids of hidden segments and measures begin: no slug does, so nobody's definition has such an id."""
 
+MOST_OVERLAPPING = 64
+"""Segments of one overlap: which of them a profile is in is told by the bits of one word."""
+
 DimensionName = Literal["recency", "frequency", "monetary", "duration"]
 
 

@@ -12,7 +12,6 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from segengine.errors import ConfigError
 from segengine.kernel.bitmaps import BITMAP_BYTES
 from segengine.models.cells import CellCounter, choose_cells, tally_counts
 from segengine.models.fields import KEY, Field
@@ -20,7 +19,6 @@ from segengine.models.memberships import gather_memberships
 from segengine.models.overlap import (
     CombinationGroups,
     Overlap,
-    check_segments,
     count_combinations,
     describe_overlap,
     list_combinations,
@@ -180,20 +178,6 @@ def test_empty_segments_are_said() -> None:
     assert groups.assign(np.array([1, 2])).tolist() == [0, 0]
     nobody = overlap_of([set(), set()])
     assert (nobody.union_count, nobody.shared_share) == (0, 0.0)
-
-
-@pytest.mark.parametrize(
-    ("names", "message"),
-    [
-        (["A"], "An overlap needs at least two segments, but there is 1. Name another one."),
-        (name_all(65), "An overlap takes at most 64 segments, but there are 65."),
-        (["A", "B", "A"], 'The overlap names "A" twice. Name each segment once.'),
-    ],
-)
-def test_segments_that_cannot_overlap(names: list[str], message: str) -> None:
-    with pytest.raises(ConfigError) as refusal:
-        check_segments(names)
-    assert str(refusal.value) == message
 
 
 def stored_at_random(profiles: int, seed: int) -> list[dict[int, bytes]]:

@@ -27,7 +27,7 @@ from segengine.project.settings import load_settings
 from segengine.project.types import instant_of
 from segengine.project.usage import make_usage_graph
 from segengine.project.walk import depends_on_as_of, tables_read
-from tests.unit.measured import SHOP, catalogue_of
+from tests.unit.measured import SHOP, catalogue_of, read_catalogue
 
 BASE = """
 kind: measure
@@ -127,6 +127,13 @@ def test_an_overlap_has_no_fields_unless_some_are_chosen() -> None:
     assert analysis.question == OverlapQuestion(("rich", "young"), ())
     assert analysis.kind == "insight"
     assert [str(user) for user in make_usage_graph(catalogue).direct("young")] == ['insight "A"']
+
+
+def test_an_overlap_is_of_at_most_64_segments() -> None:
+    segments = "".join(f"kind: segment\nname: S{place}\nwhere: {{income: {place}}}\n---\n" for place in range(65))
+    for count, errors in ((64, []), (65, ['SEG236: insight "A": overlap has 65 segment(s), expected 2 to 64. '])):
+        names = ", ".join(f"S{place}" for place in range(count))
+        assert read_catalogue(f"{segments}kind: insight\nname: A\noverlap: [{names}]\n")[1] == errors
 
 
 @pytest.mark.parametrize(

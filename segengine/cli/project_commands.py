@@ -133,12 +133,8 @@ def _show_demo(report: DemoReport, example: _Example) -> None:
     scans = ", ".join(f"{scan.name} ({scan.row_count:,} rows)" for scan in report.report.scans)
     counts = f"{len(report.measures)} measures and {len(rows)} segments"
     click.echo(f"\n{counts} from one scan of each: {scans}.")
-    click.echo(
-        f"\nTry next:\n  cd {report.folder}\n  segengine segments show {shown.segment.id}\n"
-        f"  segengine segments members {shown.segment.id} -o csv\n  segengine measures show {example.total}\n"
-        f"  segengine measures values {example.values}\n  segengine explain\n"
-        f"  edit a file in definitions/, then: segengine validate, segengine plan, segengine apply, segengine refresh"
-    )
+    _show_insights(report)
+    _show_what_next(report, example, shown.segment.id)
 
 
 def _show_measures(report: DemoReport) -> None:
@@ -158,6 +154,34 @@ def _show_measures(report: DemoReport) -> None:
         Column("description", "what"),
     ]
     print_table(rows, columns)
+
+
+def _show_what_next(report: DemoReport, example: _Example, segment_id: str) -> None:
+    commands = [
+        f"segments show {segment_id}",
+        f"segments members {segment_id} -o csv",
+        f"measures show {example.total}",
+        f"measures values {example.values}",
+        *(f"similar {each.segment.id}" for each in report.segments if each.segment.expansion),
+        *(f"insights show {each.analysis.id}" for each in report.insights),
+        "explain",
+    ]
+    lines = "".join(f"  segengine {command}\n" for command in commands)
+    click.echo(
+        f"\nTry next:\n  cd {report.folder}\n{lines}"
+        "  edit a file in definitions/, then: segengine validate, segengine plan, segengine apply, segengine refresh"
+    )
+
+
+def _show_insights(report: DemoReport) -> None:
+    """Show what sets segments apart; overlaps have more lines than there is room for."""
+    from segengine.models.differentiators import Differentiators
+    from segengine.report.differentiators import draw_differentiators
+
+    for each in report.insights:
+        if isinstance(each.insight, Differentiators):
+            drawn = draw_differentiators(each.insight, report.time_zone).rstrip()
+            click.echo(f"\n{each.analysis.name}: {drawn}")
 
 
 @click.command()

@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
 from segengine.errors import ConfigError
 from segengine.operations.apply import apply_definitions
-from segengine.operations.context import OpenProject, open_project, open_settings, parse_as_of, read_state
+from segengine.operations.context import (
+    OpenProject,
+    load_registered,
+    open_project,
+    open_settings,
+    parse_as_of,
+    read_state,
+)
+from segengine.operations.insights import InsightDetails, describe_insight
 from segengine.operations.measures import MeasureSummary, list_measures
 from segengine.operations.refresh import RefreshReport, refresh_segments
 from segengine.operations.schema import pull_schema
 from segengine.operations.segments import SegmentSummary, list_segments
+from segengine.project.analysis import Analysis, Evaluated
+from segengine.project.model import Segment
 from segengine.project.settings import PROJECT_FILE
 from segengine.store.runs import SegmentRun
 
@@ -84,7 +94,7 @@ def init_project(folder: Path) -> list[Path]:
 
 @dataclass(frozen=True)
 class DemoReport:
-    """What the demo made: its folder, the last refresh, the lists, and the snapshots of each segment."""
+    """What the demo made: its folder, the last refresh, the lists, the snapshots of each segment, and insights."""
 
     folder: Path
     time_zone: str
@@ -92,6 +102,7 @@ class DemoReport:
     segments: tuple[SegmentSummary, ...]
     measures: tuple[MeasureSummary, ...]
     trends: dict[str, tuple[SegmentRun, ...]]
+    insights: tuple[InsightDetails, ...]
 
 
 def make_demo(
@@ -102,6 +113,8 @@ def make_demo(
     progress: Callable[[str], None] = lambda line: None,
 ) -> DemoReport:
     """Write an example project with its data into a folder, apply it, and refresh it as of past days.
+
+    What models find is refreshed as of the last day alone: they take longer than all the others.
 
     Args:
         folder: Where it goes; new or empty.
@@ -120,16 +133,32 @@ def make_demo(
         pull_schema(project.session, settings)
         plan = apply_definitions(project)
         progress(f"applied {len(plan.changes)} definitions")
-        report = [_refresh(project, day, progress) for day in days][-1]
-        segments, measures = tuple(list_segments(project)), tuple(list_measures(project))
-        trends = _trends(project)
-    return DemoReport(folder, settings.time_zone, report, segments, measures, trends)
+        catalogue, _ = load_registered(project)
+        without_models = [key for key, each in catalogue.evaluated.items() if not _is_found_by_model(each)]
+        for day in days[:-1]:
+            _refresh(project, day, without_models, progress)
+        report = _refresh(project, days[-1], (), progress)
+        insights = [each for each in catalogue.analyses.values() if each.kind == "insight"]
+        return DemoReport(
+            folder,
+            settings.time_zone,
+            report,
+            tuple(list_segments(project)),
+            tuple(list_measures(project)),
+            _trends(project),
+            tuple(describe_insight(project, each.id) for each in insights),
+        )
 
 
-def _refresh(project: OpenProject, day: str, progress: Callable[[str], None]) -> RefreshReport:
+def _is_found_by_model(definition: Evaluated) -> bool:
+    return isinstance(definition, Analysis) or (isinstance(definition, Segment) and definition.expansion is not None)
+
+
+def _refresh(project: OpenProject, day: str, names: Sequence[str], progress: Callable[[str], None]) -> RefreshReport:
     as_of: datetime = parse_as_of(day, project.settings.time_zone)
-    report = refresh_segments(project, as_of=as_of, progress=lambda line: None)
-    what = f"{len(report.measures)} measures and {len(report.segments)} segments"
+    report = refresh_segments(project, names, as_of=as_of, tracking=False, progress=lambda line: None)
+    kinds = {"measures": report.measures, "segments": report.segments, "suggestions and insights": report.analyses}
+    what = ", ".join(f"{len(runs)} {kind}" for kind, runs in kinds.items() if runs)
     progress(f"refreshed {what} as of {day} in {report.seconds:.1f} s")
     return report
 

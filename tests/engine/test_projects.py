@@ -18,10 +18,14 @@ from segengine.demo.contoso import write_contoso
 from segengine.demo.harbor_supply import write_harbor_supply
 from segengine.demo.projects import copy_project, project_files
 from segengine.engine.session import EngineSession
+from segengine.models.differentiators import Differentiators
+from segengine.models.overlap import Overlap
+from segengine.operations.insights import describe_insight
 from segengine.operations.measures import MeasureValues, list_measures, read_measure_values
 
 END_OF_JANUARY = datetime(2018, 2, 1, 4, 59, 59, 999_999, UTC)  # in New York
 END_OF_JUNE = datetime(2026, 7, 1, 6, 59, 59, 999_999, UTC)  # in Los Angeles
+ONLINE_AND_CALIFORNIA = ("high_value_online_customers", "customers_from_california")
 FIRST_OF_JULY = datetime(2026, 7, 1, 21, 59, 59, 999_999, UTC)  # in Amsterdam, where the last orders are of that day
 
 
@@ -98,6 +102,7 @@ def refresh_anew(source: Path, folder: Path, session: EngineSession, as_of: date
     report = workspace.refresh(as_of=as_of)
     assert [(run.segment_id, run.error) for run in report.segments if run.error] == []
     assert [(run.measure_id, run.error) for run in report.measures if run.error] == []
+    assert [(run.analysis_id, run.error) for run in report.analyses if run.error] == []
     return workspace
 
 
@@ -114,7 +119,9 @@ def compare(workspace: Workspace, by_hand: ByHand, audiences: dict[str, list[str
         if ids != by_hand.segments[name]
     }
     assert wrong == {}
+    found_by_models = {key for key, each in workspace.listed().items() if each.segment.expansion}
     counts = {row["segment_id"]: row["member_count"] for row in published.segment_runs}
+    counts = {key: count for key, count in counts.items() if key not in found_by_models}
     assert counts == {name: len(ids) for name, ids in by_hand.segments.items()}
     assert [name for name, ids in by_hand.segments.items() if not ids] == [], "a segment without members shows nothing"
     with workspace.opened() as project:
@@ -140,6 +147,32 @@ def test_contoso_has_the_members_of_the_sql(
 
     compare(workspace, contoso_by_hand, {"customer": [*contoso_by_hand.segments]})
     assert sorted(workspace.members("Web only", limit=None)) == contoso_by_hand.segments["web_only"]
+    check_insights(workspace, contoso_by_hand)
+
+
+def check_insights(workspace: Workspace, by_hand: ByHand) -> None:
+    """Hold Contoso's insights against sets of ids and sums of what SQL finds."""
+    online, california = (set(by_hand.segments[name]) for name in ONLINE_AND_CALIFORNIA)
+    with workspace.opened() as project:
+        overlap = describe_insight(project, "High Value Online and Customers from California").insight
+        compared = describe_insight(project, "High Value Online vs Customers from California").insight
+    assert isinstance(overlap, Overlap)
+    assert {one.segments: one.count for one in overlap.combinations} == {
+        ("Customers from California",): len(california - online),
+        ("High Value Online Customers",): len(online - california),
+        ("High Value Online Customers", "Customers from California"): len(online & california),
+    }
+    by_state = {value.cell.value: value.union_count for value in overlap.fields[0].values}
+    assert by_state["California"] == len(california)
+    assert sum(by_state.values()) == len(online | california)
+    assert isinstance(compared, Differentiators)
+    spend, points = compared.differences
+    assert (spend.field, spend.direction, spend.is_significant) == ("LifetimeSpend", "higher", True)
+    assert (points.field, points.is_significant) == ("reward_points", False)
+    amounts = dict(by_hand.measures["lifetimespend"])
+    sides = [[amounts[key] for key in side] for side in (online - california, california - online)]
+    averages = [float(sum(spent) / len(spent)) for spent in sides]
+    assert [spend.of_average, spend.against_average] == pytest.approx(averages)
 
 
 @pytest.mark.over_connect

@@ -49,9 +49,11 @@ def run(block: str, capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_the_tour(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.chdir(tmp_path)
-    demo, look, regulars, mistake, suggestions, past = blocks("console")
+    demo, look, regulars, mistake, suggestions, apart, overlap, past = blocks("console")
     run(demo, capsys)
     run(look, capsys)
+    run(apart, capsys)
+    run(overlap, capsys)
     definition = Path("coffee/definitions/new.yml")
     definition.write_text(example("definition"))
     run(regulars, capsys)
@@ -117,6 +119,6 @@ def test_accounts_and_contacts(tmp_path: Path, capsys: pytest.CaptureFixture[str
 
 
 def test_every_block_is_an_example_that_runs() -> None:
-    assert len(blocks("console")) == 6
+    assert len(blocks("console")) == 8
     assert len(blocks("yaml")) == 9
     assert len(blocks("python")) == 1

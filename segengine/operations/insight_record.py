@@ -53,9 +53,16 @@ def record_overlap(record: RunRecord, run: ModelRun, question: OverlapQuestion, 
     record.log_metrics(metrics)
     record.log_table("segments", [asdict(part) for part in result.segments])
     record.log_table("combinations", list_rows(result, run.catalogue.settings.time_zone))
+    record.log_figure("overlap", partial(draw_overlap, _make_bars(result)))
+
+
+def _make_bars(result: Overlap) -> list[Bar]:
+    """Return the largest combinations and all others together, so that their sum is the union."""
     largest = [one for one in result.combinations if one.count][:_MOST_BARS]
-    bars = [Bar(" + ".join(one.segments), one.count) for one in largest]
-    record.log_figure("overlap", partial(draw_overlap, bars))
+    names = [" + ".join(one.segments) if len(one.segments) > 1 else f"only {one.segments[0]}" for one in largest]
+    bars = [Bar(name, one.count) for name, one in zip(names, largest, strict=True)]
+    others = result.union_count - sum(one.count for one in largest)
+    return [*bars, Bar("other combinations", others)] if others else bars
 
 
 def _draw_difference(one: Difference, sides: Sides, zone: str) -> Figure:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from unittest.mock import Mock
+
 import numpy as np
+import pytest
 
 from segengine.models.activity import Activity
 from segengine.models.cells import CellCounter, choose_cells, tally_counts
@@ -10,7 +14,11 @@ from segengine.models.differentiators import find_differentiators
 from segengine.models.fields import KEY, Field
 from segengine.models.levels import Dimension
 from segengine.models.overlap import CombinationGroups, count_combinations, describe_overlap, list_combinations
+from segengine.models.plots import Bar
+from segengine.models.run_record import RunRecord
 from segengine.models.sides import plan_sides
+from segengine.operations import insight_record
+from segengine.project.analysis import OverlapQuestion
 from segengine.project.types import AttributeType
 from segengine.report.activity import draw_activity
 from segengine.report.charts import draw_bar
@@ -18,7 +26,7 @@ from segengine.report.differentiators import draw_difference, draw_differentiato
 from segengine.report.overlap import draw_overlap
 from tests.models.comparisons import DOUBLE, INTEGER, MONEY, TEXT, make_table
 from tests.models.test_activity import draw_customers, group
-from tests.models.test_overlap import overlap_of, store
+from tests.models.test_overlap import draw_segments, name_all, overlap_of, store
 
 TIERS = make_table(
     {
@@ -120,6 +128,21 @@ def test_what_all_share_is_among_the_combinations_by_value() -> None:
         "A + B",
         "all of them",
     ]
+
+
+def test_the_bars_of_many_combinations_are_the_whole_union(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    found = overlap_of(draw_segments(9, 2_000, 3))
+    bars: list[Bar] = []
+    monkeypatch.setattr(insight_record, "draw_overlap", lambda drawn: bars.extend(drawn) or Mock())
+    record, run = RunRecord("overlap", frozenset()), Mock(catalogue=Mock(settings=Mock(time_zone="UTC")))
+    insight_record.record_overlap(record, run, OverlapQuestion(tuple(name_all(9)), ()), found)
+    record.files["overlap.png"](tmp_path)
+    assert sum(bar.value for bar in bars) == found.union_count
+    assert (len(bars), bars[-1].label) == (21, "other combinations")
+    assert {bar.label for bar in bars if " + " not in bar.label} <= {
+        *(f"only {name}" for name in name_all(9)),
+        "other combinations",
+    }
 
 
 def test_activity_groups_and_what_levels_mean() -> None:

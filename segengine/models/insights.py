@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from segengine.errors import DataContractError
 from segengine.models.differentiators import Differentiators
 from segengine.models.overlap import Overlap
 
@@ -20,8 +21,16 @@ def dump_insight(insight: Insight) -> dict[str, Any]:
 
 
 def read_insight(content: Mapping[str, Any]) -> Insight:
-    """Return an insight from the JSON values that `dump_insight` made of it."""
-    from pydantic import TypeAdapter
+    """Return an insight from the JSON values that `dump_insight` made of it.
 
-    found: Insight = TypeAdapter(Insight).validate_python(content)
+    Raises:
+        DataContractError: They are none, as those of a later version may be.
+    """
+    from pydantic import TypeAdapter, ValidationError
+
+    try:
+        found: Insight = TypeAdapter(Insight).validate_python(content)
+    except ValidationError:
+        message = "What the insight found was written by another version of segengine, and cannot be read."
+        raise DataContractError(message, "Refresh the insight, or use that version.") from None
     return found

@@ -34,6 +34,7 @@ def describe_insight(
 
     Raises:
         ConfigError: There is no such insight or snapshot.
+        DataContractError: It was written by another version.
     """
     catalogue, _ = load_registered(project)
     analysis = find_analysis(catalogue, name, "insight")

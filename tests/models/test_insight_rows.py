@@ -7,6 +7,7 @@ from collections import Counter
 
 import pytest
 
+from segengine.errors import DataContractError
 from segengine.models.differentiators import Differentiators
 from segengine.models.insight_rows import DIFFERENTIATORS, OVERLAP, list_differences, list_rows
 from segengine.models.insights import dump_insight, read_insight
@@ -32,6 +33,13 @@ def test_results_come_back_as_they_were() -> None:
     assert read_insight(json.loads(json.dumps(dump_insight(found)))) == found
     overlap = overlap_by_word(["1", "true", "x"] * 30)
     assert read_insight(json.loads(json.dumps(dump_insight(overlap)))) == overlap
+
+
+def test_what_another_version_wrote_is_refused() -> None:
+    content = dump_insight(overlap_by_word(["a"] * 30))
+    for changed in ({}, {**content, "union_count": "many"}):
+        with pytest.raises(DataContractError, match="written by another version of segengine"):
+            read_insight(changed)
 
 
 def test_a_row_for_each_value_of_each_field() -> None:

@@ -21,6 +21,7 @@ from segengine.operations.costs import RunCosts, read_costs
 from segengine.operations.definition_plan import DefinitionPlan
 from segengine.operations.describe_tables import TableView, describe_tables, read_samples
 from segengine.operations.dry_run import Planned, plan_refresh
+from segengine.operations.due import Wanted
 from segengine.operations.evaluation import Progress
 from segengine.operations.explain import explain_refresh
 from segengine.operations.forget import ForgetReport, forget_profile
@@ -346,7 +347,9 @@ class Project:
         self,
         names: Sequence[str] = (),
         *,
+        kinds: Sequence[str] = (),
         due: bool = False,
+        with_parents: bool = False,
         full: bool = False,
         as_of: datetime | None = None,
         wait: timedelta = timedelta(0),
@@ -357,7 +360,9 @@ class Project:
 
         Args:
             names: Names or ids.
+            kinds: Only definitions of these kinds: segment, expansion, measure, suggestion, insight.
             due: Only what is due by its schedule.
+            with_parents: Also all active and dynamic definitions that these refer to, directly or not.
             full: Evaluate also what cannot have changed since its last refresh, and would keep its snapshot.
             as_of: The instant that counts; None: now.
             wait: How long to wait for another run to end.
@@ -372,7 +377,13 @@ class Project:
         _aware(as_of)
         with self._session() as project:
             return refresh_segments(
-                project, names, due=due, full=full, as_of=as_of, wait=wait, tracking=tracking, progress=progress
+                project,
+                Wanted(names, kinds, due, with_parents),
+                full=full,
+                as_of=as_of,
+                wait=wait,
+                tracking=tracking,
+                progress=progress,
             )
 
     def backfill(
@@ -424,12 +435,19 @@ class Project:
             return decide_held(project, names, "drop")
 
     def plan_refresh(
-        self, names: Sequence[str] = (), *, due: bool = False, full: bool = False, as_of: datetime | None = None
+        self,
+        names: Sequence[str] = (),
+        *,
+        kinds: Sequence[str] = (),
+        due: bool = False,
+        with_parents: bool = False,
+        full: bool = False,
+        as_of: datetime | None = None,
     ) -> list[Planned]:
         """Return what such a refresh would take, parents first, and why each would be evaluated; writes nothing."""
         _aware(as_of)
         with self._session() as project:
-            return plan_refresh(project, names, due=due, full=full, as_of=as_of)
+            return plan_refresh(project, Wanted(names, kinds, due, with_parents), full=full, as_of=as_of)
 
     def segments(self) -> list[SegmentSummary]:
         """Return a summary of every applied segment, by name."""

@@ -20,6 +20,7 @@ from segengine.operations.apply import Side, apply_definitions, plan_definitions
 from segengine.operations.backfill import BackfillReport, Every, backfill_definitions
 from segengine.operations.context import OpenProject, open_settings
 from segengine.operations.definition_plan import DefinitionPlan
+from segengine.operations.due import Wanted
 from segengine.operations.forget import ForgetReport, forget_profile
 from segengine.operations.maintain import MaintainReport, maintain_warehouse
 from segengine.operations.measures import read_measure_values
@@ -103,7 +104,10 @@ class Workspace:
         **choice: Any,
     ) -> RefreshReport:
         with self.opened() as project:
-            return refresh_segments(project, names, progress=progress, tracking=tracking, **choice)
+            wanted = Wanted(
+                names, **{key: choice.pop(key) for key in ("kinds", "due", "with_parents") if key in choice}
+            )
+            return refresh_segments(project, wanted, progress=progress, tracking=tracking, **choice)
 
     def backfill(
         self,

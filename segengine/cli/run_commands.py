@@ -28,6 +28,14 @@ EXIT_SOME_FAILED = 4
 @click.option(
     "--due", is_flag=True, help="Only what is due: by its schedule, or the project's, since it last succeeded."
 )
+@click.option(
+    "--kind",
+    "kinds",
+    multiple=True,
+    metavar="KIND",
+    help="Only one kind of definitions: segment, expansion, measure, suggestion or insight; may be repeated.",
+)
+@click.option("--with-parents", is_flag=True, help="Also all that these refer to, as far as active and dynamic.")
 @click.option("--full", is_flag=True, help="Evaluate also what cannot have changed since its last refresh.")
 @as_of_option
 @click.option("--dry-run", is_flag=True, envvar="SEGENGINE_DRY_RUN", help="Only say what would be evaluated, and why.")
@@ -48,6 +56,8 @@ def refresh(
     context: click.Context,
     names: tuple[str, ...],
     due: bool,
+    kinds: tuple[str, ...],
+    with_parents: bool,
     full: bool,
     as_of: str | None,
     dry_run: bool,
@@ -77,7 +87,7 @@ def refresh(
     instance = Project(conf, environment=environment, engine=engine)
     moment = parse_as_of(as_of, instance.settings.time_zone) if as_of else None
     if dry_run:
-        planned = instance.plan_refresh(names, due=due, full=full, as_of=moment)
+        planned = instance.plan_refresh(names, kinds=kinds, due=due, with_parents=with_parents, full=full, as_of=moment)
         _show_planned(planned, output)
         return
     with ProgressReport() as progress:
@@ -85,7 +95,9 @@ def refresh(
         with instance as project, metrics_written(project, metrics_file):
             report = project.refresh(
                 names,
+                kinds=kinds,
                 due=due,
+                with_parents=with_parents,
                 full=full,
                 as_of=moment,
                 wait=timedelta(minutes=wait),
@@ -101,8 +113,8 @@ def refresh(
             if member_rows:
                 progress("writing the members of all segments as rows")
                 project.write_member_rows()
-        if due and not report.run_id:
-            progress("nothing is due")
+        if not report.run_id:
+            progress("nothing is due" if due else "there is nothing to refresh")
     summarise_report(report)
     show_report(report, output, instance.settings.time_zone)
     if not report.is_complete:

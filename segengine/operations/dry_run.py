@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from segengine.operations.context import OpenProject, load_registered, read_state
-from segengine.operations.due import choose_definitions
+from segengine.operations.due import EVERYTHING, Wanted, choose_definitions
 from segengine.operations.unchanged import Comparison, pin_present
 from segengine.project.analysis import Evaluated
 
@@ -22,9 +21,8 @@ class Planned:
 
 def plan_refresh(
     project: OpenProject,
-    names: Sequence[str] = (),
+    wanted: Wanted = EVERYTHING,
     *,
-    due: bool = False,
     full: bool = False,
     as_of: datetime | None = None,
 ) -> list[Planned]:
@@ -36,7 +34,7 @@ def plan_refresh(
     catalogue, registry = load_registered(project)
     _, history = read_state(project)
     now = datetime.now(UTC)
-    chosen = choose_definitions(catalogue, registry, history, names, now if due else None)
+    chosen = choose_definitions(catalogue, registry, history, wanted, now)
     instant = as_of or now
     pinned = pin_present(project, catalogue, chosen.values(), instant, now)
     if full:

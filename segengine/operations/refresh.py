@@ -6,7 +6,7 @@ import json
 import logging
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
@@ -14,7 +14,7 @@ from segengine import __version__
 from segengine.engine.commits import Pinned
 from segengine.errors import DataContractError, RunError, SegEngineError
 from segengine.operations.context import OpenProject, find_author, load_registered
-from segengine.operations.due import choose_definitions
+from segengine.operations.due import EVERYTHING, Wanted, choose_definitions, find_late_parents
 from segengine.operations.evaluation import Evaluation, Phase, Progress
 from segengine.operations.gates import SourceNews, read_news
 from segengine.operations.outcomes import Blocked, Definitions, Ended, Outcomes
@@ -82,9 +82,8 @@ class RefreshReport:
 
 def refresh_segments(
     project: OpenProject,
-    names: Sequence[str] = (),
+    wanted: Wanted = EVERYTHING,
     *,
-    due: bool = False,
     full: bool = False,
     as_of: datetime | None = None,
     wait: timedelta = timedelta(0),
@@ -98,9 +97,8 @@ def refresh_segments(
 
     Args:
         project: The project.
-        names: Names or ids; none: all that is active, and of that what is static once after each activation. Inactive
-            ones that are named are skipped with that cause.
-        due: Only what is due by its schedule; where that is nothing, no run takes place.
+        wanted: What is evaluated. What is named and not active is skipped with that cause; where what is
+            due is nothing, no run takes place.
         full: Evaluate also what cannot have changed.
         as_of: The instant that counts; None: now. As of an earlier one, Delta tables are read as they were then where
             their history reaches; of others, rows whose time column is later are left out.
@@ -115,7 +113,7 @@ def refresh_segments(
         LeaseHeldError: Another run is under way, and did not end in time.
         RunError: The engine failed, or the run lost its lease.
     """
-    asked = _Asked(names, due, full, as_of, tracking)
+    asked = _Asked(wanted, full, as_of, tracking)
     return wait_for_lease(project, wait, progress, lambda: _refresh_now(project, asked, progress))
 
 
@@ -123,8 +121,7 @@ def refresh_segments(
 class _Asked:
     """What a caller of `refresh_segments` wants."""
 
-    names: Sequence[str]
-    due: bool
+    wanted: Wanted
     full: bool
     as_of: datetime | None
     tracking: bool
@@ -132,24 +129,23 @@ class _Asked:
 
 def _refresh_now(project: OpenProject, asked: _Asked, progress: Progress) -> RefreshReport:
     catalogue, registry = load_registered(project)
-    if not asked.names and deactivate_unused(project, catalogue, registry, progress=progress):
+    if not asked.wanted.names and deactivate_unused(project, catalogue, registry, progress=progress):
         catalogue, registry = load_registered(project)
     control = create_tables(project)
     started_at = datetime.now(UTC)
-    due_at = started_at if asked.due else None
     before = control.read()
     history = read_history(project.warehouse, before)
-    chosen = choose_definitions(catalogue, registry, history, asked.names, due_at)
+    chosen = choose_definitions(catalogue, registry, history, asked.wanted, started_at)
     instant = asked.as_of or started_at
-    if asked.due and not chosen:
-        return _nothing_due(project, instant)
+    if asked.wanted.is_filter and not chosen:
+        return _refresh_nothing(project, instant)
     run_id = make_run_id(started_at)
     with control.lease(run_id, sorted(chosen)) as lease:
         if lease.before.published_id != before.published_id:  # another run may have done it meanwhile
             history = read_history(project.warehouse, lease.before)
-            chosen = choose_definitions(catalogue, registry, history, asked.names, due_at)
-        if asked.due and not chosen:
-            return _nothing_due(project, instant)
+            chosen = choose_definitions(catalogue, registry, history, asked.wanted, started_at)
+        if asked.wanted.is_filter and not chosen:
+            return _refresh_nothing(project, instant)
 
         expected = _expect_seconds(history, len(chosen))
 
@@ -160,6 +156,9 @@ def _refresh_now(project: OpenProject, asked: _Asked, progress: Progress) -> Ref
 
         if asked.as_of is None and (warning := _find_clock_problem(history, started_at)):
             note(warning)
+        if asked.as_of is None:
+            for warning in find_late_parents(catalogue, registry, history, chosen, started_at):
+                note(warning)
         pinned = pin_present(project, catalogue, chosen.values(), instant, started_at)
         evaluation = Evaluation(
             project=project,
@@ -196,7 +195,7 @@ def _find_clock_problem(history: History, now: datetime) -> str:
     )
 
 
-def _nothing_due(project: OpenProject, as_of: datetime) -> RefreshReport:
+def _refresh_nothing(project: OpenProject, as_of: datetime) -> RefreshReport:
     return RefreshReport("", as_of, project.session.description, (), (), (), (), 0, 0.0)
 
 

@@ -15,6 +15,7 @@ from segengine.engine.session import EngineSession
 from segengine.errors import ConfigError
 from segengine.operations import refresh
 from segengine.operations.dry_run import plan_refresh
+from segengine.operations.due import Wanted
 from segengine.operations.measures import list_measures
 from segengine.operations.status import read_status
 from segengine.store.control import ControlRow
@@ -62,7 +63,7 @@ def shop(engine: EngineSession, tmp_path: Path) -> Workspace:
 
 def due(workspace: Workspace, *names: str) -> set[str]:
     with workspace.opened() as project:
-        return {planned.definition.id for planned in plan_refresh(project, names, due=True)}
+        return {planned.definition.id for planned in plan_refresh(project, Wanted(names, due=True))}
 
 
 def month_start() -> datetime:
@@ -120,6 +121,59 @@ def test_another_run_may_have_been_faster(shop: Workspace, monkeypatch: pytest.M
     reads.clear()
     shop.refresh()
     assert len(reads) == 1
+
+
+def test_only_some_kinds(shop: Workspace) -> None:
+    assert [run.name for run in shop.refresh(kinds=["measure"]).measures] == ["Age"]
+    assert {run.name for run in shop.refresh(kinds=["segment", "expansion"]).segments} == {"Daily", "Monthly", "Fixed"}
+    assert not shop.refresh("Age", kinds=["segment"]).run_id, "of what is named those of other kinds are left out"
+    with pytest.raises(ConfigError, match='There is no kind "segments" to refresh') as caught:
+        shop.refresh(kinds=["segments"])
+    assert "segment" in caught.value.hint
+
+
+FAMILY = """
+kind: measure
+name: Age
+per: customer
+value: {expression: "income + 1"}
+refresh: {daily: ["00:00"]}
+---
+kind: segment
+name: Old
+where: {Age: {at_least: 2}}
+refresh: {monthly: {day: 1, at: "00:00"}}
+---
+kind: segment
+name: Frozen
+type: static
+where: everyone
+---
+kind: segment
+name: Old and frozen
+refresh: {monthly: {day: 1, at: "00:00"}}
+where: {all: [{in_segment: Old}, {in_segment: Frozen}]}
+"""
+
+
+def test_parents_are_refreshed_too_where_that_is_asked(engine: EngineSession, tmp_path: Path) -> None:
+    shop = Workspace(tmp_path, engine)
+    shop.set_up(PROJECT, {"customers": {"customer_id": ["a"], "income": [1]}}, FAMILY)
+    shop.apply()
+    shop.refresh(as_of=month_start() - timedelta(days=2))
+
+    lines: list[str] = []
+    shop.refresh("Old and frozen", progress=lines.append)
+    assert not [line for line in lines if '"Frozen"' in line], "what is static is as it was meant to be"
+    (warning,) = [line for line in lines if line.startswith("warning")]
+    assert '"Old and frozen" uses "Old" as of' in warning
+    assert "--with-parents refreshes it too" in warning
+
+    lines.clear()
+    report = shop.refresh("Old and frozen", with_parents=True, progress=lines.append)
+    assert {run.name for run in report.segments} == {"Old", "Old and frozen"}
+    assert [run.name for run in report.measures] == ["Age"]
+    assert not [line for line in lines if line.startswith("warning")]
 
 
 def test_a_failed_refresh_stays_due(shop: Workspace) -> None:

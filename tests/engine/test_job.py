@@ -1,7 +1,8 @@
-"""The job files, one of them run by a real spark-submit with Delta, and the notebook."""
+"""The job files, one of them run by a real spark-submit with Delta, and the notebooks."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import runpy
 import shutil
@@ -9,6 +10,7 @@ import subprocess
 import sys
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 from workspace import Workspace
@@ -116,29 +118,69 @@ def test_the_scheduled_job_refreshes_what_is_due(
     assert "nowhere" in capsys.readouterr().err
 
 
-def test_the_notebook(shop: Workspace) -> None:
-    """Run as a file, with what Databricks gives a notebook: its widgets, a session, and `display`."""
-    shown: list[list[tuple[object, ...]]] = []
+def run_notebook(name: str, folder: Path, session: EngineSession, **parameters: str) -> list[list[tuple[Any, ...]]]:
+    """Return what a notebook displays, run as a file with what Databricks gives it: widgets, a session, `display`."""
+    shown: list[list[tuple[Any, ...]]] = []
+    defaults: dict[str, str] = {}
 
     class Widgets:
-        values = {"folder": str(shop.folder), "environment": ""}
-
         def text(self, name: str, default: str) -> None:
-            assert default
-            assert name in self.values
+            defaults[name] = default
 
         def get(self, name: str) -> str:
-            return self.values[name]
+            return {**defaults, "folder": str(folder), "environment": "", **parameters}[name]
 
     class Utilities:
         widgets = Widgets()
 
     given = {
         "dbutils": Utilities(),
-        "spark": shop.session.spark,
+        "spark": session.spark,
         "display": lambda frame: shown.append([tuple(row) for row in frame.collect()]),
     }
-    runpy.run_path(str(ROOT / "notebooks" / "refresh.py"), init_globals=given)
+    runpy.run_path(str(ROOT / "notebooks" / f"{name}.py"), init_globals=given)
+    assert all(defaults.values())
+    return shown
+
+
+def test_the_notebook(shop: Workspace) -> None:
+    shown = run_notebook("refresh", shop.folder, shop.session)
     assert [sorted(rows) for rows in shown] == [
         [("Romans", "Successful", 2, ""), ("Written by hand", "Successful", 3, "")]
     ]
+
+
+def test_the_notebooks_on_models(
+    embedded_engine: EngineSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """On Contoso, whose definitions they name unless told others; the job does the same where nothing has changed."""
+    copy_project("contoso", tmp_path)
+    write_contoso(tmp_path)
+    workspace = Workspace(tmp_path, embedded_engine)
+    workspace.pull()
+    workspace.apply()
+
+    fields, bands = run_notebook("similar_customers", tmp_path, embedded_engine)
+    assert {name for name, used, _ in fields if used} == {"post_code", "Average Store Purchase"}
+    assert {band for band, _, _ in bands} >= {"very similar", "similar", "somewhat similar"}
+    assert "warning" not in capsys.readouterr().err
+
+    (cards,) = run_notebook("suggestions", tmp_path, embedded_engine, save_as="Best idea")
+    number, card, promised = cards[0]
+    assert (number, "LifetimeSpend" in card) == (1, True)
+    assert f"{promised:,} members" in capsys.readouterr().out
+    workspace.refresh("Best idea")
+    assert len(workspace.members("Best idea", limit=None)) == promised
+
+    differences, parts = run_notebook("insights", tmp_path, embedded_engine)
+    assert [row[0] for row in differences] == ["LifetimeSpend", "reward_points"]
+    assert sum(count for _, count, _ in parts) > 0
+    assert sum(share for _, _, share in parts) == pytest.approx(1)
+
+    arguments = ["models.py", "--conf", str(tmp_path), "--engine", "embedded"]
+    monkeypatch.setattr(sys, "argv", arguments)
+    with contextlib.suppress(SystemExit):
+        runpy.run_path(str(ROOT / "jobs" / "models.py"), run_name="__main__")
+    printed = capsys.readouterr().out
+    assert "What drives lifetime spend" in printed
+    assert "Web only" not in printed

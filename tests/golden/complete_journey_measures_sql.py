@@ -93,6 +93,23 @@ MEASURES: dict[str, str] = {
             "transactions",
         )
     })""",
+    "nine_months": f"""
+        SELECT household_id, baskets, stores, weeks, spend, private, quotient(private, spend, 2) AS private_share, coupons
+        FROM ({
+        per_household(
+            f'''count(DISTINCT basket_id) AS baskets, count(DISTINCT store_id) AS stores,
+                count(DISTINCT week) AS weeks, {total("sales_value")} AS spend,
+                {total("sales_value", "brand = 'Private'")} AS private,
+                count(*) FILTER (coupon_disc > 0) AS coupons''',
+            ROWS,
+            f"{DAY} <= DATE '2017-09-30'",
+        )
+    })""",
+    "last_quarter": per_household(
+        f"{total('sales_value')} AS value",
+        "transactions",
+        f"{DAY} BETWEEN DATE '2017-10-01' AND DATE '2017-12-31'",
+    ),
     "department_spend": f"""
         SELECT household_id, department, sum(sales_value) AS spend, count(DISTINCT basket_id) AS baskets
         FROM {ROWS} GROUP BY ALL""",

@@ -94,7 +94,8 @@ MEASURES: dict[str, str] = {
         )
     })""",
     "nine_months": f"""
-        SELECT household_id, baskets, stores, weeks, spend, private, quotient(private, spend, 2) AS private_share, coupons
+        SELECT household_id, baskets, stores, weeks, spend, private,
+               quotient(private, spend, 2) AS private_share, coupons
         FROM ({
         per_household(
             f'''count(DISTINCT basket_id) AS baskets, count(DISTINCT store_id) AS stores,

@@ -133,6 +133,7 @@ def _show_demo(report: DemoReport, example: _Example) -> None:
     scans = ", ".join(f"{scan.name} ({scan.row_count:,} rows)" for scan in report.report.scans)
     counts = f"{len(report.measures)} measures and {len(rows)} segments"
     click.echo(f"\n{counts} from one scan of each: {scans}.")
+    _show_suggestions(report)
     _show_insights(report)
     _show_what_next(report, example, shown.segment.id)
 
@@ -163,6 +164,7 @@ def _show_what_next(report: DemoReport, example: _Example, segment_id: str) -> N
         f"measures show {example.total}",
         f"measures values {example.values}",
         *(f"similar {each.segment.id}" for each in report.segments if each.segment.expansion),
+        *(f"suggest show {each.suggestion.id}" for each in report.suggestions),
         *(f"insights show {each.analysis.id}" for each in report.insights),
         "explain",
     ]
@@ -171,6 +173,13 @@ def _show_what_next(report: DemoReport, example: _Example, segment_id: str) -> N
         f"\nTry next:\n  cd {report.folder}\n{lines}"
         "  edit a file in definitions/, then: segengine validate, segengine plan, segengine apply, segengine refresh"
     )
+
+
+def _show_suggestions(report: DemoReport) -> None:
+    for each in report.suggestions:
+        click.echo(f"\n{each.suggestion.name}:")
+        for number, proposal in enumerate(each.findings.proposals, start=1):
+            click.echo(f" {number}  {proposal.card}")
 
 
 def _show_insights(report: DemoReport) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -17,13 +17,14 @@ from segengine.operations.context import (
     parse_as_of,
     read_state,
 )
+from segengine.operations.due import EVERYTHING, Wanted
 from segengine.operations.insights import InsightDetails, describe_insight
 from segengine.operations.measures import MeasureSummary, list_measures
 from segengine.operations.refresh import RefreshReport, refresh_segments
 from segengine.operations.schema import pull_schema
 from segengine.operations.segments import SegmentSummary, list_segments
-from segengine.project.analysis import Analysis, Evaluated
-from segengine.project.model import Segment
+from segengine.operations.suggestions import SuggestionDetails, describe_suggestions
+from segengine.project.definitions import ANALYSIS_KINDS
 from segengine.project.settings import PROJECT_FILE
 from segengine.store.runs import SegmentRun
 
@@ -94,7 +95,7 @@ def init_project(folder: Path) -> list[Path]:
 
 @dataclass(frozen=True)
 class DemoReport:
-    """What the demo made: its folder, the last refresh, the lists, the snapshots of each segment, and insights."""
+    """What the demo made: its folder, the last refresh, the lists, the snapshots of each segment, and what models say."""
 
     folder: Path
     time_zone: str
@@ -102,6 +103,7 @@ class DemoReport:
     segments: tuple[SegmentSummary, ...]
     measures: tuple[MeasureSummary, ...]
     trends: dict[str, tuple[SegmentRun, ...]]
+    suggestions: tuple[SuggestionDetails, ...]
     insights: tuple[InsightDetails, ...]
 
 
@@ -133,12 +135,13 @@ def make_demo(
         pull_schema(project.session, settings)
         plan = apply_definitions(project)
         progress(f"applied {len(plan.changes)} definitions")
-        catalogue, _ = load_registered(project)
-        without_models = [key for key, each in catalogue.evaluated.items() if not _is_found_by_model(each)]
         for day in days[:-1]:
-            _refresh(project, day, without_models, progress)
-        report = _refresh(project, days[-1], (), progress)
-        insights = [each for each in catalogue.analyses.values() if each.kind == "insight"]
+            _refresh(project, day, Wanted(kinds=("segment", "measure")), progress)
+        report = _refresh(project, days[-1], EVERYTHING, progress)
+        catalogue, _ = load_registered(project)
+        asked = {
+            kind: [key for key, each in catalogue.analyses.items() if each.kind == kind] for kind in ANALYSIS_KINDS
+        }
         return DemoReport(
             folder,
             settings.time_zone,
@@ -146,17 +149,14 @@ def make_demo(
             tuple(list_segments(project)),
             tuple(list_measures(project)),
             _trends(project),
-            tuple(describe_insight(project, each.id) for each in insights),
+            tuple(describe_suggestions(project, identity) for identity in asked["suggestion"]),
+            tuple(describe_insight(project, identity) for identity in asked["insight"]),
         )
 
 
-def _is_found_by_model(definition: Evaluated) -> bool:
-    return isinstance(definition, Analysis) or (isinstance(definition, Segment) and definition.expansion is not None)
-
-
-def _refresh(project: OpenProject, day: str, names: Sequence[str], progress: Callable[[str], None]) -> RefreshReport:
+def _refresh(project: OpenProject, day: str, wanted: Wanted, progress: Callable[[str], None]) -> RefreshReport:
     as_of: datetime = parse_as_of(day, project.settings.time_zone)
-    report = refresh_segments(project, names, as_of=as_of, tracking=False, progress=lambda line: None)
+    report = refresh_segments(project, wanted, as_of=as_of, tracking=False, progress=lambda line: None)
     kinds = {"measures": report.measures, "segments": report.segments, "suggestions and insights": report.analyses}
     what = ", ".join(f"{len(runs)} {kind}" for kind, runs in kinds.items() if runs)
     progress(f"refreshed {what} as of {day} in {report.seconds:.1f} s")

@@ -15,7 +15,7 @@ from segengine.cli.definition_commands import show_plan
 from segengine.cli.listing import filter_options
 from segengine.cli.options import output_option, project_options
 from segengine.cli.quick_questions import can_ask
-from segengine.errors import SegEngineError
+from segengine.errors import ConfigError, SegEngineError
 from segengine.project.names import with_article
 
 if TYPE_CHECKING:
@@ -228,7 +228,7 @@ def _edit_command(kind: str) -> click.Command:
 def _edit_until_good(file: Path, text: str, record: Callable[[], None]) -> None:
     """Edit a file and record it; where it is wrong once more if somebody wants to, else it is kept."""
     while True:
-        click.edit(filename=str(file))
+        _open_editor(file, text)
         if file.read_text(encoding="utf-8") == text:
             click.echo("nothing changed")
             return
@@ -242,3 +242,16 @@ def _edit_until_good(file: Path, text: str, record: Callable[[], None]) -> None:
                     continue
             click.echo(f"kept in {file}", err=True)
             raise
+
+
+def _open_editor(file: Path, text: str) -> None:
+    """Let somebody edit a file; where the editor fails, it goes unless it was changed."""
+    try:
+        click.edit(filename=str(file))
+    except click.ClickException as error:
+        if file.read_text(encoding="utf-8") == text:
+            file.unlink()
+        else:
+            click.echo(f"kept in {file}", err=True)
+        hint = "Name one in $EDITOR, such as `nano` or `code --wait`."
+        raise ConfigError(f"The editor failed: {error.format_message()}.", hint) from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from pathlib import Path
 
 import click
@@ -176,5 +177,11 @@ def test_an_edit_is_checked_and_kept_when_it_fails(
     assert 'Did you mean "age"?' in err
     assert "agee" in kept.read_text()
     kept.unlink()
+    monkeypatch.setenv("TMPDIR", conf)
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    monkeypatch.setenv("EDITOR", "no-such-editor")
+    code, _, err = run(capsys, "segments", "edit", "Young")
+    assert (code, "The editor failed: no-such-editor: " in err, "$EDITOR" in err) == (2, True, True)
+    assert not list(Path(conf).glob("young-*.yml"))
     monkeypatch.setenv("EDITOR", "true")
     assert run(capsys, "measures", "edit", "Spend")[1] == "nothing changed\n"

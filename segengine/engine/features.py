@@ -113,7 +113,8 @@ def read_features(asked: Mapping[str, Asked], sources: FeatureSources, *, lenien
     rows = _plain_rows(sources, plain)
     if measured:
         measures = {each.measure: sources.measures[each.measure] for each in measured}
-        values = attribute_rows(_contents(sources), sources.snapshots, measures, measured, sources.tasks)
+        absent = {name: each.column(name)[0] for each in sources.nothing.values() for name in each.schema.names}
+        values = attribute_rows(_contents(sources), sources.snapshots, measures, measured, sources.tasks, absent)
         rows = rows.join(values.withColumn("measured", F.lit(True)), KEY, "left")
     if segments:
         rows = rows.join(_membership_rows(sources, segments), KEY, "left")
@@ -185,7 +186,7 @@ def _contents(sources: FeatureSources) -> DataFrame:
 def _make_converter(
     fields: Sequence[Field], nothing: Sequence[pa.Scalar | None], zone: str, lenient: bool
 ) -> BatchFunction:
-    """Return the function that makes columns as stored what models see; the last says whether measures know the row."""
+    """Return the function that makes columns as stored what models see; the last says whether a measure knows them."""
 
     def convert(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for batch in batches:
@@ -200,7 +201,7 @@ def _make_converter(
 
 
 def _fill_unmeasured(column: pa.Array, nothing: pa.Scalar | None, measured: pa.Array) -> pa.Array:
-    """Return a column with the value of nothing where no measure knows the row."""
+    """Return a column with the value of nothing where no measure knows the profile."""
     if nothing is None or not nothing.is_valid or not measured.null_count:
         return column
     return pc.if_else(measured.fill_null(False), column, nothing.cast(column.type))

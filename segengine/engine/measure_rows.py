@@ -24,6 +24,7 @@ from segengine.project.types import AttributeType
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
+_NO_VALUES: Mapping[str, pa.Scalar] = {}
 _ENGINE_TYPES = {
     "integer": "bigint",
     "float": "double",
@@ -53,19 +54,25 @@ def group_columns(measure: Measure) -> dict[str, AttributeType]:
 
 
 def profile_rows(
-    contents: DataFrame, sources: Mapping[str, str], measures: Mapping[str, Measure], tasks: int
+    contents: DataFrame,
+    sources: Mapping[str, str],
+    measures: Mapping[str, Measure],
+    tasks: int,
+    nothing: Mapping[str, pa.Scalar] = _NO_VALUES,
 ) -> DataFrame:
     """Return `profile_key` and one column (`c0`, ...) for each of `value_columns`, for every profile there was.
 
-    With several measures, of those one of them had a profile for; the others are then missing.
+    With several measures, for every profile that one of them knows.
 
     Args:
         contents: `bucket`, `source`, `content` of the measures' snapshots.
         sources: The `source` of each measure, by id.
         measures: The measures by id.
         tasks: Number of tasks.
+        nothing: What stands by column where a measure does not know the profile; elsewhere it is missing.
     """
     types = value_columns(measures)
+    absent = {name: pa.scalar(None, stored_type(type_)) for name, type_ in types.items()} | dict(nothing)
     of_source = {sources[identity]: measure for identity, measure in measures.items()}
     schema = pa.schema([(KEY, pa.int64()), *((f"c{i}", stored_type(type_)) for i, type_ in enumerate(types.values()))])
 
@@ -80,10 +87,12 @@ def profile_rows(
                     there = rows.column(PRESENT)
                     found = buckets.setdefault(bucket, {PRESENT: there})
                     found[PRESENT] = pc.or_(found[PRESENT], there)
-                    found |= {name: pc.if_else(there, rows.column(name), None) for name in rows.schema.names[:-1]}
+                    found |= {
+                        name: pc.if_else(there, rows.column(name), absent[name]) for name in rows.schema.names[:-1]
+                    }
         for bucket, found in buckets.items():
             keys = pa.array(np.arange(BUCKET_SIZE, dtype=np.int64) + (bucket - 1) * BUCKET_SIZE + 1)
-            columns = [found.get(name, pa.nulls(BUCKET_SIZE, stored_type(types[name]))) for name in types]
+            columns = [found[name] if name in found else pa.repeat(absent[name], BUCKET_SIZE) for name in types]
             yield pa.record_batch([keys, *columns], schema=schema).filter(found[PRESENT])
 
     return _run(contents, spread, [f"c{i} {engine_type(type_)}" for i, type_ in enumerate(types.values())], tasks)
@@ -95,12 +104,13 @@ def attribute_rows(
     measures: Mapping[str, Measure],
     attributes: Sequence[Attribute],
     tasks: int,
+    nothing: Mapping[str, pa.Scalar] = _NO_VALUES,
 ) -> DataFrame:
     """Return `profile_key` and the values of some attributes that are measures, `m0`, `m1`, ..., as `profile_rows`."""
     from pyspark.sql import functions as F
 
     names = list(value_columns(measures))
-    rows = profile_rows(contents, sources, measures, tasks)
+    rows = profile_rows(contents, sources, measures, tasks, nothing)
     chosen = [F.col(f"c{names.index(each.column)}").alias(f"m{place}") for place, each in enumerate(attributes)]
     return rows.select(KEY, *chosen)
 

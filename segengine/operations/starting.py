@@ -95,7 +95,7 @@ def init_project(folder: Path) -> list[Path]:
 
 @dataclass(frozen=True)
 class DemoReport:
-    """What the demo made: its folder, the last refresh, the lists, the snapshots of each segment, and what models say."""
+    """What the demo made: its folder, the last refresh, the lists, the snapshots of each segment, what models say."""
 
     folder: Path
     time_zone: str

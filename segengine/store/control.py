@@ -111,8 +111,7 @@ class Control:
 
     def read(self) -> ControlRow:
         """Return the present state."""
-        with engine_errors(f"reading table {self.table}"):
-            found = self.warehouse.read(self.table).toArrow().to_pylist()
+        found = self.warehouse.fetch(self.table).to_pylist()
         rows = [row for place, row in enumerate(found) if row not in found[:place]]
         if len(rows) != 1:
             raise RunError(f"Table {self.table} has {len(rows)} different rows, expected one.")

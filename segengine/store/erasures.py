@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from segengine.engine.failures import engine_errors
 from segengine.errors import ConfigError
 from segengine.store.warehouse import Warehouse, make_frame
 
@@ -90,8 +89,7 @@ def read_erasures(warehouse: Warehouse, run_ids: Collection[str]) -> list[Erasur
     """Return the erasures of published runs."""
     if not warehouse.exists("erasures"):
         return []
-    with engine_errors("reading table erasures"):
-        rows = warehouse.read("erasures").toArrow().to_pylist()
+    rows = warehouse.fetch("erasures").to_pylist()
     return [
         Erasure(**{name: value for name, value in row.items() if name != "run_id"})
         for row in rows

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from uuid import uuid4
 
-from segengine.engine.failures import engine_errors
 from segengine.errors import Place
 from segengine.project.model import Definition
 from segengine.project.nodes import Fields, Plain, from_plain
@@ -96,8 +95,7 @@ def read_registry(warehouse: Warehouse, published_id: str | None = None) -> Regi
         published_id = control.read().published_id if warehouse.exists(control.table) else ""
     if not published_id:
         return Registry({}, ())
-    with engine_errors("reading the registry"):
-        rows: list[Row] = warehouse.read("definitions").toArrow().to_pylist()
+    rows: list[Row] = warehouse.fetch("definitions").to_pylist()
     chain = walk_chain("definitions", published_id, {row["change_id"]: row["previous_change_id"] for row in rows})
     order = {change: place for place, change in enumerate(chain)}
     published = sorted((row for row in rows if row["change_id"] in order), key=lambda row: order[row["change_id"]])

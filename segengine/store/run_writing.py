@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 from uuid import uuid4
 
 from segengine.store.runs import AnalysisRun, AnyRun, MeasureRun, Run, SegmentRun
-from segengine.store.warehouse import ON_DEMAND, SCHEMAS, Row, Warehouse
+from segengine.store.warehouse import ON_DEMAND, Row, Warehouse, column_names
 
 _RUN_TIME = "%Y%m%dt%H%M%S"
 _TABLES = {AnalysisRun: "analysis_runs", MeasureRun: "measure_runs", SegmentRun: "segment_runs"}
@@ -26,8 +26,8 @@ def append_run(warehouse: Warehouse, run: Run, runs: Sequence[AnyRun]) -> None:
 
 
 def _as_row(table: str, item: Any) -> Row:
-    names: Iterable[str] = (column.split()[0] for column in SCHEMAS[table].split(", "))
-    return {name: str(value) if isinstance(value := getattr(item, name), StrEnum) else value for name in names}
+    values = {name: getattr(item, name) for name in column_names(table)}
+    return {name: str(value) if isinstance(value, StrEnum) else value for name, value in values.items()}
 
 
 def make_run_id(started_at: datetime) -> str:

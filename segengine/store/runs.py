@@ -14,13 +14,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from segengine.engine.failures import engine_errors
 from segengine.project.analysis import Analysis, Evaluated
 from segengine.project.model import Segment
 from segengine.project.types import instant_of
 from segengine.store.control import ControlRow, walk_chain
 from segengine.store.run_rows import Places, RunRows, make_no_rows
-from segengine.store.warehouse import Row, Warehouse
+from segengine.store.warehouse import Row, Warehouse, column_names
 
 
 class Status(StrEnum):
@@ -331,12 +330,13 @@ def read_history(warehouse: Warehouse, control: ControlRow) -> History:
     """Return what is published: rows count only where the chain back from the control row reaches their run."""
     if not control.published_id:
         return History()
-    by_id = {row["run_id"]: row for row in _collect(warehouse, "runs").to_pylist()}
+    by_id = {row["run_id"]: row for row in warehouse.fetch("runs").to_pylist()}
     previous = {run_id: row["previous_run_id"] for run_id, row in by_id.items()}
     chain = walk_chain("runs", control.published_id, previous)
     gone = _published(warehouse, "thinned_snapshots", chain) if warehouse.exists("thinned_snapshots") else None
     thinned = frozenset((row["snapshot_run_id"], row["id"]) for row in gone.to_pylist()) if gone else frozenset()
-    segment_runs = _published(warehouse, "segment_runs", chain, without=("outline_counts",))
+    columns = [name for name in column_names("segment_runs") if name != "outline_counts"]
+    segment_runs = _published(warehouse, "segment_runs", chain, columns)
     measure_runs = _published(warehouse, "measure_runs", chain)
     analyses: Trail[AnalysisRun] = Trail(thinned=thinned)
     if warehouse.exists("analysis_runs"):
@@ -350,9 +350,9 @@ def read_history(warehouse: Warehouse, control: ControlRow) -> History:
     )
 
 
-def _published(warehouse: Warehouse, table: str, chain: Sequence[str], without: Sequence[str] = ()) -> pa.Table:
+def _published(warehouse: Warehouse, table: str, chain: Sequence[str], columns: Sequence[str] = ()) -> pa.Table:
     """Return the rows of the published runs, in the order of these."""
-    rows = _collect(warehouse, table, without)
+    rows = warehouse.fetch(table, columns)
     place = pc.index_in(rows["run_id"].cast(pa.string()), value_set=pa.array(chain, pa.string()))
     order = np.argsort(place.drop_null().to_numpy(), kind="stable")
     return rows.filter(pc.is_valid(place)).take(order)
@@ -365,18 +365,12 @@ def hold_runs(rows: pa.Table, id_column: str, kind: Callable[..., DefinitionRun]
 
 def read_outline_counts(warehouse: Warehouse, run: SegmentRun) -> list[list[int | None]]:
     """Return, for each line of the outline of a snapshot's definition, its profiles and those of the running total."""
-    from pyspark.sql import functions as F
-
-    own = (F.col("run_id") == run.snapshot_run_id) & (F.col("segment_id") == run.segment_id)
-    with engine_errors("reading table segment_runs"):
-        row = warehouse.read("segment_runs").where(own).select("outline_counts").first()
-    counts: list[list[int | None]] = json.loads(row[0]) if row and row[0] else []
+    rows = warehouse.fetch(
+        "segment_runs", ("outline_counts",), run_id=run.snapshot_run_id, segment_id=run.segment_id
+    ).to_pylist()
+    text = rows[0]["outline_counts"] if rows else None
+    counts: list[list[int | None]] = json.loads(text) if text else []
     return counts
-
-
-def _collect(warehouse: Warehouse, table: str, without: Sequence[str] = ()) -> pa.Table:
-    with engine_errors(f"reading table {table}"):
-        return warehouse.read(table).drop(*without).toArrow()
 
 
 def _typed(row: Row) -> Row:

@@ -72,7 +72,6 @@ def read_result(warehouse: Warehouse, key: SnapshotKey) -> dict[str, Any]:
     """Return what a model said with a snapshot, empty where it said nothing."""
     if not warehouse.exists("model_results"):
         return {}
-    with engine_errors("reading table model_results"):
-        row = _own(warehouse, "model_results", key).select("content").first()
-    found: dict[str, Any] = json.loads(row[0]) if row else {}
+    rows = warehouse.fetch("model_results", ("content",), run_id=key.run_id, id=key.id)
+    found: dict[str, Any] = json.loads(rows["content"][0].as_py()) if rows.num_rows else {}
     return found

@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from segengine.engine.erasure import VALUES, erase_from_values
-from segengine.engine.failures import engine_errors
 from segengine.engine.parts import unpack_rows
 from segengine.engine.results import FACTS, MEASURE, PAIRS, SEGMENT, STATES
 from segengine.store.runs import AnyRun
@@ -101,17 +101,14 @@ def read_pairs(warehouse: Warehouse, run_id: str, plan: str) -> DataFrame:
 
 def read_written(warehouse: Warehouse, run_id: str) -> Written:
     """Return what a run has written."""
-    from pyspark.sql import functions as F
-
-    rows = warehouse.read("snapshots").where(F.col("run_id") == run_id)
     names = ("row_count", "entered_count", "left_count")
-    with engine_errors("counting members"):
-        segments = rows.where(F.col("kind") == SEGMENT).groupBy("id")
-        sums = segments.agg(*[F.sum(F.col(name).cast("bigint")).alias(name) for name in names]).collect()
-        others = rows.where(F.col("kind").isin([MEASURE, FACTS])).select("kind", "id", "row_count", "facts").collect()
+    rows = warehouse.fetch("snapshots", ("kind", "id", "facts", *names), run_id=run_id)
+    segments = rows.filter(pc.equal(rows["kind"], SEGMENT)).group_by("id")
+    sums = segments.aggregate([(name, "sum") for name in names]).to_pylist()
+    others = rows.filter(pc.is_in(rows["kind"], pa.array([MEASURE, FACTS]))).to_pylist()
     return Written(
-        segments={row["id"]: SegmentCounts(*(int(row[name]) for name in names)) for row in sums},
-        measures=_sum_measures([row.asDict() for row in others if row["kind"] == MEASURE]),
+        segments={row["id"]: SegmentCounts(*(row[f"{name}_sum"] for name in names)) for row in sums},
+        measures=_sum_measures([row for row in others if row["kind"] == MEASURE]),
         facts=[json.loads(row["facts"]) for row in others if row["kind"] == FACTS],
     )
 
@@ -170,10 +167,6 @@ def erase_values(warehouse: Warehouse, profile_key: int | None, profile_id: str,
 
 
 def _read_own(warehouse: Warehouse, kind: str, key: SnapshotKey) -> list[tuple[int, bytes]]:
-    from pyspark.sql import functions as F
-
-    own = (F.col("run_id") == key.run_id) & (F.col("id") == key.id) & (F.col("kind") == kind)
-    with engine_errors(f'reading the snapshot of {kind} "{key.id}"'):
-        rows = warehouse.read("snapshots").where(own & (F.col("row_count") > 0))
-        table = rows.select("bucket", "content").toArrow()
-    return list(zip(table.column("bucket").to_pylist(), table.column("content").to_pylist(), strict=True))
+    rows = warehouse.fetch("snapshots", ("bucket", "content", "row_count"), run_id=key.run_id, id=key.id, kind=kind)
+    rows = rows.filter(pc.greater(rows["row_count"], 0))
+    return list(zip(rows["bucket"].to_pylist(), rows["content"].to_pylist(), strict=True))

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import UTC, datetime
 
-from segengine.engine.failures import engine_errors
 from segengine.store.warehouse import Warehouse
 
 
@@ -18,10 +17,7 @@ def append_uses(warehouse: Warehouse, ids: Iterable[str], used_for: str, author:
 
 def read_last_uses(warehouse: Warehouse) -> dict[str, datetime]:
     """Return when each definition that ever was used was used last, in UTC."""
-    from pyspark.sql import functions as F
-
     if not warehouse.exists("usage"):
         return {}
-    with engine_errors("reading table usage"):
-        table = warehouse.read("usage").groupBy("id").agg(F.max("used_at").alias("used_at")).toArrow()
-    return {row["id"]: row["used_at"].astimezone(UTC) for row in table.to_pylist()}
+    newest = warehouse.fetch("usage", ("id", "used_at")).group_by("id").aggregate([("used_at", "max")])
+    return {row["id"]: row["used_at_max"].astimezone(UTC) for row in newest.to_pylist()}

@@ -5,14 +5,18 @@ from __future__ import annotations
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
 
 from segengine.engine.failures import engine_errors
 from segengine.engine.session import EngineSession
 from segengine.engine.source_files import is_local
 from segengine.errors import ConfigError
 from segengine.project.model import Settings
+from segengine.store import folder_tables
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -73,7 +77,11 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True)
 class Warehouse:
-    """Access to the project's own tables over one engine session."""
+    """Access to the project's own tables over one engine session.
+
+    The engine reads and writes what grows with the number of profiles. A few rows are read and written by deltalake
+    where the warehouse is a folder of this machine, by the engine elsewhere.
+    """
 
     session: EngineSession
     location: str
@@ -127,10 +135,13 @@ class Warehouse:
         if self.exists(table):
             return
         self.check_writable()
+        properties = dict([_NO_STATISTICS]) if table == "profile_keys" else {}
         with engine_errors(f"creating table {table} in {self.location}"):
-            writer = self._frame(table, rows).write.format("delta").mode("append")
-            if table == "profile_keys":
-                writer = writer.option(*_NO_STATISTICS)
+            if self._commits_itself:
+                rows_to_write = folder_tables.make_table(SCHEMAS[table], rows)
+                folder_tables.write_rows(Path(self.path(table)), rows_to_write, properties)
+                return
+            writer = self._frame(table, rows).write.format("delta").mode("append").options(**properties)
             if self.is_catalog:
                 writer.saveAsTable(self.path(table))
             else:
@@ -160,10 +171,32 @@ class Warehouse:
                 "Check `warehouse` in the project file and the rights on that folder.",
             ) from error
 
+    @cached_property
+    def _commits_itself(self) -> bool:
+        return self.is_folder and folder_tables.can_commit(Path(self.location))
+
     def read(self, table: str) -> DataFrame:
         """Return all rows of a table, published or not."""
         reader = self.session.spark.read
         return reader.table(self.path(table)) if self.is_catalog else reader.format("delta").load(self.path(table))
+
+    def fetch(self, table: str, columns: Sequence[str] = (), **equal: str) -> pa.Table:
+        """Return rows of a table, published or not, to this process: few, or of few bytes.
+
+        Args:
+            table: The table.
+            columns: Those wanted; none: all.
+            equal: The values that columns must have.
+        """
+        from pyspark.sql import functions as F
+
+        with engine_errors(f"reading table {table}"):
+            if self.is_folder and (stored := folder_tables.open_table(Path(self.path(table)))):
+                return folder_tables.read_rows(stored, columns, equal)
+            rows = self.read(table)
+            for name, value in equal.items():
+                rows = rows.where(F.col(name) == value)
+            return rows.select(*(columns or "*")).toArrow()
 
     def append(self, table: str, rows: DataFrame) -> None:
         """Append rows in one commit, cast to the table's full schema in its order."""
@@ -198,9 +231,14 @@ class Warehouse:
                 writer.save(self.path(self.output_name(table)))
 
     def append_rows(self, table: str, rows: Sequence[Row]) -> None:
-        """Append a few rows given as dicts; what a dict leaves out is NULL."""
-        if rows:
-            self.append(table, self._frame(table, rows).coalesce(1))
+        """Append a few rows given as dicts in one commit; what a dict leaves out is NULL."""
+        if not rows:
+            return
+        with engine_errors(f"writing to table {table}"):
+            if self._commits_itself and folder_tables.open_table(Path(self.path(table))):
+                folder_tables.write_rows(Path(self.path(table)), folder_tables.make_table(SCHEMAS[table], rows))
+                return
+        self.append(table, self._frame(table, rows).coalesce(1))
 
     def _frame(self, table: str, rows: Sequence[Row]) -> DataFrame:
         return make_frame(self.session, SCHEMAS[table], rows)
@@ -217,8 +255,13 @@ class Warehouse:
             condition: SQL over `t` (the table) and `s` (the source row).
             changes: Column -> SQL over `t` and `s`.
         """
+        same = "t.name = s.name"
+        if self._commits_itself and (stored := folder_tables.open_table(Path(self.path(table)))):
+            row = folder_tables.make_table(source_schema, [source])
+            folder_tables.merge_rows(stored, row, same, condition, changes)
+            return
         rows = make_frame(self.session, source_schema, [source])
-        self.update_rows(table, rows, "t.name = s.name", changes, f"and {condition}")
+        self.update_rows(table, rows, same, changes, f"and {condition}")
 
     def update_rows(
         self, table: str, rows: DataFrame, same: str, changes: Mapping[str, str], condition: str = ""
@@ -252,6 +295,11 @@ class Warehouse:
             self.session.spark.sql(f"merge into {name} t using {view} s on {condition} {action}").collect()
         finally:
             self.session.spark.catalog.dropTempView(view)
+
+
+def column_names(table: str) -> list[str]:
+    """Return the columns of one of our own tables, in order."""
+    return [column.split()[0] for column in SCHEMAS[table].split(", ")]
 
 
 def make_schema(columns: str) -> StructType:

@@ -37,7 +37,7 @@ def main(operation: str, engine: str, number: int, when: str) -> None:
 
         return write
 
-    for name in ("append", "create", "update_one"):
+    for name in ("append", "append_rows", "create", "update_one"):
         setattr(Warehouse, name, counted(getattr(Warehouse, name)))
     say("started")
     with open_project(open_settings(Path.cwd(), engine=engine)) as project:

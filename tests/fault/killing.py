@@ -30,7 +30,7 @@ from segengine.operations.refresh import refresh_segments
 from segengine.store.warehouse import Warehouse
 
 CHANGES = (
-    *((Warehouse, name) for name in ("append", "create", "overwrite", "_merge")),
+    *((Warehouse, name) for name in ("append", "append_rows", "create", "overwrite", "update_one", "_merge")),
     *((deltalake.DeltaTable, name) for name in ("vacuum", "create_checkpoint")),
     (TableOptimizer, "compact"),
     (Path, "unlink"),
@@ -71,7 +71,9 @@ def changes_counted(number: int = 0, die: Callable[[], NoReturn] = raise_killed)
         method = getattr(owner, name)
 
         def change(*arguments: Any, **options: Any) -> Any:
-            is_change = not options.get("dry_run") and not (name == "create" and arguments[0].exists(arguments[1]))
+            is_there = name == "create" and arguments[0].exists(arguments[1])
+            is_empty = name == "append_rows" and not arguments[2]
+            is_change = not (options.get("dry_run") or is_there or is_empty)
             if is_change and threading.get_ident() == worker and not is_over():
                 done.append(name)
             if is_change and is_over():

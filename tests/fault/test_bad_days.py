@@ -145,12 +145,15 @@ class FullDisk:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, table: str) -> None:
         self.table, self.is_full = table, False
-        append, update_one = Warehouse.append, Warehouse.update_one
+        update_one = Warehouse.update_one
 
-        def write(warehouse: Warehouse, table: str, rows: Any) -> None:
-            with engine_errors(f"writing to table {table}"):
-                self.check(table)
-            append(warehouse, table, rows)
+        def checked(append: Callable[[Warehouse, str, Any], None]) -> Callable[[Warehouse, str, Any], None]:
+            def write(warehouse: Warehouse, table: str, rows: Any) -> None:
+                with engine_errors(f"writing to table {table}"):
+                    self.check(table)
+                append(warehouse, table, rows)
+
+            return write
 
         def update(warehouse: Warehouse, table: str, *arguments: Any) -> None:
             if arguments[0].get("published_id"):
@@ -158,7 +161,8 @@ class FullDisk:
             self.check(table)
             update_one(warehouse, table, *arguments)
 
-        monkeypatch.setattr(Warehouse, "append", write)
+        for name in ("append", "append_rows"):
+            monkeypatch.setattr(Warehouse, name, checked(getattr(Warehouse, name)))
         monkeypatch.setattr(Warehouse, "update_one", update)
 
     def check(self, table: str) -> None:
@@ -320,13 +324,18 @@ STORE: dict[str, tuple[str, str, Callable[[Path], None], str]] = {
     "snapshot cut off": ("snapshots", "*.parquet", cut_off, r"Failed while writing to table snapshots: .*/part-"),
     "snapshot gone": ("snapshots", "*.parquet", Path.unlink, r"Failed while writing to table snapshots: .*/part-"),
     "keys cut off": ("profile_keys", "*.parquet", cut_off, "Failed while counting new profiles of audience customer: "),
-    "rows cut off": ("segment_runs", "*.parquet", cut_off, r"Failed while reading table segment_runs: .*/part-"),
-    "log cut off": ("segment_runs", "_delta_log/*.json", cut_off, "Failed while reading table segment_runs: Invalid J"),
+    "rows cut off": ("segment_runs", "*.parquet", cut_off, r"Failed while reading table segment_runs: .*part-"),
+    "log cut off": (
+        "segment_runs",
+        "_delta_log/*.json",
+        cut_off,
+        "Failed while reading table segment_runs: Kernel error: Json",
+    ),
     "log of control cut off": (
         "control",
         "_delta_log/*.json",
         cut_off,
-        "Failed while reading table control: Invalid J",
+        "Failed while reading table control: Kernel error: Json",
     ),
 }
 

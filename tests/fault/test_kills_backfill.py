@@ -88,7 +88,7 @@ def test_a_backfill_that_is_cut_off(refreshed: Workspace, tmp_path: Path) -> Non
     """Before each lease is taken, and before each instant is published."""
     whole = refreshed.copy_to(tmp_path / "whole")
     done = list_changes(whole, "backfill")
-    take, publish, take_again, publish_again = (place for place, name in enumerate(done, 1) if name == "_merge")
+    take, publish, take_again, publish_again = (place for place, name in enumerate(done, 1) if name == "update_one")
     assert len(done) == publish_again
     go_on(whole, 2)
 
@@ -102,7 +102,7 @@ def test_a_backfill_that_is_cut_off(refreshed: Workspace, tmp_path: Path) -> Non
 @pytest.mark.timeout(3_600)
 def test_a_backfill_that_is_killed(refreshed: Workspace, tmp_path: Path) -> None:
     done = list_changes(refreshed.copy_to(tmp_path / "whole"), "backfill")
-    _, publish, *_ = (place for place, name in enumerate(done, 1) if name == "_merge")
+    _, publish, *_ = (place for place, name in enumerate(done, 1) if name == "update_one")
     for number in range(1, len(done) + 1):
         workspace = refreshed.copy_to(tmp_path / f"killed_{number}")
         kill(workspace, "backfill", number)

@@ -258,6 +258,8 @@ def test_race_for_the_lease_on_one_engine(workspace: Workspace) -> None:
 
 @pytest.mark.spark
 def test_race_for_the_lease_on_two_engines(spark_engine: EngineSession, workspace: Workspace) -> None:
+    """At a URL each engine commits by itself."""
+    workspace.write_project(f"{PROJECT}warehouse: {workspace.warehouse.as_uri()}\n")
     race(workspace.on(spark_engine), 4)
 
 

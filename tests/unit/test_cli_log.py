@@ -36,7 +36,7 @@ def events(text: str) -> list[dict[str, Any]]:
 def test_a_command_that_ends_well_says_so(coffee: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["validate", "--conf", str(coffee), "--log-format", "json"]) == 0
     captured = capsys.readouterr()
-    assert "35 definition(s): 0 error(s)" in captured.out
+    assert "37 definition(s): 0 error(s)" in captured.out
     assert events(captured.err) == [
         {"level": "info", "event": "summary", "command": "segengine validate", "exit_code": 0}
     ]

@@ -10,8 +10,6 @@ from __future__ import annotations
 import os
 import re
 import socket
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -35,31 +33,19 @@ TEST_SETTINGS = {
     "spark.sql.codegen.factoryMode": "NO_CODEGEN",
 }
 
-CONNECT_SERVER = """
-import sys
-from pathlib import Path
-from delta.pip_utils import configure_spark_with_delta_pip
-from pyspark.sql import SparkSession
-from segengine.engine.launch import spark_settings
-
-settings = {
-    **spark_settings(Path(sys.argv[1])),
+# The JVM that tests share gets fast only after many jobs, so it is also the Spark Connect server.
+SERVER_SETTINGS = {
     "spark.plugins": "org.apache.spark.sql.connect.SparkConnectPlugin",
     "spark.connect.grpc.binding.address": "127.0.0.1",
-    "spark.connect.grpc.binding.port": sys.argv[2],
 }
-builder = SparkSession.builder.master("local[2]").appName("segengine-test-server")
-for key, value in settings.items():
-    builder = builder.config(key, value)
-configure_spark_with_delta_pip(builder).getOrCreate()
-print("ready", flush=True)
-sys.stdin.read()
-"""
+# Small jobs give back little of what the JVM's second compiler takes: a quarter of all processor time.
+JVM_OPTIONS = "-XX:TieredStopAtLevel=1"
 
 
 def pytest_configure(config: pytest.Config) -> None:
     # Else every worker and each of the many processes that tests start would compile the package anew.
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    os.environ.setdefault("SPARK_SUBMIT_OPTS", JVM_OPTIONS)
     config.addinivalue_line(
         "markers",
         "before_the_engine: no engine decides what it shows, or another test does; with -m 'spark and long' only",
@@ -128,7 +114,15 @@ def refuse_session_in_unit_lane(request: pytest.FixtureRequest, monkeypatch: pyt
 
 
 @pytest.fixture(scope="session")
-def open_once() -> Iterator[Callable[[str], EngineSession]]:
+def connect_port() -> int:
+    """A port that is free."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture(scope="session")
+def open_once(connect_port: int) -> Iterator[Callable[[str], EngineSession]]:
     """Return a function that opens an engine at its first call and gives the same session from then on."""
     opened: dict[str, EngineSession] = {}
     refusals: dict[str, EngineUnavailableError] = {}
@@ -139,7 +133,7 @@ def open_once() -> Iterator[Callable[[str], EngineSession]]:
             if name in refusals:
                 refuse_engine(name, refusals[name])
             if name not in opened:
-                with environment_kept():
+                with environment_kept(), server_settings(connect_port):
                     try:
                         opened[name] = stack.enter_context(open_session(name))
                     except EngineUnavailableError as refusal:
@@ -169,6 +163,18 @@ def environment_kept() -> Iterator[None]:
         os.environ.pop(MODE_VARIABLE, None)
         if before is not None:
             os.environ[MODE_VARIABLE] = before
+
+
+@contextmanager
+def server_settings(port: int) -> Iterator[None]:
+    """Let Spark be a Spark Connect server too, where it is started inside the block; programs of tests are not."""
+    settings = {**SERVER_SETTINGS, "spark.connect.grpc.binding.port": str(port)}
+    options = " ".join(f"--conf {key}={value}" for key, value in settings.items())
+    os.environ["PYSPARK_SUBMIT_ARGS"] = f"{options} pyspark-shell"
+    try:
+        yield
+    finally:
+        del os.environ["PYSPARK_SUBMIT_ARGS"]
 
 
 @pytest.fixture
@@ -221,41 +227,7 @@ def reset_session(session: EngineSession) -> None:
 
 
 @pytest.fixture(scope="session")
-def connect_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of a Spark Connect server with Delta that runs as a process of its own."""
-    from segengine.engine.launch import check_java
-
-    try:
-        check_java()
-    except EngineUnavailableError as refusal:
-        refuse_engine("connect", refusal)
-    folder = tmp_path_factory.mktemp("connect")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    environment = {name: value for name, value in os.environ.items() if name != MODE_VARIABLE}
-    environment["PYSPARK_PYTHON"] = sys.executable
-    log = folder / "server.log"
-    with log.open("wb") as errors:
-        server = subprocess.Popen(
-            [sys.executable, "-c", CONNECT_SERVER, str(folder), str(port)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=errors,
-            env=environment,
-            cwd=folder,
-        )
-    assert server.stdin is not None
-    assert server.stdout is not None
-    try:
-        if not any(line.strip() == b"ready" for line in iter(server.stdout.readline, b"")):
-            reason = EngineUnavailableError(f"the server did not start: {log.read_text()[-500:]}")
-            refuse_engine("connect", reason)
-        yield f"sc://127.0.0.1:{port}"
-    finally:
-        server.stdin.close()
-        try:
-            server.wait(60)
-        except subprocess.TimeoutExpired:
-            server.kill()
-        server.stdout.close()
+def connect_address(open_once: Callable[[str], EngineSession], connect_port: int) -> str:
+    """The address of a Spark Connect server with Delta."""
+    open_once("spark")
+    return f"sc://127.0.0.1:{connect_port}"

@@ -397,10 +397,12 @@ def test_remote_session_gets_our_package(connect_address: str, tmp_path: Path) -
         assert session.description.endswith(f" at {connect_address}")
 
         def tell(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-            import segengine
+            import sys
+            from importlib.machinery import PathFinder
 
+            found = PathFinder.find_spec("segengine", sys.path)  # a worker used before may have imported another
             for _ in batches:
-                yield pa.RecordBatch.from_pydict({"file": [str(segengine.__file__)]})
+                yield pa.RecordBatch.from_pydict({"file": [str(found and found.origin)]})
 
         files = {row["file"] for row in session.spark.range(1).mapInArrow(tell, "file string").collect()}
         table = str(tmp_path / "numbers")

@@ -78,7 +78,7 @@ def members(workspace: Workspace) -> dict[str, set[str]]:
 
 
 def test_similar_customers_become_members_and_feed_others(workspace: Workspace) -> None:
-    report = workspace.refresh()
+    report = workspace.refresh(as_of=datetime(2026, 1, 1, tzinfo=UTC))
     assert [run.error for run in report.segments] == ["", "", ""]
     found = members(workspace)
     customers = draw_customers(11).to_pandas().set_index("customer_id")
@@ -92,35 +92,23 @@ def test_similar_customers_become_members_and_feed_others(workspace: Workspace) 
     run = workspace.published().of("similar_to_lovers")[-1]
     assert (run["member_count"], run["entered_count"], run["profile_count"]) == (len(similar), len(similar), COUNT)
 
-
-def test_the_best_scores_are_members_and_ties_go_by_id(workspace: Workspace) -> None:
-    workspace.define(DEFINITIONS.replace("size: 0.1", "size: 31"))
-    workspace.apply()
-    workspace.refresh()
-    scores = read_rows(workspace.warehouse / "similarity_scores")
-    ids = {key: profile_id for profile_id, key in workspace.published().keys["customer"].items()}
-    assert sum(row["candidate_count"] for row in scores) == COUNT - len(members(workspace)["lovers"])
-    own = [(-row["score"], ids[row["profile_key"]]) for row in scores if row["profile_key"] is not None]
-    assert members(workspace)["similar_to_lovers"] == {profile_id for _, profile_id in sorted(own)[:31]}
-    assert min(-score for score, _ in own) >= 0.4
-    assert len({score for score, _ in own}) < len(own)  # there are ties
-
-
-def test_entered_and_left_are_against_the_snapshot_before(workspace: Workspace) -> None:
-    workspace.refresh(as_of=datetime(2026, 1, 1, tzinfo=UTC))
-    before = members(workspace)["similar_to_lovers"]
     workspace.write_table("customers", draw_customers(12))
     workspace.refresh(as_of=datetime(2026, 1, 2, tzinfo=UTC))
     after = members(workspace)["similar_to_lovers"]
     run = workspace.published().of("similar_to_lovers")[-1]
-    assert before != after
-    assert (run["entered_count"], run["left_count"]) == (len(after - before), len(before - after))
-    workspace.refresh(as_of=datetime(2026, 1, 3, tzinfo=UTC))
-    assert members(workspace)["similar_to_lovers"] == after
+    assert similar != after
+    assert (run["entered_count"], run["left_count"]) == (len(after - similar), len(similar - after))
 
 
-def test_candidates_and_the_source_itself(workspace: Workspace) -> None:
-    more = """
+@pytest.mark.before_the_engine
+def test_the_same_customers_are_found_again(workspace: Workspace) -> None:
+    workspace.refresh(as_of=datetime(2026, 1, 2, tzinfo=UTC))
+    before = members(workspace)["similar_to_lovers"]
+    workspace.refresh(as_of=datetime(2026, 1, 3, tzinfo=UTC), full=True)
+    assert members(workspace)["similar_to_lovers"] == before
+
+
+AMONG_BERLINERS = """
 ---
 kind: segment
 name: Berliners
@@ -134,11 +122,23 @@ candidates: Berliners
 include_source: true
 size: 40
 """
-    workspace.define(DEFINITIONS + more)
+
+
+def test_who_is_chosen(workspace: Workspace) -> None:
+    """The best scores, ties by id; of the candidates alone, and the source itself where that is asked for."""
+    workspace.define(DEFINITIONS.replace("size: 0.1", "size: 31") + AMONG_BERLINERS)
     workspace.apply()
     report = workspace.refresh()
     assert {run.error for run in report.segments} == {""}
     found = members(workspace)
+    rows = read_rows(workspace.warehouse / "similarity_scores")
+    scores = [row for row in rows if row["id"] == "similar_to_lovers"]
+    ids = {key: profile_id for profile_id, key in workspace.published().keys["customer"].items()}
+    assert sum(row["candidate_count"] for row in scores) == COUNT - len(found["lovers"])
+    own = [(-row["score"], ids[row["profile_key"]]) for row in scores if row["profile_key"] is not None]
+    assert found["similar_to_lovers"] == {profile_id for _, profile_id in sorted(own)[:31]}
+    assert min(-score for score, _ in own) >= 0.4
+    assert len({score for score, _ in own}) < len(own)  # there are ties
     assert found["lovers"] < found["among_berliners"]
     chosen = found["among_berliners"] - found["lovers"]
     assert 0 < len(chosen) <= 40

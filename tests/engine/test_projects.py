@@ -188,7 +188,6 @@ def test_harbor_supply_has_the_members_of_the_sql(
     assert lock == (project_files("harbor_supply") / "schema.lock.yml").read_text(encoding="utf-8")
 
 
-@pytest.mark.over_connect
 def test_complete_journey_has_the_members_of_the_sql(
     engine: EngineSession, journey: Path, journey_by_hand: ByHand, tmp_path: Path
 ) -> None:

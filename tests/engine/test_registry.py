@@ -87,7 +87,7 @@ def change_by_command(workspace: Workspace, identity: str, fields: Mapping[str, 
             control.publish(lease)
 
 
-@pytest.mark.over_connect
+@pytest.mark.before_the_engine
 def test_apply_records_versions_and_repeats_nothing(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     workspace.define(WEST, "west.yml")
     workspace.define(f"{YOUNG}---{BOTH}", "young.yml")

@@ -64,9 +64,22 @@ def test_in_a_folder(engine: EngineSession, tmp_path: Path) -> None:
 
 
 @pytest.mark.over_connect
-def test_at_a_url(engine: EngineSession, tmp_path: Path) -> None:
+def test_definitions_at_a_url(engine: EngineSession, tmp_path: Path) -> None:
     workspace = set_up(tmp_path, engine, (tmp_path / "warehouse").as_uri())
-    refresh_twice(workspace)
+    assert {str(change.action) for change in workspace.plan().changes} == {"unchanged"}
+    assert not any("delta-rs" in written_by(workspace, table) for table in ("registry_control", "definitions"))
+
+
+def test_runs_at_a_url(engine: EngineSession, embedded: EngineSession, tmp_path: Path) -> None:
+    workspace = set_up(tmp_path, embedded, (tmp_path / "warehouse").as_uri()).on(engine)
+    workspace.refresh()
+    assert workspace.published().members() == {"everybody": ["a", "b"], "others": ["b"]}
+    listed = workspace.listed().values()
+    assert {summary.segment.name: summary.current and summary.current.member_count for summary in listed} == {
+        "Everybody": 2,
+        "Others": 1,
+    }
+    check_store(workspace.warehouse)
     assert not any("delta-rs" in written_by(workspace, table) for table in SMALL_TABLES)
 
 

@@ -55,7 +55,7 @@ def test_warehouse_that_is_a_file(workspace: Workspace) -> None:
 
 @pytest.mark.parametrize(
     "table",
-    ["control", *(pytest.param(name, marks=pytest.mark.before_the_engine) for name in ("runs", "profile_keys"))],
+    ["profile_keys", *(pytest.param(name, marks=pytest.mark.before_the_engine) for name in ("runs", "control"))],
 )
 def test_tables_whose_creation_was_cut_off_are_created(
     workspace: Workspace, embedded: EngineSession, table: str
@@ -137,6 +137,7 @@ def test_control_whose_file_is_gone(workspace: Workspace) -> None:
     assert str(refuse(workspace)).startswith("Failed while reading table control: ")
 
 
+@pytest.mark.before_the_engine
 def test_control_whose_log_is_damaged(workspace: Workspace) -> None:
     log = workspace.warehouse / "control" / "_delta_log"
     for file in log.glob("*.crc"):

@@ -231,7 +231,7 @@ def test_kills_at_random_times_on_spark(spark_engine: EngineSession, refreshed: 
         child = start(workspace, "refresh", 0, "never", "spark")
         assert child.stdout is not None
         assert [child.stdout.readline().strip() for _ in range(2)] == ["started", "opened"]
-        time.sleep(choose.uniform(1, 15))
+        time.sleep(choose.uniform(1, 10))
         os.killpg(child.pid, signal.SIGKILL)
         child.communicate(timeout=60)
         check_store(workspace.warehouse)

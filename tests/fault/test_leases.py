@@ -134,7 +134,9 @@ def is_held(workspace: Workspace) -> bool:
 def test_heartbeats_keep_a_lease_and_say_what_is_done(
     engine: EngineSession, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """At a URL they are statements of the engine, from a thread of their own."""
     monkeypatch.setattr(control_module, "HEARTBEAT_TIME", timedelta(seconds=0.2))
+    workspace.write_project(f"{PROJECT}warehouse: {workspace.warehouse.as_uri()}\n")
 
     with workspace.on(engine).opened() as project:
         control = Control(project.warehouse, "control")

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import signal
 import sys
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from typing import NoReturn
 
 import click
 
@@ -175,8 +177,22 @@ def _wants_json(arguments: Sequence[str]) -> bool:
     return asked or os.environ.get("SEGENGINE_OUTPUT") == "json"
 
 
+def _end_process(code: int) -> NoReturn:
+    logging.shutdown()
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError):  # the reader went away
+            stream.flush()
+    os._exit(code)
+
+
 def entrypoint(argv: Sequence[str] | None = None) -> None:
-    """Run the command as `main` does and leave the process; on Databricks even exit code 0 would count as a failure."""
+    """Run the command as `main` does and leave the process; on Databricks even exit code 0 would count as a failure.
+
+    Without `argv` the process is the command's own: it ends at once where the embedded engine ran in it. Threads of the
+    engine may still let go of what they have of Python, and an interpreter that is taken apart meanwhile aborts.
+    """
     code = main(argv)
+    if argv is None and "pysail" in sys.modules:
+        _end_process(code)
     if code:
         sys.exit(code)

@@ -13,7 +13,7 @@ import click
 import pytest
 
 import segengine
-from segengine.cli.main import cli, main
+from segengine.cli.main import cli, entrypoint, main
 from segengine.demo.projects import copy_project
 from segengine.project.schema_lock import dump_lock
 
@@ -180,3 +180,18 @@ def test_a_reader_that_goes_away_is_no_failure() -> None:
     ended = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, check=False)
     os.close(writing)
     assert (ended.returncode, ended.stderr) == (0, b"")
+
+
+@pytest.mark.parametrize(("arguments", "ends"), [(None, [2]), (["no", "such", "command"], [])])
+def test_a_process_of_its_own_ends_at_once_after_the_embedded_engine(
+    arguments: list[str] | None, ends: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A job's process is not the command's: its interpreter goes on."""
+    left: list[int] = []
+    monkeypatch.setattr(sys, "argv", ["segengine", "no", "such", "command"])
+    monkeypatch.setitem(sys.modules, "pysail", sys)
+    monkeypatch.setattr("os._exit", left.append)
+    with pytest.raises(SystemExit) as stop:
+        entrypoint(arguments)
+    assert stop.value.code == 2
+    assert left == ends

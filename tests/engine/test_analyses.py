@@ -20,6 +20,7 @@ from segengine.errors import ConfigError
 from segengine.operations.analyses import list_analyses
 from segengine.operations.costs import read_costs
 from segengine.operations.dry_run import plan_refresh
+from segengine.operations.due import Wanted
 from segengine.operations.manage import Selection, plan_removal, record_change, record_removal
 from segengine.operations.refresh import RefreshReport
 from segengine.operations.status import read_status
@@ -93,7 +94,7 @@ def ended(report: RefreshReport) -> dict[str, tuple[str, str]]:
 def answer_of(workspace: Workspace, identity: str) -> Mapping[str, Any]:
     """Return the current answer of an analysis, as stored."""
     runs = [row for row in read_rows(workspace.warehouse / "analysis_runs") if row["analysis_id"] == identity]
-    newest = max((row for row in runs if row["status"] == "Successful"), key=lambda row: row["run_id"])
+    newest = max((row for row in runs if row["status"] == "Successful"), key=lambda row: row["snapshot_version"])
     stored = read_rows(workspace.warehouse / "model_results")
     found = [row for row in stored if (row["run_id"], row["id"]) == (newest["snapshot_run_id"], identity)]
     assert len(found) == 1
@@ -200,7 +201,7 @@ def test_an_answer_that_cannot_have_changed_is_kept(workspace: Workspace, answer
     workspace.define(DEFINITIONS.replace("[West, Buyers]", "[Buyers, West]"))
     workspace.apply()
     with workspace.opened() as project:
-        reasons = {each.definition.id: each.reason for each in plan_refresh(project, ["Both"])}
+        reasons = {each.definition.id: each.reason for each in plan_refresh(project, Wanted(["Both"]))}
     assert reasons == {"both": ""}, "the order of segments changes nothing"
 
 

@@ -50,7 +50,7 @@ def refreshed(embedded: EngineSession, tmp_path: Path, monkeypatch: pytest.Monke
 def test_a_refresh_that_is_cut_off(refreshed: Workspace, tmp_path: Path) -> None:
     whole = refreshed.copy_to(tmp_path / "whole")
     done = list_changes(whole, "refresh")
-    assert done[-1] == "_merge"
+    assert done[-1] == "update_one"
     assert done.count("create") == 2, "of the tables of answers and of runs"
     check(whole, is_new=True)
     created = [place + 1 for place, change in enumerate(done) if change == "create"]

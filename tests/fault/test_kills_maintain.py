@@ -41,7 +41,7 @@ def test_a_maintenance_that_is_cut_off(refreshed: Workspace, tmp_path: Path) -> 
     """Before the first change of each kind and before the last, one of them by the signal that all stand for."""
     whole = refreshed.copy_to(tmp_path / "whole")
     done = list_changes(whole, "maintain")
-    assert {name for _, name in CHANGES} - set(done) == {"overwrite"}
+    assert {name for _, name in CHANGES} - set(done) == {"append", "overwrite"}
 
     for number in sorted({done.index(name) + 1 for name in set(done)} | {len(done)}):
         end = kill if done[number - 1] == "compact" else cut_off

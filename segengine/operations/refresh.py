@@ -207,7 +207,7 @@ def create_tables(project: OpenProject) -> Control:
     """
     control = Control(project.warehouse, "control")
     if not project.warehouse.exists("control") and project.warehouse.exists("runs"):
-        if project.warehouse.read("runs").limit(1).count():
+        if project.warehouse.fetch("runs", ("run_id",)).num_rows:
             raise RunError(
                 f"Table control is gone from {project.warehouse.location}, but there are runs.",
                 "Restore it; a new one would begin a new history and give profile keys a second time.",

@@ -46,8 +46,8 @@ def show_command(
     profiles in every combination of segments, also by the values of fields. CSV has the rows of the output table.
     """
     from segengine.api import Project
+    from segengine.models.answers import dump_answer
     from segengine.models.insight_rows import list_rows
-    from segengine.models.insights import dump_insight
     from segengine.operations.context import parse_as_of
 
     project = Project(conf, environment=environment, engine=engine)
@@ -63,7 +63,7 @@ def show_command(
         names = ("snapshot_version", "as_of", "purpose", "run_id", "definition_version")
         snapshot_row = {each: getattr(run, each) for each in names}
         row = {"id": details.analysis.id, "name": details.analysis.name, **snapshot_row}
-        emit_document(output, {"insight": {**row, "result": dump_insight(insight)}})
+        emit_document(output, {"insight": {**row, "result": dump_answer(insight)}})
 
 
 def _choose(details: InsightDetails, names: Sequence[str]) -> Insight:

@@ -76,9 +76,9 @@ def _show(details: SuggestionDetails, zone: str) -> None:
 
 
 def _document(details: SuggestionDetails) -> dict[str, Any]:
-    from segengine.models.findings import dump_findings
+    from segengine.models.answers import dump_answer
 
-    found = dump_findings(details.findings)
+    found = dump_answer(details.findings)
     names = ("snapshot_version", "as_of", "purpose", "run_id", "definition_version")
     return {"name": details.suggestion.name, **{name: getattr(details.snapshot, name) for name in names}, **found}
 

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from segengine.errors import DataContractError
 from segengine.models.activity import ActivityGroups
+from segengine.models.answers import read_answer
 from segengine.models.suggestions import Suggestions
 
 
@@ -38,24 +38,11 @@ class Findings:
     of: str = ""
 
 
-def dump_findings(findings: Findings) -> dict[str, Any]:
-    """Return findings as JSON values."""
-    from pydantic import TypeAdapter
-
-    found: dict[str, Any] = TypeAdapter(Findings).dump_python(findings, mode="json")
-    return found
-
-
 def read_findings(content: Mapping[str, Any]) -> Findings:
-    """Return findings from the JSON values that `dump_findings` made of them.
+    """Return findings from the JSON values they are kept as.
 
     Raises:
-        DataContractError: They are none, as those of a later version may be.
+        DataContractError: They are none.
     """
-    from pydantic import TypeAdapter, ValidationError
-
-    try:
-        return TypeAdapter(Findings).validate_python(content)
-    except ValidationError:
-        message = "What the suggestion found was written by another version of segengine, and cannot be read."
-        raise DataContractError(message, "Refresh the suggestion, or use that version.") from None
+    found: Findings = read_answer(content, Findings, "suggestion")
+    return found

@@ -14,10 +14,11 @@ from segengine.engine.failures import engine_errors
 from segengine.engine.features import Features
 from segengine.engine.parts import BatchFunction
 from segengine.errors import ConfigError, RunError
+from segengine.models.answers import dump_answer
 from segengine.models.cells import PARTS, CellCounter, FieldCounts, choose_cells, merge_counts, tally_counts
 from segengine.models.differentiators import Differentiators, find_differentiators
 from segengine.models.fields import HASH, KEY, draw_by_hash
-from segengine.models.insights import Insight, dump_insight
+from segengine.models.insights import Insight
 from segengine.models.memberships import gather_memberships
 from segengine.models.overlap import (
     CombinationGroups,
@@ -77,7 +78,7 @@ def find_insight(
     else:
         kind, result = "overlap", _overlap(run, question)
         record_overlap(record, run, question, result)
-    write_result(run.warehouse, SnapshotKey(run.run_id, analysis.id), kind, dump_insight(result))
+    write_result(run.warehouse, SnapshotKey(run.run_id, analysis.id), kind, dump_answer(result))
 
 
 def _compare(run: ModelRun, question: DifferenceQuestion) -> Differentiators:

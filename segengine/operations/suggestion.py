@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from segengine.engine.features import Asked
+from segengine.models.answers import dump_answer
 from segengine.models.cards import describe_suggestion
-from segengine.models.findings import Findings, Proposal, dump_findings
+from segengine.models.findings import Findings, Proposal
 from segengine.models.group_counts import TALLIES
 from segengine.models.run_record import RunRecord
 from segengine.models.suggestions import Question, confirm_candidates, find_candidates
@@ -39,7 +40,7 @@ def suggest(run: ModelRun, analysis: Analysis, question: TargetQuestion | Activi
     else:
         kind, findings = "activity", group_by_activity(run, analysis, question)
         record_groups(record, findings)
-    write_result(run.warehouse, SnapshotKey(run.run_id, analysis.id), kind, dump_findings(findings))
+    write_result(run.warehouse, SnapshotKey(run.run_id, analysis.id), kind, dump_answer(findings))
 
 
 def _suggest_for_target(run: ModelRun, asked: TargetQuestion, record: RunRecord) -> Findings:

@@ -17,7 +17,7 @@ from workspace import Workspace
 
 from segengine.engine.session import EngineSession
 from segengine.models.activity import ActivityGroups
-from segengine.models.findings import dump_findings
+from segengine.models.answers import dump_answer
 from segengine.models.suggestions import Suggestions
 from segengine.operations.suggestions import SuggestionDetails, describe_suggestions
 from segengine.project.nodes import Plain, dump_documents
@@ -167,7 +167,7 @@ def test_groups_by_activity_are_those_of_sql(workspace: Workspace) -> None:
 
 def test_other_orders_and_files_give_the_same(workspace: Workspace, tmp_path: Path) -> None:
     workspace.refresh(as_of=AS_OF)
-    before = {name: dump_findings(describe(workspace, name).findings) for name in NAMES}
+    before = {name: dump_answer(describe(workspace, name).findings) for name in NAMES}
     customers = draw_customers(5, COUNT)
     purchases = draw_purchases(6, customers)
     other = Workspace(tmp_path / "other", workspace.session)
@@ -180,4 +180,4 @@ def test_other_orders_and_files_give_the_same(workspace: Workspace, tmp_path: Pa
     other.append_rows("purchases", shuffled[1].slice(900))
     other.apply()
     other.refresh(as_of=AS_OF)
-    assert {name: dump_findings(describe(other, name).findings) for name in NAMES} == before
+    assert {name: dump_answer(describe(other, name).findings) for name in NAMES} == before

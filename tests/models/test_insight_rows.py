@@ -8,9 +8,10 @@ from collections import Counter
 import pytest
 
 from segengine.errors import DataContractError
+from segengine.models.answers import dump_answer
 from segengine.models.differentiators import Differentiators
 from segengine.models.insight_rows import DIFFERENTIATORS, OVERLAP, list_differences, list_rows
-from segengine.models.insights import dump_insight, read_insight
+from segengine.models.insights import read_insight
 from tests.models.comparisons import MIXED, compare, draw_table, normal
 from tests.models.test_overlap import overlap_by_word
 
@@ -30,13 +31,13 @@ def columns_of(schema: str) -> list[str]:
 
 def test_results_come_back_as_they_were() -> None:
     found, _ = differentiators()
-    assert read_insight(json.loads(json.dumps(dump_insight(found)))) == found
+    assert read_insight(json.loads(json.dumps(dump_answer(found)))) == found
     overlap = overlap_by_word(["1", "true", "x"] * 30)
-    assert read_insight(json.loads(json.dumps(dump_insight(overlap)))) == overlap
+    assert read_insight(json.loads(json.dumps(dump_answer(overlap)))) == overlap
 
 
 def test_what_another_version_wrote_is_refused() -> None:
-    content = dump_insight(overlap_by_word(["a"] * 30))
+    content = dump_answer(overlap_by_word(["a"] * 30))
     for changed in ({}, {**content, "union_count": "many"}):
         with pytest.raises(DataContractError, match="written by another version of segengine"):
             read_insight(changed)

@@ -37,21 +37,23 @@ def take_back_interrupts() -> None:
         signal.signal(signal.SIGINT, handler)
 
 
-def wait_for_tasks(seconds: float = _END_SECONDS) -> None:
+def wait_for_tasks(earlier: set[int], seconds: float = _END_SECONDS) -> None:
     """Wait until no function of ours runs in the threads of a server that was stopped, at most so long.
+
+    `earlier`: foreign threads that were there before the server, and are none of its.
 
     Stopping it ends its queries, but a function goes on to the end of its batch. Before Python 3.14 an interpreter that
     ends meanwhile ends that thread as well, by unwinding it, which the engine's code answers by aborting the process.
     """
     until = time.monotonic() + seconds
-    while _foreign_threads():
+    while find_foreign_threads() - earlier:
         if time.monotonic() > until:
             logger.debug("Functions still run %s s after their engine was stopped.", seconds)
             return
         time.sleep(0.02)
 
 
-def _foreign_threads() -> set[int]:
+def find_foreign_threads() -> set[int]:
     """Return the threads that run Python and were not started by it; one of them may look like a dummy."""
     own = {thread.ident for thread in threading.enumerate() if not isinstance(thread, threading._DummyThread)}
     return {ident for ident in sys._current_frames() if ident not in own}

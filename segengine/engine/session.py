@@ -172,7 +172,7 @@ def _start_embedded(stack: ExitStack) -> EngineSession:
             f"The embedded engine did not start: {describe_error(error)}",
             "Check the environment variables whose names start with SAIL_.",
         ) from error
-    stack.callback(embedded.wait_for_tasks)
+    stack.callback(embedded.wait_for_tasks, embedded.find_foreign_threads())
     stack.callback(_quietly, server.stop)
     _, port = server.listening_address
     spark = _connect(stack, f"sc://127.0.0.1:{port}", retries=2)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import json
 import os
 import signal
@@ -19,6 +20,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
+from segengine.engine import embedded
 from segengine.engine import session as session_module
 from segengine.engine.failures import engine_errors
 from segengine.engine.session import EngineSession, _connect, activate, open_session
@@ -466,3 +468,26 @@ def test_doctor_calls_a_missing_java_no_failure(tmp_path: Path) -> None:
     assert spark[2].startswith("Spark needs Java")
     assert "Install Java 17" in spark[3]
     assert ok is True
+
+
+def test_closing_waits_for_no_thread_that_was_there_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A debugger's, or that of whoever runs these tests in several processes; one that came later is waited for."""
+    started, ended = threading.Event(), threading.Event()
+
+    def run() -> None:
+        started.set()
+        ended.wait()
+
+    def end(_: float) -> None:
+        waited.append(True)
+        ended.set()
+
+    waited: list[bool] = []
+    before = embedded.find_foreign_threads()
+    _thread.start_new_thread(run, ())
+    started.wait()
+    monkeypatch.setattr(embedded.time, "sleep", end)
+    embedded.wait_for_tasks(embedded.find_foreign_threads())
+    assert not waited
+    embedded.wait_for_tasks(before)
+    assert waited

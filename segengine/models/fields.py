@@ -101,6 +101,12 @@ def draw_by_hash(hashes: npt.NDArray[np.int64], salt: str) -> npt.NDArray[np.flo
     return (mixed >> np.uint64(11)).astype(np.float64) * 2.0**-53
 
 
+def read_flags(rows: pa.RecordBatch | pa.Table, name: str) -> npt.NDArray[np.bool_]:
+    """Return where a field of truth values is true, shape (n,)."""
+    ordinals: npt.NDArray[np.int64] = np.asarray(rows.column(name))
+    return np.equal(ordinals, 1)
+
+
 def fill_ordinals(column: pa.Array) -> npt.NDArray[np.int64] | npt.NDArray[np.float64]:
     """Return an ordered field's values, shape (n,), 0 where missing."""
     values: npt.NDArray[np.int64] = np.asarray(column.fill_null(0) if column.null_count else column)

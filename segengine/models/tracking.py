@@ -282,7 +282,8 @@ def _make_signature(schema: pa.Schema) -> ModelSignature:
     def specify(column: pa.Field) -> ColSpec:
         if column.name == HASH:
             return ColSpec(DataType.long, column.name)
-        type_ = DataType.string if pa.types.is_string(column.type) else AnyType()  # type: ignore[no-untyped-call]
+        any_type = AnyType()  # type: ignore[no-untyped-call]  # MLflow leaves its types out
+        type_ = DataType.string if pa.types.is_string(column.type) else any_type
         return ColSpec(type_, column.name, required=False)
 
     return ModelSignature(Schema(list(map(specify, schema))), Schema([ColSpec(DataType.double, SCORE)]))

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from segengine.models.run_record import RunRecord
+from segengine.operations.insight import find_insight
 from segengine.operations.model_run import ModelRun
+from segengine.operations.suggestion import suggest
 from segengine.project.analysis import ActivityQuestion, Analysis, TargetQuestion
 
 
@@ -22,10 +24,6 @@ def answer(run: ModelRun, analysis: Analysis, record: RunRecord) -> None:
     """
     question = analysis.question
     if isinstance(question, TargetQuestion | ActivityQuestion):
-        from segengine.operations.suggestion import suggest
-
         suggest(run, analysis, question, record)
     else:
-        from segengine.operations.insight import find_insight
-
         find_insight(run, analysis, question, record)

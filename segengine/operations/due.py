@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from segengine.errors import ConfigError
 from segengine.project.analysis import Evaluated
 from segengine.project.catalogue import Catalogue
+from segengine.project.definitions import EVALUATED_KINDS
 from segengine.project.find import find_definition
 from segengine.project.problems import did_you_mean
 from segengine.project.schedule import next_due
@@ -16,16 +17,14 @@ from segengine.project.walk import find_behind
 from segengine.store.registry import Registry
 from segengine.store.runs import History, Status
 
-KINDS = ("segment", "expansion", "measure", "suggestion", "insight")
-
 
 @dataclass(frozen=True)
 class Wanted:
     """What a caller wants refreshed.
 
     `names`: names or ids; none: all that is active, and of that what is static once after each activation. `kinds`:
-    only definitions of these (see `KINDS`), none: of all. `due`: only what is due by its schedule. `with_parents`: also
-    all that these refer to, directly or not, as far as it is active and not static.
+    only definitions of these (of `EVALUATED_KINDS`), none: of all. `due`: only what is due by its schedule.
+    `with_parents`: also all that these refer to, directly or not, as far as it is active and not static.
     """
 
     names: Sequence[str] = ()
@@ -45,8 +44,8 @@ class Wanted:
             ConfigError: With the kinds there are.
         """
         for kind in self.kinds:
-            if kind not in KINDS:
-                raise ConfigError(f'There is no kind "{kind}" to refresh.', did_you_mean(kind, KINDS))
+            if kind not in EVALUATED_KINDS:
+                raise ConfigError(f'There is no kind "{kind}" to refresh.', did_you_mean(kind, EVALUATED_KINDS))
 
 
 EVERYTHING = Wanted()

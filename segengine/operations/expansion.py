@@ -15,7 +15,7 @@ from segengine.engine.features import Asked, Features
 from segengine.engine.member_keys import make_snapshot
 from segengine.kernel.bitmaps import count_members, subtract_bitmaps
 from segengine.models.calibration import STEPS
-from segengine.models.fields import HASH, KEY
+from segengine.models.fields import HASH, KEY, read_flags
 from segengine.models.recommended import Offer
 from segengine.models.run_record import RunRecord
 from segengine.models.scoring import SimilarityModel
@@ -24,7 +24,7 @@ from segengine.models.similarity import Similarity, learn_similarity
 from segengine.models.training import Sample, SampleDraw, arrange_sample
 from segengine.operations.model_run import ModelRun
 from segengine.operations.similarity_record import model_columns, record_inputs, record_members, record_model
-from segengine.project.model import Expansion, InSegment, Segment
+from segengine.project.model import Expansion, Segment
 from segengine.project.model_fields import is_key_field
 from segengine.project.source_fields import find_rule_fields
 from segengine.project.types import instant_of
@@ -89,9 +89,7 @@ class ExpansionRun:
         fields = {field.name: field.source for field in self.expansion.fields}
         of_rule = {field.name for field in self.expansion.fields if rule.has(field, self.run.catalogue)}
         extra = {each.name: each for each in rule.attributes if each not in fields.values() and each.name not in fields}
-        asked: dict[str, Asked] = {
-            name: source.segment_id if isinstance(source, InSegment) else source for name, source in fields.items()
-        }
+        asked = {field.name: field.asked for field in self.expansion.fields}
         flags: dict[str, Asked] = {_SOURCE: self.expansion.source}
         if self.expansion.candidates:
             flags[_CANDIDATE] = self.expansion.candidates
@@ -148,16 +146,14 @@ class ExpansionRun:
 
 
 def _is_source(rows: pa.RecordBatch | pa.Table) -> npt.NDArray[np.bool_]:
-    flags: npt.NDArray[np.int64] = np.asarray(rows.column(_SOURCE))
-    return np.equal(flags, 1)
+    return read_flags(rows, _SOURCE)
 
 
 def _takes_part(batch: pa.RecordBatch) -> npt.NDArray[np.bool_]:
     """Return who is a member of the source or a candidate, shape (n,)."""
     if _CANDIDATE not in batch.schema.names:
         return np.ones(batch.num_rows, dtype=bool)
-    flags: npt.NDArray[np.int64] = np.asarray(batch.column(_CANDIDATE))
-    return np.logical_or(_is_source(batch), np.equal(flags, 1))
+    return np.logical_or(_is_source(batch), read_flags(batch, _CANDIDATE))
 
 
 def _make_scorer(model: SimilarityModel) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]:

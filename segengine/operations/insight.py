@@ -32,7 +32,7 @@ from segengine.models.sides import SideGroups, Sides, plan_sides
 from segengine.operations.insight_record import record_differentiators, record_overlap
 from segengine.operations.model_run import ModelRun
 from segengine.project.analysis import Analysis, DifferenceQuestion, OverlapQuestion
-from segengine.project.model import InSegment, ModelField
+from segengine.project.model import ModelField
 from segengine.store.scores import write_result
 from segengine.store.snapshots import SnapshotKey
 
@@ -123,10 +123,7 @@ def _overlap(run: ModelRun, question: OverlapQuestion) -> Overlap:
 def _read_fields(run: ModelRun, fields: Sequence[ModelField]) -> Features:
     if not fields:
         raise ConfigError("There is no field to compare by.", "Name some with `fields`.")
-    sources = {field.name: field.source for field in fields}
-    return run.read_features(
-        {name: each.segment_id if isinstance(each, InSegment) else each for name, each in sources.items()}
-    )
+    return run.read_features({field.name: field.asked for field in fields})
 
 
 def _count_by_cells(

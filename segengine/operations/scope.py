@@ -13,7 +13,7 @@ from segengine.engine.failures import engine_errors
 from segengine.engine.features import Asked, Features
 from segengine.errors import ConfigError
 from segengine.kernel.bitmaps import count_members
-from segengine.models.fields import HASH, Field, draw_by_hash
+from segengine.models.fields import HASH, Field, draw_by_hash, read_flags
 from segengine.models.suggestions import choose_share, name_salt
 from segengine.operations.model_run import ModelRun
 
@@ -90,8 +90,7 @@ def _is_inside(batch: pa.RecordBatch) -> npt.NDArray[np.bool_]:
     """Return which profiles count, shape (n,)."""
     if _OF not in batch.schema.names:
         return np.ones(batch.num_rows, dtype=bool)
-    flags: npt.NDArray[np.int64] = np.asarray(batch.column(_OF))
-    return np.equal(flags, 1)
+    return read_flags(batch, _OF)
 
 
 _ENGINE_TYPES = {

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from segengine.engine.features import Asked
 from segengine.models.answers import dump_answer
 from segengine.models.cards import describe_suggestion
 from segengine.models.findings import Findings, Proposal
@@ -15,7 +14,6 @@ from segengine.operations.proposed_rules import write_group_rule
 from segengine.operations.scope import open_scope
 from segengine.operations.suggestion_record import record_groups, record_question, record_suggestions
 from segengine.project.analysis import ActivityQuestion, Analysis, TargetQuestion
-from segengine.project.model import InSegment, ModelField
 from segengine.store.scores import write_result
 from segengine.store.snapshots import SnapshotKey
 
@@ -45,8 +43,7 @@ def suggest(run: ModelRun, analysis: Analysis, question: TargetQuestion | Activi
 
 def _suggest_for_target(run: ModelRun, asked: TargetQuestion, record: RunRecord) -> Findings:
     zone = run.catalogue.settings.time_zone
-    sources: dict[str, Asked] = {field.name: _asked(field) for field in (asked.target, *asked.influences)}
-    scope = open_scope(run, asked.of, sources)
+    scope = open_scope(run, asked.of, {field.name: field.asked for field in (asked.target, *asked.influences)})
     question = Question(
         scope.fields[asked.target.name],
         tuple(scope.fields[field.name] for field in asked.influences),
@@ -66,7 +63,3 @@ def _suggest_for_target(run: ModelRun, asked: TargetQuestion, record: RunRecord)
     )
     record_suggestions(record, found, question)
     return Findings(found, proposals, asked.of)
-
-
-def _asked(field: ModelField) -> Asked:
-    return field.source.segment_id if isinstance(field.source, InSegment) else field.source

@@ -12,9 +12,10 @@ from segengine.project.nodes import Fields, Node, read_documents
 from segengine.project.problems import LATER, Problems, did_you_mean
 
 MAX_TAGS = 20
-KINDS = ("segment", "expansion", "measure", "suggestion", "insight", "consumer")
 SEGMENT_KINDS = ("segment", "expansion")
 ANALYSIS_KINDS = ("suggestion", "insight")
+EVALUATED_KINDS = (*SEGMENT_KINDS, "measure", *ANALYSIS_KINDS)
+KINDS = (*EVALUATED_KINDS, "consumer")
 COMMON_FIELDS = ("kind", "name", "id", "description", "tags", "state", "exempt_from_deactivation", "audience")
 AUTO_DEACTIVATED = "AutoDeactivated"
 """The tag of what was deactivated because nobody used it; it does not count among the tags allowed."""

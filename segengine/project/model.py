@@ -502,6 +502,11 @@ class ModelField:
     source: Attribute | InSegment
 
     @property
+    def asked(self) -> Attribute | str:
+        """What is asked of each profile: the attribute's value, or whether it is in the segment of that id."""
+        return self.source.segment_id if isinstance(self.source, InSegment) else self.source
+
+    @property
     def parent(self) -> str:
         """The id of the measure or segment it is taken from, '' of an attribute."""
         return self.source.segment_id if isinstance(self.source, InSegment) else self.source.measure

@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import re
 import sys
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
@@ -19,10 +20,11 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from stored import BUCKET_BITS, TRAILS, Row, Store, bitmap_keys
+from stored import BUCKET_BITS, TRAILS, Keys, Row, Store, bitmap_keys
 
 BACK_FILL = "back-fill"
 PRESENT = "@present"
+NOBODY: Keys = np.empty(0, np.int64)
 
 
 def check_store(warehouse: Path, *, thinned: bool = False, forgotten: int = 0) -> None:
@@ -161,7 +163,7 @@ def _check_runs(store: Store, trail: str) -> Iterator[str]:
 
 def _check_versions(store: Store, trail: str) -> Iterator[str]:
     """Verify that snapshots are numbered 1, 2, 3...; a row may name an earlier one again, where nothing changed."""
-    for identity, rows in store.successful(trail).items():
+    for identity, rows in store.successful[trail].items():
         numbers: dict[str, int] = {}
         newest = 0
         for row in rows:
@@ -178,15 +180,16 @@ def _check_versions(store: Store, trail: str) -> Iterator[str]:
 
 def _is_thinned(store: Store, trail: str, row: Row) -> bool:
     """Return whether the whole snapshot of a row is gone, and is not the current one."""
-    current = _preceding(store.successful(trail)[row["id"]], None, with_back_fills=False)
-    if current is not None and current["snapshot_run_id"] == row["snapshot_run_id"]:
+    if (trail, row["snapshot_run_id"], row["id"]) in store.contents:
         return False
-    return (trail, row["snapshot_run_id"], row["id"]) not in store.contents
+    current = _preceding(store.successful[trail][row["id"]], None, with_back_fills=False)
+    return current is None or current["snapshot_run_id"] != row["snapshot_run_id"]
 
 
 def _check_bitmaps(store: Store, thinned: bool, forgotten: int) -> Iterator[str]:
     """Verify that each snapshot has all of its bitmaps: with the bits its run counted, of profiles that exist."""
     checked: set[tuple[str, str]] = set()
+    known = {audience: np.fromiter(ids, np.int64) for audience, ids in store.ids.items()}
     for row in store.trails["segment"]:
         run_id, segment_id = row["snapshot_run_id"], row["id"]
         if not run_id or (thinned and row["status"] == "Successful" and _is_thinned(store, "segment", row)):
@@ -208,26 +211,29 @@ def _check_bitmaps(store: Store, thinned: bool, forgotten: int) -> Iterator[str]
                 yield f"{what} a bitmap of {len(each['content'])} bytes in bucket {each['bucket']}"
             if own != each["row_count"]:
                 yield f"{what} {own} bits in bucket {each['bucket']}, counted {each['row_count']}"
-        known = np.fromiter(store.ids(store.audiences[segment_id]), np.int64)
-        strangers = np.setdiff1d(store.members(run_id, segment_id), known)
+        strangers = _without(store.members(run_id, segment_id), known.get(store.audiences[segment_id], NOBODY))
         if len(strangers) > forgotten:
             yield f"{what} member with key {strangers[0]}, which is nobody's"
 
 
+def _without(keys: Keys, others: Keys) -> Keys:
+    """Return those of sorted keys that are not among others; `np.setdiff1d` would sort both again."""
+    return keys[np.isin(keys, others, invert=True)]
+
+
 def _preceding(rows: Sequence[Row], as_of: Any, *, with_back_fills: bool) -> Row | None:
     """Return the row with the greatest as_of before one (None: of all), among equals the last one."""
-    found = [
+    found = (
         row
-        for row in rows
+        for row in reversed(rows)
         if (as_of is None or row["as_of"] < as_of) and (with_back_fills or row["purpose"] != BACK_FILL)
-    ]
-    return max(enumerate(found), key=lambda pair: (pair[1]["as_of"], pair[0]))[1] if found else None
+    )
+    return max(found, key=lambda row: row["as_of"], default=None)
 
 
 def _check_changes(store: Store, thinned: bool) -> Iterator[str]:
     """Verify entered and left against the bits: of a snapshot and of the one with the preceding as_of."""
-    place = {run_id: number for number, run_id in enumerate(store.chain)}
-    rows_of = store.successful("segment")
+    places, rows_of = store.places, store.successful["segment"]
     held: dict[str, str] = {}
     for row in store.trails["segment"]:
         if row["status"] not in ("Successful", "Held"):
@@ -237,7 +243,8 @@ def _check_changes(store: Store, thinned: bool) -> Iterator[str]:
             compared_in = held.get(row["id"], compared_in)
         elif row["status"] == "Held":
             held[row["id"]] = row["run_id"]
-        known = [each for each in rows_of.get(row["id"], ()) if place[each["run_id"]] < place[compared_in]]
+        own = rows_of.get(row["id"], [])
+        known = own[: bisect_left(own, places[compared_in], key=lambda each: places[each["run_id"]])]
         if row["snapshot_run_id"] != row["run_id"] and row["purpose"] != "release":
             current = _preceding(known, None, with_back_fills=False)
             if current is None or current["snapshot_run_id"] != row["snapshot_run_id"]:
@@ -249,8 +256,8 @@ def _check_changes(store: Store, thinned: bool) -> Iterator[str]:
         if thinned and any(_is_thinned(store, "segment", each) for each in (row, before) if each):
             continue
         now = store.members(row["snapshot_run_id"], row["id"])
-        then = store.members(before["snapshot_run_id"], row["id"]) if before else now[:0]
-        expected = (len(np.setdiff1d(now, then)), len(np.setdiff1d(then, now)))
+        then = store.members(before["snapshot_run_id"], row["id"]) if before else NOBODY
+        expected = (len(_without(now, then)), len(_without(then, now)))
         if (row["entered_count"], row["left_count"]) != expected:
             yield (
                 f'segment_runs: {row["run_id"]}, "{row["id"]}": {row["entered_count"]} entered and '
@@ -304,10 +311,10 @@ def _join_bytes(column: pa.Array, field: pa.Field) -> pa.Array:
 
 def _check_answers(store: Store, thinned: bool) -> Iterator[str]:
     """Verify that each analysis has one answer with each of its snapshots."""
-    written = [(row["run_id"], row["id"]) for row in store.read("model_results") if json.loads(row["content"])]
-    for identity, rows in store.successful("analysis").items():
+    written = Counter((row["run_id"], row["id"]) for row in store.read("model_results") if json.loads(row["content"]))
+    for identity, rows in store.successful["analysis"].items():
         for run_id in dict.fromkeys(row["snapshot_run_id"] for row in rows):
-            count = written.count((run_id, identity))
+            count = written[run_id, identity]
             if count != 1 and not (thinned and not count and run_id != rows[-1]["snapshot_run_id"]):
                 yield f'model_results: {count} answers of {run_id}, "{identity}", expected one'
 
@@ -339,13 +346,13 @@ def _check_members(store: Store, table: str, rows: Sequence[Row], thinned: bool)
             yield f'{table}: {count} snapshots of "{segment_id}" at once'
     for (segment_id, version), found in versions.items():
         what = f'{table}: snapshot {version} of "{segment_id}"'
-        runs = [run for run in store.successful("segment").get(segment_id, ()) if run["snapshot_version"] == version]
+        runs = [run for run in store.successful["segment"].get(segment_id, ()) if run["snapshot_version"] == version]
         if not runs:
             yield f"{what} is not published"
             continue
         if thinned and _is_thinned(store, "segment", runs[0]):
             continue
-        ids = store.ids(store.audiences[segment_id])
+        ids = store.ids[store.audiences[segment_id]]
         members = [ids[key] for key in store.members(runs[0]["snapshot_run_id"], segment_id).tolist() if key in ids]
         if sorted(found) != sorted(members):
             yield f"{what} has other members than its bitmaps: {len(found)}, not {len(members)}"
@@ -354,18 +361,19 @@ def _check_members(store: Store, table: str, rows: Sequence[Row], thinned: bool)
 def _check_attributes(store: Store, table: str, rows: Sequence[Row], audience: str) -> Iterator[str]:
     """Verify the table with a row for each profile: each column holds the values of a published snapshot."""
     own, *columns = rows[0]
-    key_of = {profile_id: key for key, profile_id in store.ids(audience).items()}
+    key_of = {profile_id: key for key, profile_id in store.ids[audience].items()}
     ids = {row[own] for row in rows}
     if len(ids) < len(rows) or not key_of.keys() >= ids:
         yield f"{table}: a profile twice, or one without a key"
         return
     keys = {*key_of.values()}
+    written = [(run_id, of) for kind, run_id, of in store.contents if kind == "measure" and run_id in store.places]
+    written.sort(key=lambda each: store.places[each[0]], reverse=True)  # most likely it shows the newest
     for column in columns:
         shown = {key_of[row[own]]: row[column] for row in rows if row[column] is not None}
         published = (
             values
-            for (kind, run_id, measure_id) in store.contents
-            if kind == "measure" and run_id in store.runs
+            for run_id, measure_id in written
             if (values := _column_values(store, run_id, measure_id, column)) is not None
         )
         if all({key: values[key] for key in keys & values.keys()} != shown for values in published):

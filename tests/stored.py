@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import defaultdict
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -72,8 +73,9 @@ class Store:
     @cached_property
     def definitions(self) -> list[Row]:
         chain = self.walk("registry_control", "definitions", "change_id", "previous_change_id")
-        rows = [row for row in self.read("definitions") if row["change_id"] in chain]
-        return sorted(rows, key=lambda row: chain.index(row["change_id"]))
+        order = {change_id: place for place, change_id in enumerate(chain)}
+        rows = [row for row in self.read("definitions") if row["change_id"] in order]
+        return sorted(rows, key=lambda row: order[row["change_id"]])
 
     @cached_property
     def audiences(self) -> dict[str, str]:
@@ -88,15 +90,23 @@ class Store:
 
     def _read_trail(self, trail: str) -> list[Row]:
         rows = [row for row in self.read(f"{trail}_runs") if row["run_id"] in self.runs]
-        order = {run_id: place for place, run_id in enumerate(self.chain)}
-        return [{**row, "id": row[f"{trail}_id"]} for row in sorted(rows, key=lambda row: order[row["run_id"]])]
+        rows.sort(key=lambda row: self.places[row["run_id"]])
+        return [{**row, "id": row[f"{trail}_id"]} for row in rows]
 
-    def successful(self, trail: str) -> dict[str, list[Row]]:
-        """Return the rows with a snapshot, by definition, oldest first."""
-        found: dict[str, list[Row]] = {}
-        for row in self.trails[trail]:
-            if row["status"] == "Successful":
-                found.setdefault(row["id"], []).append(row)
+    @cached_property
+    def places(self) -> dict[str, int]:
+        """The place of each published run in the chain."""
+        return {run_id: place for place, run_id in enumerate(self.chain)}
+
+    @cached_property
+    def successful(self) -> dict[str, dict[str, list[Row]]]:
+        """By trail the rows with a snapshot, by definition, oldest first."""
+        found: dict[str, dict[str, list[Row]]] = {}
+        for trail, rows in self.trails.items():
+            of_trail = found.setdefault(trail, {})
+            for row in rows:
+                if row["status"] == "Successful":
+                    of_trail.setdefault(row["id"], []).append(row)
         return found
 
     @cached_property
@@ -128,8 +138,13 @@ class Store:
                 found.setdefault(row["audience"], []).append(row)
         return found
 
-    def ids(self, audience: str) -> dict[int, str]:
-        return {row["profile_key"]: row["profile_id"] for row in self.given.get(audience, [])}
+    @cached_property
+    def ids(self) -> defaultdict[str, dict[int, str]]:
+        """By audience the id of each profile key."""
+        found: defaultdict[str, dict[int, str]] = defaultdict(dict)
+        for audience, rows in self.given.items():
+            found[audience] = {row["profile_key"]: row["profile_id"] for row in rows}
+        return found
 
 
 def bitmap_keys(bitmap: bytes, bucket: int) -> Keys:

@@ -329,7 +329,7 @@ def test_snapshots_thinned_and_people_forgotten_are_allowed(good: Workspace, tmp
     """Only where that is said, only whole snapshots, and never a current one."""
     workspace = good.copy_to(tmp_path)
     first = Store(good.warehouse).chain[0]
-    person = Store(good.warehouse).ids("customer")[7]
+    person = Store(good.warehouse).ids["customer"][7]
 
     def drop_first(rows: Rows, _: Store) -> None:
         rows[:] = [row for row in rows if row["run_id"] != first]

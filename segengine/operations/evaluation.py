@@ -118,7 +118,8 @@ class Evaluation:
             RunError: The engine failed.
         """
         use = find_source_use(due, self.catalogue, self.as_of)
-        self.progress(f"checking {len(use.columns)} source table(s)")
+        if use.columns:
+            self.progress(f"checking {len(use.columns)} source table(s)")
         opened = self.open_sources(set(use.columns) - set(self.versions))
         self.versions |= opened.versions
         self.as_they_were |= opened.as_they_were
@@ -273,14 +274,13 @@ class Evaluation:
 
     def _model_run(self, definition: Segment | Analysis, *, lenient: bool) -> ModelRun:
         """Return this run as a model sees it; `lenient`: of fields that nobody chose bad values are missing."""
-        self._give_keys(definition.audience)
         return ModelRun(
             warehouse=self.project.warehouse,
             catalogue=self.catalogue,
             run_id=self.run_id,
             as_of=self.as_of,
             seed_text=self.catalogue.hashes[definition.id].data,
-            profile_count=self.profile_counts[definition.audience],
+            count_profiles=partial(self._count_profiles, definition.audience),
             snapshot_of=self._snapshot,
             read_features=partial(self.features, definition.audience, lenient=lenient),
         )
@@ -326,6 +326,11 @@ class Evaluation:
             tasks=self._partitions(self.last_keys[audience]),
         )
         return read_features(asked, sources, lenient=lenient)
+
+    def _count_profiles(self, audience: str) -> int:
+        """Return how many profiles of an audience count: all but those kept out, which giving keys finds."""
+        self._give_keys(audience)
+        return self.profile_counts[audience]
 
     def _give_keys(self, audience: str) -> DataFrame:
         """Return `profile_id`, `profile_key` of the audience's profiles, after giving keys to new ones."""

@@ -108,7 +108,7 @@ class ExpansionRun:
         source = self.run.bitmaps(self.expansion.source)
         member_total = sum(map(count_members, source.values()))
         if not self.expansion.candidates:
-            return member_total, self.run.profile_count - member_total
+            return member_total, self.run.count_profiles() - member_total
         others = subtract_bitmaps(self.run.bitmaps(self.expansion.candidates), source)
         return member_total, sum(map(count_members, others.values()))
 
@@ -132,7 +132,7 @@ class ExpansionRun:
         counts: Counts = np.zeros(STEPS + 1, dtype=np.int64)
         counts[to_steps(scores)] = candidate_counts
         size = self.expansion.size
-        most = int(size * self.run.profile_count) if size <= 1 else int(size)
+        most = int(size * self.run.count_profiles()) if size <= 1 else int(size)
         return counts, find_cut(counts, max(1, most), float(self.expansion.minimum_score))
 
     def _members(self, own: SnapshotKey, cut: Cut) -> DataFrame:

@@ -102,9 +102,10 @@ def _plan_sides(run: ModelRun, question: DifferenceQuestion, pairs: npt.NDArray[
     of, of_count = segments[question.of].name, int(pairs[0, 0])
     if question.against:
         return plan_sides(of, segments[question.against].name, of_count, int(pairs[1, 1]), int(pairs[0, 1]))
-    if of_count and of_count >= run.profile_count:
+    profile_count = run.count_profiles()
+    if of_count and of_count >= profile_count:
         raise RunError(f'Everyone is in "{of}": there is nobody else to compare with.', "Compare with another segment.")
-    return plan_sides(of, EVERYONE_ELSE, of_count, run.profile_count - of_count, 0)
+    return plan_sides(of, EVERYONE_ELSE, of_count, profile_count - of_count, 0)
 
 
 def _overlap(run: ModelRun, question: OverlapQuestion) -> Overlap:

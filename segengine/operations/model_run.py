@@ -16,8 +16,9 @@ from segengine.store.warehouse import Warehouse
 class ModelRun:
     """A run as models see it.
 
-    `seed_text`: what chance is drawn from: the definition's hash. `profile_count`: of the audience. `snapshot_of`: the
-    snapshot that a segment or measure feeds with. `read_features`: of every profile, by the name of a field.
+    `seed_text`: what chance is drawn from: the definition's hash. `count_profiles`: of the audience, whose ids are read
+    for it. `snapshot_of`: the snapshot that a segment or measure feeds with. `read_features`: of every profile, by the
+    name of a field.
     """
 
     warehouse: Warehouse
@@ -25,7 +26,7 @@ class ModelRun:
     run_id: str
     as_of: datetime
     seed_text: str
-    profile_count: int
+    count_profiles: Callable[[], int]
     snapshot_of: Callable[[str], SnapshotKey]
     read_features: Callable[[Mapping[str, Asked]], Features]
 

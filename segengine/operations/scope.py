@@ -73,7 +73,7 @@ def open_scope(run: ModelRun, of: str, asked: Mapping[str, Asked]) -> Scope:
     Raises:
         ConfigError: They are too few for any suggestion.
     """
-    profile_count = sum(map(count_members, run.bitmaps(of).values())) if of else run.profile_count
+    profile_count = sum(map(count_members, run.bitmaps(of).values())) if of else run.count_profiles()
     if profile_count < LEAST_PROFILES:
         who = f'Segment "{run.catalogue.segments[of].name}"' if of else "The audience"
         what = f"{profile_count} member{'' if profile_count == 1 else 's'}" if of else f"{profile_count} profiles"

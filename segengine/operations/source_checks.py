@@ -25,7 +25,7 @@ from segengine.project.catalogue import Catalogue
 from segengine.project.model import Attribute, Schema, Segment
 from segengine.project.source_fields import find_rule_fields
 from segengine.project.types import instant_of
-from segengine.project.walk import model_attributes
+from segengine.project.walk import model_attributes, reads_profiles
 from segengine.store.profile_keys import check_profile_ids
 
 Key = tuple[str, tuple[str, ...]]  # a table and stored columns
@@ -47,7 +47,7 @@ def find_source_use(definitions: Mapping[str, Evaluated], catalogue: Catalogue, 
     segments = [definition for definition in definitions.values() if isinstance(definition, Segment)]
     scans = [scan for plan in plans for scan in plan.table_scans.values()]
     scans += [attachment_scan(segment.audience, item) for segment in segments for item in segment.attach]
-    modelled = [definition for definition in definitions.values() if is_modelled(definition)]
+    modelled = [each for each in definitions.values() if is_modelled(each) and reads_profiles(each)]
     scans += [feature_scan(each.audience, _feature_attributes(each, catalogue), settings) for each in modelled]
     rows = [ScanRows(scan, settings, catalogue.schema) for scan in scans]
     columns = columns_by_table(rows)

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from graphlib import TopologicalSorter
 
-from segengine.project.analysis import Analysis, Evaluated
+from segengine.project.analysis import Analysis, Evaluated, OverlapQuestion
 from segengine.project.model import (
     Aggregate,
     All,
@@ -200,8 +200,8 @@ def depends_on_as_of(definition: Evaluated) -> bool:
 def tables_read(definition: Evaluated, settings: Settings) -> frozenset[str]:
     """Return the tables that a definition's members or values, and what is attached to them, may depend on.
 
-    Not those of what it refers to. Some may be left unread: the profiles of a business measure, the accounts of a
-    contact segment that asks nothing of them.
+    Not those of what it refers to. Some may be left unread: the profiles of a business measure or of an overlap by no
+    field, the accounts of a contact segment that asks nothing of them.
     """
     attributes = [leaf.attribute for leaf in definition_leaves(definition) if isinstance(leaf, Condition)]
     attributes += model_attributes(definition)
@@ -228,6 +228,12 @@ def model_fields(definition: Evaluated) -> tuple[ModelField, ...]:
     if isinstance(definition, Analysis):
         return definition.question.fields
     return definition.expansion.fields if isinstance(definition, Segment) and definition.expansion else ()
+
+
+def reads_profiles(definition: Evaluated) -> bool:
+    """Return whether the profiles themselves are read: not where only the stored members of segments are counted."""
+    question = definition.question if isinstance(definition, Analysis) else None
+    return not isinstance(question, OverlapQuestion) or bool(question.fields)
 
 
 def model_attributes(definition: Evaluated) -> list[Attribute]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import shutil
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
@@ -377,6 +378,17 @@ def test_who_is_gone_since_is_not_counted(workspace: Workspace) -> None:
     rest = [RULES["Loyal"](customer) for customer in list_customers(5)[:2_000]]
     sides = compare(workspace, "What sets the loyal apart").sides
     assert (sides.of_count, sides.against_count) == (rest.count(True), rest.count(False))
+
+
+@pytest.mark.before_the_engine
+def test_an_overlap_by_no_field_reads_stored_members_alone(workspace: Workspace) -> None:
+    workspace.refresh()
+    before = overlap(workspace, "Two ways")
+    shutil.rmtree(workspace.data / "customers")  # no source is there to be read, pinned or checked
+    runs = {run.analysis_id: run for run in workspace.refresh("Two ways", "Three ways", full=True).analyses}
+    assert (runs["two_ways"].snapshot_version, runs["two_ways"].error) == (2, "")
+    assert overlap(workspace, "Two ways") == before
+    assert "customers" in runs["three_ways"].error  # it counts by a field of theirs
 
 
 @pytest.mark.before_the_engine

@@ -77,25 +77,19 @@ class Run:
 
 
 @dataclass(frozen=True)
-class SegmentRun:
-    """What one published run says of one segment; counts are None where it has no snapshot.
+class EvaluatedRun:
+    """What one published run says of one definition, whatever its kind.
 
-    `snapshot_run_id` is the run whose snapshot it uses, '' where it has none. `outline_counts` (JSON) is only filled
-    where it is written: histories are read without it.
+    `snapshot_run_id` is the run whose snapshot it uses (of an analysis: whose answer it has), '' where it has none.
     """
 
     run_id: str
-    segment_id: str
     name: str
     snapshot_version: int
     snapshot_run_id: str
     as_of: datetime
     purpose: str
     status: Status
-    profile_count: int | None
-    member_count: int | None
-    entered_count: int | None
-    left_count: int | None
     definition_version: int
     data_hash: str
     parents_hash: str
@@ -103,6 +97,20 @@ class SegmentRun:
     error: str
     started_at: datetime
     finished_at: datetime
+
+
+@dataclass(frozen=True)
+class SegmentRun(EvaluatedRun):
+    """What one published run says of one segment; counts are None where it has no snapshot.
+
+    `outline_counts` (JSON) is only filled where it is written: histories are read without it.
+    """
+
+    segment_id: str
+    profile_count: int | None
+    member_count: int | None
+    entered_count: int | None
+    left_count: int | None
     outline_counts: str = ""
 
     @property
@@ -112,30 +120,16 @@ class SegmentRun:
 
 
 @dataclass(frozen=True)
-class MeasureRun:
+class MeasureRun(EvaluatedRun):
     """What one published run says of one measure.
 
     `row_count`: profiles, or rows by dimensions, None where it has no snapshot; `value_counts` (JSON): how many
-    profiles have each value, by column. `snapshot_run_id` is the run whose snapshot it uses, '' where it has none.
+    profiles have each value, by column.
     """
 
-    run_id: str
     measure_id: str
-    name: str
-    snapshot_version: int
-    snapshot_run_id: str
-    as_of: datetime
-    purpose: str
-    status: Status
     row_count: int | None
     value_counts: str
-    definition_version: int
-    data_hash: str
-    parents_hash: str
-    parents: str
-    error: str
-    started_at: datetime
-    finished_at: datetime
 
     @property
     def id(self) -> str:
@@ -144,27 +138,10 @@ class MeasureRun:
 
 
 @dataclass(frozen=True)
-class AnalysisRun:
-    """What one published run says of one analysis.
+class AnalysisRun(EvaluatedRun):
+    """What one published run says of one analysis."""
 
-    `snapshot_run_id` is the run whose answer it has, '' where it has none.
-    """
-
-    run_id: str
     analysis_id: str
-    name: str
-    snapshot_version: int
-    snapshot_run_id: str
-    as_of: datetime
-    purpose: str
-    status: Status
-    definition_version: int
-    data_hash: str
-    parents_hash: str
-    parents: str
-    error: str
-    started_at: datetime
-    finished_at: datetime
 
     @property
     def id(self) -> str:

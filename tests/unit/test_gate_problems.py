@@ -9,33 +9,14 @@ import pytest
 
 from segengine.operations.gates import SourceNews, find_gate_problems
 from segengine.project.model import Gates
-from segengine.store.runs import SegmentRun, Status
+from segengine.store.runs import SegmentRun
+from tests.unit.segment_runs import segment_run
 
 AS_OF = datetime(2026, 5, 5, 12, tzinfo=UTC)
 
 
 def run(members: int, entered: int = 0, left: int = 0) -> SegmentRun:
-    return SegmentRun(
-        run_id="run",
-        segment_id="s",
-        name="S",
-        snapshot_version=1,
-        snapshot_run_id="run",
-        as_of=AS_OF,
-        purpose="refresh",
-        status=Status.SUCCESSFUL,
-        profile_count=1000,
-        member_count=members,
-        entered_count=entered,
-        left_count=left,
-        definition_version=1,
-        data_hash="",
-        parents_hash="",
-        parents="{}",
-        error="",
-        started_at=AS_OF,
-        finished_at=AS_OF,
-    )
+    return segment_run(AS_OF, profile_count=1000, member_count=members, entered_count=entered, left_count=left)
 
 
 HALF, TENTH = Gates(change_at_most=Decimal("0.5")), Gates(churn_at_most=Decimal("0.1"))

@@ -7,14 +7,14 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-import pyarrow as pa
 import pytest
 
 from segengine.errors import DefinitionError
 from segengine.operations.thinning import find_needed, plan_thinning
 from segengine.project.keep import FOREVER, Keep, choose_kept, parse_span
 from segengine.project.settings import load_settings
-from segengine.store.runs import History, SegmentRun, Status, Trail, hold_runs
+from segengine.store.runs import History, SegmentRun, Status
+from tests.unit.segment_runs import segment_run, trail_of
 
 PROJECT = """
 project: kept
@@ -119,34 +119,16 @@ def run(
     parents: dict[str, int] | None = None,
     snapshot_run_id: str = "",
 ) -> SegmentRun:
-    as_of = day(1, version)
     run_id = f"run_{version}"
-    return SegmentRun(
+    return segment_run(
+        day(1, version),
         run_id=run_id,
         segment_id=segment_id,
-        name=segment_id.title(),
         snapshot_version=version if status is Status.SUCCESSFUL else 0,
         snapshot_run_id=snapshot_run_id or run_id,
-        as_of=as_of,
-        purpose="refresh",
         status=status,
-        profile_count=1,
-        member_count=1,
-        entered_count=0,
-        left_count=0,
-        definition_version=1,
-        data_hash="",
-        parents_hash="",
         parents=json.dumps(parents or {}),
-        error="",
-        started_at=as_of,
-        finished_at=as_of,
     )
-
-
-def trail_of(runs: list[SegmentRun]) -> Trail[SegmentRun]:
-    rows = [{**vars(each), "status": str(each.status)} for each in runs]
-    return Trail(hold_runs(pa.Table.from_pylist(rows), "segment_id", SegmentRun))
 
 
 def thin(runs: list[SegmentRun], untouched: tuple[str, ...] = ()) -> dict[str, list[int]]:

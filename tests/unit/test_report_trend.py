@@ -5,32 +5,13 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from segengine.report.charts import draw_trend
-from segengine.store.runs import BACKFILLED, REFRESHED, SegmentRun, Status
+from segengine.store.runs import BACKFILLED, REFRESHED, SegmentRun
+from tests.unit.segment_runs import segment_run
 
 
 def snapshot(day: int, purpose: str, members: int, entered: int, left: int) -> SegmentRun:
     at = datetime(2026, 5, day, tzinfo=UTC)
-    return SegmentRun(
-        run_id="run",
-        segment_id="s",
-        name="S",
-        snapshot_version=1,
-        snapshot_run_id="run",
-        as_of=at,
-        purpose=purpose,
-        status=Status.SUCCESSFUL,
-        profile_count=100,
-        member_count=members,
-        entered_count=entered,
-        left_count=left,
-        definition_version=1,
-        data_hash="",
-        parents_hash="",
-        parents="{}",
-        error="",
-        started_at=at,
-        finished_at=at,
-    )
+    return segment_run(at, purpose=purpose, member_count=members, entered_count=entered, left_count=left)
 
 
 def totals_of(*snapshots: SegmentRun) -> list[str]:

@@ -6,18 +6,10 @@ import random
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
-import pyarrow as pa
 import pytest
 
-from segengine.store.runs import (
-    BACKFILLED,
-    DROPPED,
-    REFRESHED,
-    SegmentRun,
-    Status,
-    Trail,
-    hold_runs,
-)
+from segengine.store.runs import BACKFILLED, DROPPED, REFRESHED, SegmentRun, Status, Trail
+from tests.unit.segment_runs import segment_run, trail_of
 
 FIRST_DAY = datetime(2026, 1, 1, tzinfo=UTC)
 IDS = ("a", "b", "c")
@@ -33,32 +25,15 @@ def draw_run(choose: random.Random, number: int) -> SegmentRun:
     purpose = choose.choice([REFRESHED, REFRESHED, BACKFILLED, DROPPED])
     as_of = FIRST_DAY + timedelta(days=choose.randint(0, 20), microseconds=choose.choice([0, 1]))
     identity = choose.choice(IDS)
-    return SegmentRun(
+    return segment_run(
+        as_of,
         run_id=f"run_{number}",
         segment_id=identity,
-        name=identity.upper(),
         snapshot_version=number if status is Status.SUCCESSFUL else 0,
-        snapshot_run_id=f"run_{number}",
-        as_of=as_of,
         purpose=purpose,
         status=status,
-        profile_count=None,
         member_count=number,
-        entered_count=None,
-        left_count=None,
-        definition_version=1,
-        data_hash="",
-        parents_hash="",
-        parents="{}",
-        error="",
-        started_at=FIRST_DAY,
-        finished_at=FIRST_DAY,
     )
-
-
-def trail_of(runs: list[SegmentRun]) -> Trail[SegmentRun]:
-    rows = [{**vars(run), "status": str(run.status)} for run in runs]
-    return Trail(hold_runs(pa.Table.from_pylist(rows), "segment_id", SegmentRun))
 
 
 def sorted_snapshots(runs: list[SegmentRun]) -> list[SegmentRun]:

@@ -16,7 +16,7 @@ from segengine.engine.attachments import attached_rows, attachment_scan
 from segengine.engine.failures import engine_errors
 from segengine.engine.joins import ScanRows, columns_by_table
 from segengine.engine.sources import Sources, check_against_lock, open_sources
-from segengine.engine.uniqueness import check_unique_keys
+from segengine.engine.uniqueness import check_keys
 from segengine.errors import RunError
 from segengine.kernel.scan import KEY
 from segengine.operations.context import OpenProject, load_registered, read_state
@@ -146,5 +146,5 @@ class _OutputTable:
         as_of = datetime.now(UTC)
         sources = open_sources(session, settings, used)
         check_against_lock(sources, schema, used)
-        check_unique_keys(sources, {key for rows in self._scan_rows() for key in rows.unique_keys()})
+        check_keys(sources, {key for rows in self._scan_rows() for key in rows.unique_keys()})
         return _Reading(sources, as_of)

@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from segengine.engine.joins import ScanRows, columns_by_table
 from segengine.engine.sources import check_against_lock, cut_off, open_sources
-from segengine.engine.uniqueness import check_unique_keys
+from segengine.engine.uniqueness import check_keys
 from segengine.engine.value_counts import COUNT, VALUE, read_text_counts, read_value_counts
 from segengine.errors import ConfigError, DataContractError
 from segengine.kernel.frequencies import Frequencies, TextFrequencies, count_ordinals, count_texts
@@ -190,7 +190,7 @@ def _read(
     used = columns_by_table([scan])
     sources = open_sources(session, settings, used, cut_off(as_of, datetime.now(UTC)) if as_of else None)
     check_against_lock(sources, schema, used)
-    check_unique_keys(sources, scan.unique_keys())
+    check_keys(sources, scan.unique_keys())
     return scan.values(sources).toDF(VALUE)
 
 

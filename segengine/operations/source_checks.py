@@ -16,19 +16,16 @@ from segengine.engine.accounts import account_columns
 from segengine.engine.attachments import attachment_scan
 from segengine.engine.features import feature_scan
 from segengine.engine.joins import ScanRows, columns_by_table
-from segengine.engine.sources import Sources, check_against_lock, column
-from segengine.engine.uniqueness import check_unique_keys
+from segengine.engine.sources import Sources, check_against_lock
+from segengine.engine.uniqueness import Key, check_keys
 from segengine.errors import DataContractError, RunError
 from segengine.plan.audiences import is_modelled, plan_run
 from segengine.project.analysis import Evaluated
 from segengine.project.catalogue import Catalogue
-from segengine.project.model import Attribute, Schema, Segment
+from segengine.project.model import Attribute, Schema, Segment, Settings
 from segengine.project.source_fields import find_rule_fields
 from segengine.project.types import instant_of
 from segengine.project.walk import model_attributes, reads_profiles
-from segengine.store.profile_keys import check_profile_ids
-
-Key = tuple[str, tuple[str, ...]]  # a table and stored columns
 
 
 @dataclass(frozen=True)
@@ -81,15 +78,14 @@ def check_sources(sources: Sources, schema: Schema, use: SourceUse) -> dict[str,
         RunError: The engine failed.
     """
     check_against_lock(sources, schema, use.columns)
-    check_unique_keys(sources, use.keys)
-    return {audience: _count_profiles(sources, audience) for audience in sorted(use.audiences)}
+    audiences = sorted(use.audiences)
+    counts = check_keys(sources, use.keys, [_profile_key(sources.settings, audience) for audience in audiences])
+    return dict(zip(audiences, counts, strict=True))
 
 
-def _count_profiles(sources: Sources, audience: str) -> int:
-    table = sources.settings.tables[sources.settings.audiences[audience].table]
-    key = table.stored_name(table.key[0])
-    ids = sources.read(table.name).select(column(key).cast("string").alias("profile_id"))
-    return check_profile_ids(ids, table.name, key)
+def _profile_key(settings: Settings, audience: str) -> Key:
+    table = settings.tables[settings.audiences[audience].table]
+    return table.name, (table.stored_name(table.key[0]),)
 
 
 def find_failures(
@@ -116,10 +112,10 @@ def find_failures(
         check_against_lock(pin(table), schema, {table: {name}})
 
     def check_key(table: str, names: tuple[str, ...]) -> None:
-        check_unique_keys(pin(table), [(table, names)])
+        check_keys(pin(table), [(table, names)])
 
     def check_profiles(audience: str) -> None:
-        _count_profiles(pin(settings.audiences[audience].table), audience)
+        check_keys(pin(settings.audiences[audience].table), [], [_profile_key(settings, audience)])
 
     of_table, of_column = _problem(pin), _problem(check_column)
     of_key, of_profiles = _problem(check_key), _problem(check_profiles)

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from segengine.engine.failures import engine_errors
-from segengine.errors import DataContractError
 from segengine.store.warehouse import Warehouse, make_frame
 
 if TYPE_CHECKING:
@@ -39,28 +38,6 @@ def erase_profile_key(warehouse: Warehouse, audience: str, profile_id: str) -> N
     """Delete a profile's key, also where an unpublished run gave it; it is never given again."""
     row = {"audience": audience, "profile_id": profile_id}
     warehouse.delete_rows("profile_keys", make_frame(warehouse.session, "audience string, profile_id string", [row]))
-
-
-def check_profile_ids(ids: DataFrame, table: str, key: str) -> int:
-    """Return how many profiles there are.
-
-    Args:
-        ids: One column `profile_id`, as text.
-        table: The profile table, for messages.
-        key: Its key column, for messages.
-
-    Raises:
-        DataContractError: An id is missing.
-    """
-    from pyspark.sql import functions as F
-
-    present = F.count(F.when(F.col("profile_id") != "", F.lit(1)))
-    with engine_errors(f'counting the profiles of table "{table}"'):
-        row = ids.agg(F.count(F.lit(1)).alias("total"), present.alias("present")).collect()[0]
-    if row["total"] > row["present"]:
-        missing = row["total"] - row["present"]
-        raise DataContractError(f'Profile table "{table}": column "{key}" is missing in {missing} row(s).')
-    return int(row["total"])
 
 
 def add_profile_keys(

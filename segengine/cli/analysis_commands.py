@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from segengine.cli.listing import Listing, filter_options, listing_options
+from segengine.cli.list_command import add_list_command
 from segengine.cli.manage_commands import add_manage_commands
-from segengine.cli.options import output_option, project_options
-from segengine.cli.output import Column, show_due_in, show_time_in
+from segengine.cli.output import Column
 
 if TYPE_CHECKING:
     from segengine.operations.analyses import AnalysisSummary
@@ -19,43 +17,14 @@ if TYPE_CHECKING:
 
 def add_analysis_commands(group: click.Group, kind: AnalysisKind) -> None:
     """Add to a group the commands that list its kind of definitions, and change them."""
-    group.add_command(_list_command(kind))
+    add_list_command(
+        group,
+        kind,
+        lambda project: [each for each in project.analyses() if each.analysis.kind == kind],
+        _summary_row,
+        about=(Column("asks", "about"),),
+    )
     add_manage_commands(group, kind)
-
-
-def _list_command(kind: AnalysisKind) -> click.Command:
-    @click.command("list", help=f"List applied {kind}s by name, all or some of them.")
-    @filter_options
-    @listing_options
-    @project_options
-    @output_option("table", "json", "yaml", "csv")
-    def list_command(
-        tags: tuple[str, ...], search: str, listing: Listing, conf: Path, environment: str, engine: str, output: str
-    ) -> None:
-        from segengine.api import Project
-        from segengine.project.find import Filter
-
-        project = Project(conf, environment=environment, engine=engine)
-        wanted = Filter(tags, search)
-        found = [each for each in project.analyses() if each.analysis.kind == kind]
-        rows = [_summary_row(each) for each in found if wanted.accepts(each.record.id, each.record.fields)]
-        columns = [
-            Column("name", kind),
-            *([Column("audience", "audience")] if len(project.settings.audiences) > 1 else []),
-            Column("asks", "about"),
-            Column("tags", "tags", ", ".join),
-            Column("type", "type"),
-            *([Column("state", "state")] if any(row["state"] != "active" for row in rows) else []),
-            Column("status", "status"),
-            Column("as_of", "as of", show_time_in(project.settings.time_zone)),
-        ]
-        if any(row["next_due"] for row in rows):
-            columns.append(Column("next_due", "next due", show_due_in(project.settings.time_zone)))
-        if any(row["error"] for row in rows):
-            columns.append(Column("error", "why"))
-        listing.emit(output, f"{kind}s", rows, columns)
-
-    return list_command
 
 
 def _summary_row(summary: AnalysisSummary) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import click
 
 from segengine.cli.log import ProgressReport, set_verbose
 from segengine.cli.options import output_option, project_options, verbose_option, wait_option
-from segengine.cli.output import Column, emit_document, emit_rows, print_table, show_count
+from segengine.cli.output import MEMBER_COLUMNS, Column, emit_document, emit_rows, print_table, show_count
 from segengine.cli.run_commands import EXIT_SOME_FAILED
 
 if TYPE_CHECKING:
@@ -118,9 +118,7 @@ def _show_report(report: BackfillReport, output: str) -> None:
         Column("name", "name"),
         Column("status", "status"),
         Column("snapshot_version", "snapshot", right=True),
-        Column("member_count", "members", show_count, right=True),
-        Column("entered_count", "entered", show_count, right=True),
-        Column("left_count", "left", show_count, right=True),
+        *MEMBER_COLUMNS,
     ]
     if any(row["row_count"] is not None for row in rows):
         columns.append(Column("row_count", "rows", show_count, right=True))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from segengine.cli.options import output_option, project_options, snapshot_options
-from segengine.cli.output import emit_csv, emit_document, show_time_in
+from segengine.cli.output import emit_csv, emit_document, show_time_in, snapshot_fields
 from segengine.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -59,10 +59,7 @@ def show_command(
     elif output == "table":
         _show(details, insight, zone, by_values=bool(fields))
     else:
-        run = details.snapshot
-        names = ("snapshot_version", "as_of", "purpose", "run_id", "definition_version")
-        snapshot_row = {each: getattr(run, each) for each in names}
-        row = {"id": details.analysis.id, "name": details.analysis.name, **snapshot_row}
+        row = {"id": details.analysis.id, "name": details.analysis.name, **snapshot_fields(details.snapshot)}
         emit_document(output, {"insight": {**row, "result": dump_answer(insight)}})
 
 

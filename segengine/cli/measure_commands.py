@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from segengine.cli.listing import Listing, filter_options, listing_options
+from segengine.cli.list_command import add_list_command
 from segengine.cli.manage_commands import add_manage_commands
 from segengine.cli.measure_values import preview_command, snapshot_row, values_command
 from segengine.cli.options import output_option, period_option, project_options
@@ -36,43 +36,16 @@ def measures() -> None:
     """Look at measures and their values."""
 
 
-@measures.command("list")
-@filter_options
-@listing_options
-@project_options
-@output_option("table", "json", "yaml", "csv")
-def list_command(
-    tags: tuple[str, ...], search: str, listing: Listing, conf: Path, environment: str, engine: str, output: str
-) -> None:
-    """List applied measures by name, all or some of them."""
-    from segengine.api import Project
-    from segengine.project.find import Filter
-
-    project = Project(conf, environment=environment, engine=engine)
-    wanted = Filter(tags, search)
-    found = [each for each in project.measures() if wanted.accepts(each.record.id, each.record.fields)]
-    rows = [_summary_row(summary) for summary in found]
-    columns = [
-        Column("name", "measure"),
-        Column("per", "per"),
-        Column("tags", "tags", lambda tags: ", ".join(tags)),
-        *([Column("state", "state")] if any(row["state"] != "active" for row in rows) else []),
-        Column("status", "status"),
-        Column("row_count", "rows", show_count, right=True),
-        Column("values", "profiles with a value", _show_value_counts),
-        Column("as_of", "as of", show_time_in(project.settings.time_zone)),
-    ]
-    if any(row["next_due"] for row in rows):
-        columns.append(Column("next_due", "next due", show_due_in(project.settings.time_zone)))
-    if any(row["error"] for row in rows):
-        columns.append(Column("error", "why"))
-    listing.emit(output, "measures", rows, columns)
-
-
 def _show_value_counts(counts: Mapping[str, int]) -> str:
     if len(counts) == 1:
         return show_count(*counts.values())
     return ", ".join(f"{name.rpartition('.')[2]} {count:,}" for name, count in counts.items())
+
+
+_COUNTS = (
+    Column("row_count", "rows", show_count, right=True),
+    Column("values", "profiles with a value", _show_value_counts),
+)
 
 
 def _summary_row(summary: MeasureSummary) -> dict[str, Any]:
@@ -159,10 +132,7 @@ def _show_details(
         shown = [{**snapshot, **values} for snapshot, values in zip(snapshots, totals, strict=True)]
     else:
         shown = snapshots
-        columns += [
-            Column("row_count", "rows", show_count, right=True),
-            Column("values", "profiles with a value", _show_value_counts),
-        ]
+        columns += _COUNTS
     if shown:
         click.echo()
         print_table(shown[-10:], columns)
@@ -174,6 +144,14 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int | float | Decimal) and not isinstance(value, bool)
 
 
+add_list_command(
+    measures,
+    "measure",
+    lambda project: project.measures(),
+    _summary_row,
+    about=(Column("per", "per"),),
+    counts=_COUNTS,
+)
 measures.add_command(values_command)
 measures.add_command(preview_command)
 add_manage_commands(measures, "measure")

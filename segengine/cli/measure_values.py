@@ -12,7 +12,15 @@ import click
 
 from segengine.cli.log import ProgressReport
 from segengine.cli.options import as_of_option, output_option, project_options, snapshot_options
-from segengine.cli.output import Column, emit_document, plain_value, print_table, show_time_in, show_value
+from segengine.cli.output import (
+    Column,
+    emit_document,
+    plain_value,
+    print_table,
+    show_time_in,
+    show_value,
+    snapshot_fields,
+)
 
 if TYPE_CHECKING:
     from segengine.operations.measures import MeasureValues
@@ -132,8 +140,7 @@ def snapshot_row(run: MeasureRun) -> dict[str, Any]:
     """Return what JSON says of a snapshot."""
     from segengine.operations.measures import value_counts
 
-    names = ("snapshot_version", "as_of", "purpose", "row_count", "run_id", "definition_version")
-    return {**{name: getattr(run, name) for name in names}, "values": value_counts(run)}
+    return {**snapshot_fields(run, "row_count"), "values": value_counts(run)}
 
 
 def _show_bars(rows: list[dict[str, Any]], names: Sequence[str], numbers: set[str]) -> None:

@@ -12,7 +12,16 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from segengine.cli.options import output_option, project_options, snapshot_options
-from segengine.cli.output import Column, emit_document, plain_value, print_table, show_count, show_time_in, show_value
+from segengine.cli.output import (
+    Column,
+    emit_document,
+    plain_value,
+    print_table,
+    show_count,
+    show_time_in,
+    show_value,
+    snapshot_fields,
+)
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -178,9 +187,7 @@ def _changes_document(changes: MembershipChanges, rows: Sequence[Mapping[str, An
 
 def snapshot_row(run: SegmentRun) -> dict[str, Any]:
     """Return a snapshot as plain values."""
-    counts = ("member_count", "entered_count", "left_count")
-    names = ("snapshot_version", "as_of", "purpose", *counts, "run_id", "definition_version")
-    return {name: getattr(run, name) for name in names}
+    return snapshot_fields(run, "member_count", "entered_count", "left_count")
 
 
 def _check_file(output: str, file: Path | None) -> None:

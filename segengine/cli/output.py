@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from segengine.operations.segments import OutlineLine
     from segengine.project.model import Measure
     from segengine.project.usage import User
+    from segengine.store.runs import AnyRun
 
 SCHEMA_VERSION = 1
 _PIPE_WIDTH = 200
@@ -115,6 +116,13 @@ def show_count(value: Any) -> str:
     return "" if value is None else f"{value:,}"
 
 
+MEMBER_COLUMNS = (
+    Column("member_count", "members", show_count, right=True),
+    Column("entered_count", "entered", show_count, right=True),
+    Column("left_count", "left", show_count, right=True),
+)
+
+
 def show_bytes(value: Any) -> str:
     """Return a number of bytes with its unit (1 kB are 1,000), nothing for None."""
     from rich.filesize import decimal
@@ -143,6 +151,12 @@ def show_grain(measure: Measure) -> str:
     """Return what a measure has values for: the profiles' audience and its dimensions, or the business."""
     names = [*([measure.audience] if measure.per_profile else []), *(each.name for each in measure.dimensions)]
     return ", ".join(names) or "business"
+
+
+def snapshot_fields(run: AnyRun, *counts: str) -> dict[str, Any]:
+    """Return what documents say of a snapshot: which it is, its counts, and where it comes from."""
+    names = ("snapshot_version", "as_of", "purpose", *counts, "run_id", "definition_version")
+    return {name: getattr(run, name) for name in names}
 
 
 def purpose_columns(snapshots: Sequence[Mapping[str, Any]]) -> list[Column]:

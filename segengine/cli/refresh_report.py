@@ -10,18 +10,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from segengine.cli.log import add_to_summary
-from segengine.cli.output import Column, emit_document, emit_rows, print_table, show_count, show_time_in
+from segengine.cli.output import MEMBER_COLUMNS, Column, emit_document, emit_rows, print_table, show_count, show_time_in
 
 if TYPE_CHECKING:
     from segengine.operations.refresh import RefreshReport
     from segengine.store.runs import AnyRun
 
 Rows = list[dict[str, Any]]
-_SEGMENT_COLUMNS = (
-    Column("member_count", "members", show_count, right=True),
-    Column("entered_count", "entered", show_count, right=True),
-    Column("left_count", "left", show_count, right=True),
-)
 _MEASURE_COLUMNS = (Column("row_count", "rows", show_count, right=True),)
 
 
@@ -40,7 +35,7 @@ def summarise_report(report: RefreshReport) -> None:
 
 def show_report(report: RefreshReport, output: str, zone: str) -> None:
     """Print how a refresh ended: a table of each kind of definitions, or one document; as CSV the segments."""
-    segments, measures = _rows(report.segments, _SEGMENT_COLUMNS), _rows(report.measures, _MEASURE_COLUMNS)
+    segments, measures = _rows(report.segments, MEMBER_COLUMNS), _rows(report.measures, _MEASURE_COLUMNS)
     analyses = _rows(report.analyses, ())
     if output == "csv":
         emit_rows(output, "segments", segments, [])
@@ -60,7 +55,7 @@ def show_report(report: RefreshReport, output: str, zone: str) -> None:
         emit_document(output, content)
     elif report.run_id:
         _print("measure", measures, _MEASURE_COLUMNS)
-        _print("segment", segments, _SEGMENT_COLUMNS)
+        _print("segment", segments, MEMBER_COLUMNS)
         _print("suggestion or insight", analyses, ())
         parts = {"measures": measures, "segments": segments, "suggestions and insights": analyses}
         _print_summary(report, ", ".join(_show_good(kind, rows) for kind, rows in parts.items() if rows), zone)

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from segengine.cli.listing import Listing, filter_options, listing_options
+from segengine.cli.list_command import add_list_command
 from segengine.cli.manage_commands import add_manage_commands
 from segengine.cli.member_commands import add_member_commands, snapshot_row
 from segengine.cli.options import output_option, period_option, project_options, snapshot_options
 from segengine.cli.output import (
+    MEMBER_COLUMNS,
     Column,
     emit_document,
     plain_value,
@@ -43,42 +44,6 @@ _SHOWN_MEMBERS = 100
 @click.group()
 def segments() -> None:
     """Look at segments and their members, and keep them in order."""
-
-
-@segments.command("list")
-@filter_options
-@listing_options
-@project_options
-@output_option("table", "json", "yaml", "csv")
-def list_command(
-    tags: tuple[str, ...], search: str, listing: Listing, conf: Path, environment: str, engine: str, output: str
-) -> None:
-    """List applied segments by name, all or some of them."""
-    from segengine.api import Project
-    from segengine.project.find import Filter
-
-    project = Project(conf, environment=environment, engine=engine)
-    wanted = Filter(tags, search)
-    found = [each for each in project.segments() if wanted.accepts(each.record.id, each.record.fields)]
-    rows = [_summary_row(summary) for summary in found]
-    columns = [
-        Column("name", "segment"),
-        *([Column("audience", "audience")] if len(project.settings.audiences) > 1 else []),
-        Column("tags", "tags", lambda tags: ", ".join(tags)),
-        Column("type", "type"),
-        *([Column("state", "state")] if any(row["state"] != "active" for row in rows) else []),
-        Column("status", "status"),
-        Column("member_count", "members", show_count, right=True),
-        Column("member_share", "of all", show_share, right=True),
-        Column("entered_count", "entered", show_count, right=True),
-        Column("left_count", "left", show_count, right=True),
-        Column("as_of", "as of", show_time_in(project.settings.time_zone)),
-    ]
-    if any(row["next_due"] for row in rows):
-        columns.append(Column("next_due", "next due", show_due_in(project.settings.time_zone)))
-    if any(row["error"] for row in rows):
-        columns.append(Column("error", "why"))
-    listing.emit(output, "segments", rows, columns)
 
 
 def _summary_row(summary: SegmentSummary) -> dict[str, Any]:
@@ -228,9 +193,7 @@ def _show_details(details: SegmentDetails, snapshots: Sequence[SegmentRun], zone
             Column("snapshot_version", "snapshot", right=True),
             Column("as_of", "as of", show_time),
             *purpose_columns(shown),
-            Column("member_count", "members", show_count, right=True),
-            Column("entered_count", "entered", show_count, right=True),
-            Column("left_count", "left", show_count, right=True),
+            *MEMBER_COLUMNS,
         ]
         click.echo()
         print_table(shown, columns)
@@ -292,5 +255,17 @@ def _show_why(why: Why, zone: str) -> None:
             print_table(line.rows, [Column(name, name) for name in line.rows[0]])
 
 
+add_list_command(
+    segments,
+    "segment",
+    lambda project: project.segments(),
+    _summary_row,
+    counts=(
+        Column("member_count", "members", show_count, right=True),
+        Column("member_share", "of all", show_share, right=True),
+        Column("entered_count", "entered", show_count, right=True),
+        Column("left_count", "left", show_count, right=True),
+    ),
+)
 add_member_commands(segments)
 add_manage_commands(segments, "segment")

@@ -9,7 +9,7 @@ import click
 
 from segengine.cli.drafts import draft_document, show_draft, show_end
 from segengine.cli.options import as_of_option, output_option, project_options, snapshot_options
-from segengine.cli.output import emit_document, show_time_in
+from segengine.cli.output import emit_document, show_time_in, snapshot_fields
 from segengine.cli.quick_questions import can_ask
 
 if TYPE_CHECKING:
@@ -79,8 +79,7 @@ def _document(details: SuggestionDetails) -> dict[str, Any]:
     from segengine.models.answers import dump_answer
 
     found = dump_answer(details.findings)
-    names = ("snapshot_version", "as_of", "purpose", "run_id", "definition_version")
-    return {"name": details.suggestion.name, **{name: getattr(details.snapshot, name) for name in names}, **found}
+    return {"name": details.suggestion.name, **snapshot_fields(details.snapshot), **found}
 
 
 @suggest.command("save")

@@ -11,6 +11,8 @@ import duckdb
 import pytest
 from by_hand import add_measures, read_queries
 from deltalake import DeltaTable
+from journey_models import AS_OF as END_OF_JANUARY
+from journey_models import check_models, read_households
 from workspace import Workspace
 
 from segengine.demo.complete_journey import write_complete_journey
@@ -23,7 +25,6 @@ from segengine.models.overlap import Overlap
 from segengine.operations.insights import describe_insight
 from segengine.operations.measures import MeasureValues, list_measures, read_measure_values
 
-END_OF_JANUARY = datetime(2018, 2, 1, 4, 59, 59, 999_999, UTC)  # in New York
 END_OF_JUNE = datetime(2026, 7, 1, 6, 59, 59, 999_999, UTC)  # in Los Angeles
 ONLINE_AND_CALIFORNIA = ("high_value_online_customers", "customers_from_california")
 FIRST_OF_JULY = datetime(2026, 7, 1, 21, 59, 59, 999_999, UTC)  # in Amsterdam, where the last orders are of that day
@@ -195,3 +196,4 @@ def test_complete_journey_has_the_members_of_the_sql(
 
     compare(workspace, journey_by_hand, {"household": [*journey_by_hand.segments]})
     assert sorted(workspace.members("Discount seekers", limit=None)) == journey_by_hand.segments["discount_seekers"]
+    check_models(workspace, read_households(journey / "data", journey_by_hand.segments, journey_by_hand.measures))

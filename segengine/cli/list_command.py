@@ -52,18 +52,19 @@ def add_list_command(
         wanted = Filter(tags, search)
         found = [each for each in list_summaries(project) if wanted.accepts(each.record.id, each.record.fields)]
         rows = [summary_row(each) for each in found]
-        is_measure = kind == "measure"  # says by `per` whose it is, and is always dynamic
+        is_measure = kind == "measure"  # says by `per` whose it is
+        next_due = Column("next_due", "next due", show_due_in(zone), optional=True)
         columns = [
             Column("name", kind),
             *([Column("audience", "audience")] if several and not is_measure else []),
             *about,
-            Column("tags", "tags", ", ".join),
-            *([] if is_measure else [Column("type", "type")]),
+            Column("tags", "tags", ", ".join, optional=True),
+            *([Column("type", "type")] if any(row.get("type", "dynamic") != "dynamic" for row in rows) else []),
             *([Column("state", "state")] if any(row["state"] != "active" for row in rows) else []),
             Column("status", "status"),
             *counts,
             Column("as_of", "as of", show_time_in(zone)),
-            *([Column("next_due", "next due", show_due_in(zone))] if any(row["next_due"] for row in rows) else []),
+            *([next_due] if any(row["next_due"] for row in rows) else []),
             *([Column("error", "why")] if any(row["error"] for row in rows) else []),
         ]
         listing.emit(output, f"{kind}s", rows, columns)

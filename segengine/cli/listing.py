@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import wraps
 from typing import Any, TypeVar
 
@@ -53,7 +53,9 @@ class Listing:
         if self.columns:
             chosen = [_find_key(name.strip(), known, by_header) for name in self.columns.split(",")] if rows else []
             by_key = {column.key: column for column in columns}
-            columns = [by_key.get(key) or Column(key, key.replace("_", " "), _show) for key in chosen]
+            columns = [
+                replace(by_key.get(key) or Column(key, key.replace("_", " "), _show), optional=False) for key in chosen
+            ]
             page = [{key: row[key] for key in chosen} for row in page]
         emit_rows(output, name, page, columns)
         if len(page) < len(rows):

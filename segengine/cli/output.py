@@ -17,6 +17,8 @@ from zoneinfo import ZoneInfo
 
 import click
 
+from segengine.cli.layout import fit_columns, measure_cells
+
 if TYPE_CHECKING:
     from segengine.operations.segments import OutlineLine
     from segengine.project.model import Measure
@@ -25,16 +27,21 @@ if TYPE_CHECKING:
 
 SCHEMA_VERSION = 1
 _PIPE_WIDTH = 200
+_EDGES = 2
 
 
 @dataclass(frozen=True)
 class Column:
-    """One column of a listing: its key in the rows, its header, and how a value is shown in a table."""
+    """One column of a listing: its key in the rows, its header, and how a value is shown in a table.
+
+    `optional`: it is left out where a terminal is too narrow for all columns.
+    """
 
     key: str
     header: str
     show: Callable[[Any], str] = lambda value: "" if value is None else str(value)
     right: bool = False
+    optional: bool = False
 
 
 def emit_rows(output: str, name: str, rows: Sequence[Mapping[str, Any]], columns: Sequence[Column]) -> None:
@@ -90,16 +97,26 @@ def print_table(rows: Sequence[Mapping[str, Any]], columns: Sequence[Column]) ->
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for column in columns:
-        table.add_column(column.header, justify="right" if column.right else "left", overflow="fold")
-    for row in rows:
-        table.add_row(*[Text(column.show(row.get(column.key))) for column in columns])
-    width = None if sys.stdout.isatty() else _PIPE_WIDTH
-    console = Console(file=sys.stdout, width=width, highlight=False)
+    is_terminal = sys.stdout.isatty()
+    console = Console(file=sys.stdout, width=None if is_terminal else _PIPE_WIDTH, highlight=False)
+    texts = [[column.header, *(column.show(row.get(column.key)) for row in rows)] for column in columns]
+    cells = [
+        measure_cells(text, optional=is_terminal and column.optional)
+        for text, column in zip(texts, columns, strict=True)
+    ]
+    layout = fit_columns(cells, console.width - _EDGES)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, layout.gap - 2, 0, 1))
+    for place, width in layout.widths.items():
+        column = columns[place]
+        table.add_column(column.header, justify="right" if column.right else "left", overflow="fold", width=width)
+    for number in range(1, len(rows) + 1):
+        table.add_row(*[Text(texts[place][number]) for place in layout.widths])
     with console.capture() as captured:
         console.print(table)
     click.echo("\n".join(line.rstrip() for line in captured.get().splitlines()))
+    left_out = [column.header for place, column in enumerate(columns) if place not in layout.widths]
+    if left_out:
+        click.echo(f"no room for {', '.join(left_out)}: a wider terminal or -o json has them", err=True)
 
 
 def print_outline(lines: Sequence[OutlineLine]) -> None:

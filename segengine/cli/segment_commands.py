@@ -262,9 +262,9 @@ add_list_command(
     _summary_row,
     counts=(
         Column("member_count", "members", show_count, right=True),
-        Column("member_share", "of all", show_share, right=True),
-        Column("entered_count", "entered", show_count, right=True),
-        Column("left_count", "left", show_count, right=True),
+        Column("member_share", "of all", show_share, right=True, optional=True),
+        Column("entered_count", "entered", show_count, right=True, optional=True),
+        Column("left_count", "left", show_count, right=True, optional=True),
     ),
 )
 add_member_commands(segments)

@@ -132,8 +132,8 @@ def _show_runs(rows: list[dict[str, Any]], zone: str) -> None:
         Column("ended", "definitions"),
         Column("seconds", "seconds", lambda value: f"{value:.1f}", right=True),
         Column("row_count", "rows read", show_count, right=True),
-        Column("orphan_count", "orphans", show_count, right=True),
-        Column("snapshot_bytes", "written", show_bytes, right=True),
+        Column("orphan_count", "orphans", show_count, right=True, optional=True),
+        Column("snapshot_bytes", "written", show_bytes, right=True, optional=True),
         Column("run_id", "run"),
     ]
     if any(row["error"] for row in rows):

@@ -96,7 +96,11 @@ for number in range(5):
     outcomes.append(run.outcome.__dict__)
 print(json.dumps(outcomes))
 """
-MARKS_OF_CI = ("CI", "GITHUB_ACTIONS", "PYTEST_CURRENT_TEST", "DO_NOT_TRACK", "MLFLOW_DISABLE_TELEMETRY")
+# The last is set by an mlflow that a test module imported when it was collected, and taken away by one that starts.
+MARKS_OF_CI = (
+    *("CI", "GITHUB_ACTIONS", "PYTEST_CURRENT_TEST", "DO_NOT_TRACK", "MLFLOW_DISABLE_TELEMETRY"),
+    "_MLFLOW_TELEMETRY_SESSION_ID",
+)
 
 
 def load_project(folder: Path, mlflow: str = "") -> Settings:

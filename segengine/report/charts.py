@@ -31,13 +31,16 @@ def draw_bar(share: float, width: int) -> str:
 def draw_trend(title: str, snapshots: Sequence[SegmentRun], zone: str, *, width: int = 72, height: int = 12) -> str:
     """Return a line chart of a segment's member count over its snapshots, as text without colours; days in `zone`.
 
-    Below it, one character a snapshot: how many entered and left, on one scale from 0, and in all. What a back-fill or
-    an earlier refresh of the same instant counted, the refreshes count too.
+    Below it, one character a snapshot: how many entered and left, on one scale from 0, and in all. The scale leaves out
+    snapshots all of whose members entered, as in the first one: beside those nothing else would be seen. What a
+    back-fill or an earlier refresh of the same instant counted, the refreshes count too.
     """
     counts = [run.member_count or 0 for run in snapshots]
     chart = draw_lines(title, [run.as_of for run in snapshots], counts, zone, width=width, height=height)
     entered, left = ([getattr(run, name) or 0 for run in snapshots] for name in ("entered_count", "left_count"))
-    both = draw_sparkline([0, *entered, *left])[1:]
+    changes = [max(pair) for count, *pair in zip(counts, entered, left, strict=True) if pair[0] < count]
+    top = max(changes, default=0) or max([*entered, *left])
+    both = draw_sparkline([0, *(min(value, top) for value in (*entered, *left)), top])[1:-1]
     refreshes = [run for run in snapshots if run.purpose != BACKFILLED] or snapshots
     counted = {run.as_of: run for run in refreshes}.values()
     totals = (sum(run.entered_count or 0 for run in counted), sum(run.left_count or 0 for run in counted))
@@ -60,7 +63,9 @@ def draw_lines(
     places = list(range(len(values)))
     plot.plot(places, values, marker="braille")
     plot.scatter(places, values, marker="●")
-    labels = [f"{moment.astimezone(ZoneInfo(zone)):%d %b %y}" for moment in moments]
+    local = [moment.astimezone(ZoneInfo(zone)) for moment in moments]
+    form = "%d %b %y" if len({moment.date() for moment in local}) > 1 or len(local) == 1 else "%d %b %H:%M"
+    labels = [moment.strftime(form) for moment in local]
     every = max(1, len(labels) // 6)
     plot.xticks(places[::every], labels[::every])
     low, high = min(values), max(values)

@@ -100,7 +100,8 @@ def _profile_path(context: Context, audience: str, over: str, via: Sequence[ViaS
     link = settings.audiences[audience].account
     name = link.relationship.name if link else ""
     message = f'the rows of "{over}" are those of the {accounts.name}, not of the {audience}.'
-    hint = f"Make it `per: {accounts.name}`; conditions of the {audience} call it `{name}.NAME`."
+    of_account = f"`per: {accounts.name}`, a suggestion `audience: {accounts.name}`"
+    hint = f"Make it {of_account}; conditions of the {audience} call it `{name}.NAME`."
     return Unresolved("SEG221", message, hint, path.place)
 
 

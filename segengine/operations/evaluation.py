@@ -350,7 +350,7 @@ class Evaluation:
             ids = ids.join(F.broadcast(erased), "profile_id", "left_anti")
             profile_count -= erased.count()
             self.profile_counts[audience] = profile_count
-        new_last_key = add_profile_keys(warehouse, audience, ids, known, self.run_id, last_key)
+        new_last_key = add_profile_keys(warehouse, audience, ids, known, self.run_id, last_key, profile_count)
         keys = read_profile_keys(warehouse, audience, [*self.history.run_ids, self.run_id])
         # Where some profiles are gone or forgotten, their rows must not count as reaching a profile.
         if new_last_key != profile_count or erased is not None:

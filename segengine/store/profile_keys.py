@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
 _PIECES = 64
+_FEW = 10_000  # profiles whose ids one process holds and writes sooner than an engine starts the jobs
 
 
 def read_profile_keys(warehouse: Warehouse, audience: str, run_ids: Sequence[str]) -> DataFrame:
@@ -41,11 +42,18 @@ def erase_profile_key(warehouse: Warehouse, audience: str, profile_id: str) -> N
 
 
 def add_profile_keys(
-    warehouse: Warehouse, audience: str, ids: DataFrame, known: DataFrame | None, run_id: str, last_key: int
+    warehouse: Warehouse,
+    audience: str,
+    ids: DataFrame,
+    known: DataFrame | None,
+    run_id: str,
+    last_key: int,
+    profile_count: int,
 ) -> int:
     """Give keys to profiles that have none, and return the last key given so far.
 
-    Two passes instead of a global sort: count per piece of the ids' hash, then number each piece from its offset.
+    New ids are numbered by the piece of their hash, then by their text. Where there may be many, two passes instead
+    of a global sort: count per piece, then number each piece from its offset; few are numbered in this process.
 
     Args:
         warehouse: Where keys are kept.
@@ -54,14 +62,32 @@ def add_profile_keys(
         known: `profile_id` that have a key; None: nobody.
         run_id: The run the keys belong to; they count once it is published.
         last_key: The last key given so far.
+        profile_count: How many profiles there are.
     """
-    from pyspark.sql import Window
     from pyspark.sql import functions as F
 
     fresh = (
         ids.distinct() if known is None else ids.join(known.select("profile_id"), "profile_id", "left_anti").distinct()
     )
     pieces = fresh.withColumn("piece", F.expr(f"cast(pmod(xxhash64(profile_id), {_PIECES}) as int)"))
+    number = _number_here if profile_count <= _FEW else _number_by_the_engine
+    return number(warehouse, audience, pieces, run_id, last_key)
+
+
+def _number_here(warehouse: Warehouse, audience: str, pieces: DataFrame, run_id: str, last_key: int) -> int:
+    with engine_errors(f"reading new profiles of audience {audience}"):
+        found = pieces.toArrow()
+    ids = found.sort_by([("piece", "ascending"), ("profile_id", "ascending")])["profile_id"].to_pylist()
+    same = {"audience": audience, "run_id": run_id}
+    keys = [{**same, "profile_id": each, "profile_key": key} for key, each in enumerate(ids, start=last_key + 1)]
+    warehouse.append_rows("profile_keys", keys)
+    return last_key + len(ids)
+
+
+def _number_by_the_engine(warehouse: Warehouse, audience: str, pieces: DataFrame, run_id: str, last_key: int) -> int:
+    from pyspark.sql import Window
+    from pyspark.sql import functions as F
+
     with engine_errors(f"counting new profiles of audience {audience}"):
         counts = sorted((row["piece"], row["count"]) for row in pieces.groupBy("piece").count().collect())
     if not counts:

@@ -250,6 +250,25 @@ def test_profiles_of_several_buckets(engine: EngineSession, embedded: EngineSess
     assert sorted(shop_members) == buyers
 
 
+def test_few_profiles_get_the_keys_that_many_would(
+    engine: EngineSession, embedded: EngineSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workspace = Workspace(tmp_path / "few", embedded)
+    workspace.folder.mkdir()
+    write_shop(workspace)
+    ids = [f"{letter}{number}" for letter in ("c", "ß", "𝄞", "\uffff", " ") for number in range(40)]
+    workspace.write_table("customers", {"customer_id": ids, "since": [date(2025, 1, 1)] * len(ids)})
+    many = workspace.copy_to(tmp_path / "many").on(engine)
+    workspace.refresh("Everybody")
+
+    monkeypatch.setattr("segengine.store.profile_keys._FEW", 0)
+    many.refresh("Everybody")
+
+    keys = many.published().keys["customer"]
+    assert keys == workspace.published().keys["customer"]
+    assert sorted(keys.values()) == list(range(1, len(ids) + 1))
+
+
 # ---- parents outside of the run
 
 
@@ -550,7 +569,6 @@ def test_this_process_counts_as_alive() -> None:
     assert dead_process().split("|")[2] == describe_process().split("|")[2]
 
 
-@pytest.mark.over_connect
 def test_run_that_lost_its_lease_publishes_nothing(shop: Workspace) -> None:
     """At a URL the engine itself makes the MERGE that finds another token."""
     shop.write_project(f"{PROJECT}warehouse: {shop.warehouse.as_uri()}\n")

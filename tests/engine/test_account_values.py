@@ -191,21 +191,20 @@ def trade(engine: EngineSession, tmp_path: Path) -> Workspace:
     return Workspace(tmp_path, engine)
 
 
-@pytest.mark.over_connect
-def test_values_of_many_accounts_reach_their_contacts(trade: Workspace) -> None:
+def test_values_of_many_accounts_reach_their_contacts(trade: Workspace, embedded: EngineSession) -> None:
     """Over several buckets on both sides; the account's values are of the same run, then from their snapshot."""
     tables = make_world(random.Random(7), BUCKET_SIZE + 400, BUCKET_SIZE + 900)
     set_up(trade, tables)
-    assert set(ends(trade.refresh()).values()) == {("Successful", "")}
+    assert set(ends(trade.on(embedded).refresh()).values()) == {("Successful", "")}
     by_hand = reach_by_hand(tables)
-    found = reach_of(trade)
+    found = reach_of(trade.on(embedded))
     assert len(found) == len(by_hand)
     assert [(id_, found[id_], row) for id_, row in by_hand.items() if found[id_] != row][:5] == []
 
     report = trade.refresh("Reach", full=True)
 
     assert {scan.name for scan in report.scans} == {"accounts", "mails > contact", "contacts", "account of contacts"}
-    assert reach_of(trade) == found
+    assert reach_of(trade.on(embedded)) == found
 
 
 @pytest.mark.before_the_engine

@@ -293,6 +293,7 @@ def changes(workspace: Workspace, *names: str) -> dict[str, tuple[Any, ...]]:
 # ---- what is carried over
 
 
+@pytest.mark.over_connect
 def test_first_refresh(engine: EngineSession, tmp_path: Path) -> None:
     workspace = Workspace(tmp_path, engine)
     write_trade(workspace)

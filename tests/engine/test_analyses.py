@@ -79,12 +79,36 @@ def answers(monkeypatch: pytest.MonkeyPatch) -> Answers:
     return answers
 
 
-@pytest.fixture
-def workspace(engine: EngineSession, tmp_path: Path) -> Workspace:
-    workspace = Workspace(tmp_path, engine)
+@pytest.fixture(scope="module")
+def applied(embedded: EngineSession, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    """The project before its first refresh."""
+    workspace = Workspace(tmp_path_factory.mktemp("applied"), embedded)
     workspace.set_up(PROJECT, {"customers": CUSTOMERS, "purchases": PURCHASES}, DEFINITIONS)
     workspace.apply()
     return workspace
+
+
+@pytest.fixture(scope="module")
+def answered(applied: Workspace, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    """The project after its first refresh."""
+    workspace = applied.copy_to(tmp_path_factory.mktemp("answered"))
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("segengine.operations.evaluation.answer", Answers())
+        assert ended(workspace.refresh()) == {"both": ("Successful", "")}
+    assert answer_of(workspace, "both") == {"west": 2, "buyers": 2}
+    return workspace
+
+
+@pytest.fixture
+def workspace(engine: EngineSession, answered: Workspace, tmp_path: Path) -> Workspace:
+    """The project after its first refresh; what follows is done by the engine."""
+    return answered.copy_to(tmp_path).on(engine)
+
+
+@pytest.fixture
+def new(engine: EngineSession, applied: Workspace, tmp_path: Path) -> Workspace:
+    """The project before its first refresh, which the engine does."""
+    return applied.copy_to(tmp_path).on(engine)
 
 
 def ended(report: RefreshReport) -> dict[str, tuple[str, str]]:
@@ -103,12 +127,11 @@ def answer_of(workspace: Workspace, identity: str) -> Mapping[str, Any]:
 
 
 def test_an_answer_is_published_with_the_members_of_its_run(workspace: Workspace, answers: Answers) -> None:
+    workspace.write_table("customers", {"customer_id": ["a", "c", "d"], "state": ["West", "East", "East"]})
     report = workspace.refresh()
     assert ended(report) == {"both": ("Successful", "")}
     assert report.is_complete
-    assert answer_of(workspace, "both") == {"west": 2, "buyers": 2}
-    workspace.write_table("customers", {"customer_id": ["a", "c", "d"], "state": ["West", "East", "East"]})
-    assert workspace.refresh().analyses[0].snapshot_version == 2
+    assert report.analyses[0].snapshot_version == 2
     assert answer_of(workspace, "both") == {"west": 1, "buyers": 2}
     check_store(workspace.warehouse)
     stored = DeltaTable(str(workspace.warehouse / "model_results"))
@@ -117,7 +140,8 @@ def test_an_answer_is_published_with_the_members_of_its_run(workspace: Workspace
     assert re.fullmatch(r'model_results: 0 answers of run_\w+, "both", expected one', violation)
 
 
-def test_the_figures_of_an_activity_are_those_of_its_rows(workspace: Workspace, answers: Answers) -> None:
+def test_the_figures_of_an_activity_are_those_of_its_rows(new: Workspace, answers: Answers) -> None:
+    workspace = new
     workspace.define(ACTIVITY, "activity.yml")
     workspace.apply()
     report = workspace.refresh(as_of=AS_OF)
@@ -146,7 +170,6 @@ def test_the_figures_of_an_activity_are_those_of_its_rows(workspace: Workspace, 
 def test_what_has_no_answer_fails_alone_and_keeps_its_last_one(workspace: Workspace, answers: Answers) -> None:
     workspace.define("kind: insight\nname: Against all\ndifferentiators: {of: West}\nfields: [state]\n", "more.yml")
     workspace.apply()
-    workspace.refresh()
 
     def refuse(analysis: Analysis) -> None:
         if analysis.id == "both":
@@ -167,10 +190,13 @@ def test_what_has_no_answer_fails_alone_and_keeps_its_last_one(workspace: Worksp
     check_store(workspace.warehouse)
 
 
-def test_it_is_skipped_where_a_parent_has_no_members_to_show(workspace: Workspace, answers: Answers) -> None:
+def test_it_is_skipped_where_a_parent_has_no_members_to_show(
+    new: Workspace, embedded: EngineSession, answers: Answers
+) -> None:
+    workspace = new
     workspace.define(DEFINITIONS.replace("name: West\n", "name: West\nstate: draft\n"))
     workspace.apply()
-    assert ended(workspace.refresh()) == {"both": ("Skipped", 'parent "West" is a draft')}
+    assert ended(workspace.on(embedded).refresh()) == {"both": ("Skipped", 'parent "West" is a draft')}
     assert not answers.asked
     workspace.define(DEFINITIONS + "---\nkind: suggestion\nname: Odd\nactivity: purchase\nof: West\n")
     workspace.apply()
@@ -185,8 +211,6 @@ def test_it_is_skipped_where_a_parent_has_no_members_to_show(workspace: Workspac
 
 
 def test_an_answer_that_cannot_have_changed_is_kept(workspace: Workspace, answers: Answers) -> None:
-    workspace.refresh()
-    answers.asked.clear()
     report = workspace.refresh()
     assert [(run.status, run.snapshot_version) for run in report.analyses] == [("Successful", 1)]
     assert report.unchanged_count == 3
@@ -206,7 +230,6 @@ def test_an_answer_that_cannot_have_changed_is_kept(workspace: Workspace, answer
 
 
 def test_a_deleted_segment_fails_what_asks_for_it(workspace: Workspace, answers: Answers) -> None:
-    workspace.refresh()
     west = Selection("segment", ("West",))
     with workspace.opened() as project:
         assert [str(user) for change in plan_removal(project, west).changes for user in change.users] == [
@@ -225,8 +248,9 @@ def test_a_deleted_segment_fails_what_asks_for_it(workspace: Workspace, answers:
     check_store(workspace.warehouse)
 
 
-def test_a_rename_keeps_the_answers_and_static_ones_wait_to_be_named(workspace: Workspace, answers: Answers) -> None:
-    workspace.refresh()
+def test_a_rename_keeps_the_answers_and_static_ones_wait_to_be_named(
+    workspace: Workspace, embedded: EngineSession, answers: Answers
+) -> None:
     with workspace.opened() as project:
         record_change(project, Selection("segment", ("West",)), rename("Wild West"))
         record_change(project, Selection("insight", ("Both",)), rename("Both of them"))
@@ -234,16 +258,14 @@ def test_a_rename_keeps_the_answers_and_static_ones_wait_to_be_named(workspace: 
         (summary,) = list_analyses(project)
     assert (summary.analysis.name, summary.asks) == ("Both of them", 'overlap of "Wild West", "Buyers"')
     assert summary.current is not None
-    assert ended(workspace.refresh(full=True)) == {}
+    assert ended(workspace.on(embedded).refresh(full=True)) == {}
     assert ended(workspace.refresh("Both of them", full=True)) == {"both": ("Successful", "")}
     with workspace.opened() as project:
         record_change(project, Selection("insight", ("both",)), deactivate())
     assert ended(workspace.refresh("both")) == {"both": ("Skipped", "it is inactive")}
 
 
-def test_nothing_is_half_published(workspace: Workspace, answers: Answers) -> None:
-    workspace.refresh()
-
+def test_nothing_is_half_published(workspace: Workspace, embedded: EngineSession, answers: Answers) -> None:
     def interrupt(analysis: Analysis) -> None:
         raise KeyboardInterrupt
 
@@ -253,14 +275,15 @@ def test_nothing_is_half_published(workspace: Workspace, answers: Answers) -> No
     assert answer_of(workspace, "both") == {"west": 2, "buyers": 2}
     check_store(workspace.warehouse)
     answers.act = lambda analysis: None
-    report = workspace.refresh(full=True)
+    report = workspace.on(embedded).refresh(full=True)
     assert [(run.status, run.snapshot_version) for run in report.analyses] == [("Successful", 2)]
     check_store(workspace.warehouse)
 
 
-def test_answers_that_are_no_longer_kept_go(workspace: Workspace, answers: Answers) -> None:
+def test_answers_that_are_no_longer_kept_go(new: Workspace, embedded: EngineSession, answers: Answers) -> None:
+    workspace = new
     for day in (1, 2, 3):
-        workspace.refresh(as_of=datetime(2026, 6, day, tzinfo=UTC), full=True)
+        workspace.on(embedded).refresh(as_of=datetime(2026, 6, day, tzinfo=UTC), full=True)
     workspace.maintain()
     (row,) = read_rows(workspace.warehouse / "model_results")
     newest = max(each["run_id"] for each in read_rows(workspace.warehouse / "analysis_runs"))
@@ -268,10 +291,13 @@ def test_answers_that_are_no_longer_kept_go(workspace: Workspace, answers: Answe
     check_store(workspace.warehouse, thinned=True)
 
 
-def test_a_warehouse_without_analyses_has_no_table_of_them(workspace: Workspace, answers: Answers) -> None:
+def test_a_warehouse_without_analyses_has_no_table_of_them(
+    new: Workspace, embedded: EngineSession, answers: Answers
+) -> None:
+    workspace = new
     workspace.define(DEFINITIONS.rpartition("---\n")[0])
     workspace.apply(prune=True)
-    assert workspace.refresh().is_complete
+    assert workspace.on(embedded).refresh().is_complete
     assert not (workspace.warehouse / "analysis_runs").exists()
     workspace.define(DEFINITIONS)
     workspace.apply()

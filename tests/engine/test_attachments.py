@@ -197,10 +197,12 @@ def comparable(value: Any) -> Any:
     return "NaN" if isinstance(value, float) and math.isnan(value) else value
 
 
-def test_rows_stand_in_key_order_up_to_the_limit(engine: EngineSession, tmp_path: Path) -> None:
+def test_rows_stand_in_key_order_up_to_the_limit(
+    engine: EngineSession, embedded: EngineSession, tmp_path: Path
+) -> None:
     workspace = Workspace(tmp_path, engine)
     write_shop(workspace)
-    workspace.refresh(as_of=AS_OF)
+    workspace.on(embedded).refresh(as_of=AS_OF)
     # What comes later is not in the run's versions, so it is not in the output table either.
     write_purchases(workspace, [*PURCHASES, purchase(MONDAY, 1, "c")])
 

@@ -124,8 +124,8 @@ def rows_of(shop: Workspace, segment_id: str) -> list[dict[str, Any]]:
     return sorted(shop.published().of(segment_id), key=lambda row: row["as_of"])
 
 
-def test_every_instant_has_the_members_of_then(shop: Workspace) -> None:
-    before = shop.refresh("West", "Spend", "Big in the west")
+def test_every_instant_has_the_members_of_then(shop: Workspace, embedded: EngineSession) -> None:
+    before = shop.on(embedded).refresh("West", "Spend", "Big in the west")
     report = shop.backfill(["Big in the west", "Everybody"], DAYS[0], DAYS[-1], "week")
     assert report.is_complete
     assert [each.as_of for each in report.instants] == [end_of(day) for day in DAYS]

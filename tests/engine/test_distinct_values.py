@@ -109,9 +109,9 @@ def draw_purchases(choose: random.Random, count: int) -> pa.Table:
     return pa.table({name: pa.array(values, types.get(name)) for name, values in columns.items()})
 
 
-@pytest.mark.parametrize("room", [None, 4_000])
+@pytest.mark.parametrize("room", [None, pytest.param(4_000, marks=pytest.mark.before_the_engine)])
 def test_distinct_values_equal_duckdb(
-    room: int | None, engine: EngineSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    room: int | None, engine: EngineSession, embedded: EngineSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Small room counts where tasks run in this process, as those of the embedded engine do."""
     if room is not None:
@@ -137,7 +137,7 @@ def test_distinct_values_equal_duckdb(
         oracle.execute(FOUND)
         for name, query in QUERIES.items():
             expected = oracle.execute(query).fetchall()
-            found = workspace.values(name, limit=1_000)
+            found = workspace.on(embedded).values(name, limit=1_000)
             if name == "Total":
                 found = [row[:-1] for row in found]
             assert sorted(found, key=repr) == sorted(expected, key=repr), name

@@ -77,8 +77,8 @@ def members(workspace: Workspace) -> dict[str, set[str]]:
     return {segment: set(found) for segment, found in workspace.published().members().items()}
 
 
-def test_similar_customers_become_members_and_feed_others(workspace: Workspace) -> None:
-    report = workspace.refresh(as_of=datetime(2026, 1, 1, tzinfo=UTC))
+def test_similar_customers_become_members_and_feed_others(workspace: Workspace, embedded: EngineSession) -> None:
+    report = workspace.on(embedded).refresh(as_of=datetime(2026, 1, 1, tzinfo=UTC))
     assert [run.error for run in report.segments] == ["", "", ""]
     found = members(workspace)
     customers = draw_customers(11).to_pandas().set_index("customer_id")
@@ -93,10 +93,13 @@ def test_similar_customers_become_members_and_feed_others(workspace: Workspace) 
     assert (run["member_count"], run["entered_count"], run["profile_count"]) == (len(similar), len(similar), COUNT)
 
     workspace.write_table("customers", draw_customers(12))
-    workspace.refresh(as_of=datetime(2026, 1, 2, tzinfo=UTC))
+    report = workspace.refresh(as_of=datetime(2026, 1, 2, tzinfo=UTC))
+    assert [run.error for run in report.segments] == ["", "", ""]
     after = members(workspace)["similar_to_lovers"]
     run = workspace.published().of("similar_to_lovers")[-1]
     assert similar != after
+    assert not members(workspace)["lovers"] & after
+    assert 60 < len(after) <= COUNT // 10
     assert (run["entered_count"], run["left_count"]) == (len(after - similar), len(similar - after))
 
 

@@ -206,7 +206,7 @@ def test_the_log_says_that_not_who(workspace: Workspace, monkeypatch: pytest.Mon
     assert GONE not in str(erasure) + str(run)
 
 
-def test_kept_out_of_runs_as_of_a_time_before(workspace: Workspace) -> None:
+def test_kept_out_of_runs_as_of_a_time_before(workspace: Workspace, embedded: EngineSession) -> None:
     """A source that was restored brings nobody back into the past; a new row of today is a new customer."""
     leave_the_sources(workspace)
     workspace.forget(GONE, audience="customer")
@@ -218,10 +218,10 @@ def test_kept_out_of_runs_as_of_a_time_before(workspace: Workspace) -> None:
     assert workspace.published().members(only=["everybody"]) == {"everybody": others}
     assert GONE not in workspace.published().keys["customer"]
 
-    report = workspace.refresh("Everybody")
+    report = workspace.on(embedded).refresh("Everybody")
     assert (report.segments[0].profile_count, report.segments[0].member_count) == (4, 4)
     assert workspace.published().keys["customer"][GONE] == 5
-    back = workspace.refresh("Everybody", as_of=FIRST + timedelta(days=3))
+    back = workspace.on(embedded).refresh("Everybody", as_of=FIRST + timedelta(days=3))
     assert (back.segments[0].profile_count, back.segments[0].member_count) == (3, 3), "also with the new key"
 
 

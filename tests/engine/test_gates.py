@@ -79,15 +79,21 @@ def purchases(*ids: str, at: datetime = JUNE - timedelta(days=1)) -> dict[str, o
     return {"purchase_id": list(range(len(ids))), "customer_id": list(ids), "bought_at": times}
 
 
-@pytest.fixture
-def gated(engine: EngineSession, tmp_path: Path) -> Workspace:
-    workspace = Workspace(tmp_path, engine)
+@pytest.fixture(scope="module")
+def refreshed(embedded: EngineSession, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    """The project with one refresh, as of June."""
+    workspace = Workspace(tmp_path_factory.mktemp("gated"), embedded)
     tables = {"customers": {"customer_id": list("abcdef")}, "purchases": purchases("a", "b"), "visits": VISITS}
     workspace.set_up(PROJECT, tables, SEGMENTS)
     workspace.apply()
     report = workspace.refresh(as_of=JUNE)
     assert {str(run.status) for run in report.segments} == {"Successful"}
     return workspace
+
+
+@pytest.fixture
+def gated(engine: EngineSession, refreshed: Workspace, tmp_path: Path) -> Workspace:
+    return refreshed.copy_to(tmp_path).on(engine)
 
 
 def decide(workspace: Workspace, decision: Decision, *names: str) -> list[SegmentRun]:
@@ -122,7 +128,7 @@ def test_who_would_be_in_it_is_seen_before_the_release(gated: Workspace) -> None
         gated.members("Buyers", held=True)
 
 
-def test_held_back_shown_and_released(gated: Workspace) -> None:
+def test_held_back_shown_and_released(gated: Workspace, embedded: EngineSession) -> None:
     hold_back(gated)
 
     assert gated.published().members()["buyers"] == gated.published().members()["customers_who_buy"] == ["a", "b"]
@@ -131,7 +137,8 @@ def test_held_back_shown_and_released(gated: Workspace) -> None:
     assert (listed.status, listed.held.member_count if listed.held else None) == (Status.HELD, 4)
     assert listed.current is not None
     assert listed.current.snapshot_version == 1
-    assert ends(gated, JUNE + timedelta(hours=36))["buyers"][0] == "Held", "against the last good one, again"
+    again = ends(gated.on(embedded), JUNE + timedelta(hours=36))
+    assert again["buyers"][0] == "Held", "against the last good one, again"
 
     (released,) = decide(gated, "release", "Buyers")
 
@@ -146,7 +153,7 @@ def test_held_back_shown_and_released(gated: Workspace) -> None:
     assert gated.listed()["buyers"].status is Status.SUCCESSFUL
     with gated.opened() as project:
         assert [line.count for line in count_outline(project, "Buyers").lines] == [4]
-    assert set(ends(gated, JUNE + timedelta(days=2)).values()) == {("Successful", "")}
+    assert set(ends(gated.on(embedded), JUNE + timedelta(days=2)).values()) == {("Successful", "")}
     with pytest.raises(ConfigError, match="nothing held back: its last refresh ended Successful"):
         decide(gated, "release", "Buyers")
 
@@ -257,13 +264,9 @@ def test_what_a_killed_run_was_doing_is_not_forgotten(gated: Workspace) -> None:
 
 
 def test_held_members_on_the_command_line(
-    embedded_engine: EngineSession, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    embedded_engine: EngineSession, refreshed: Workspace, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    workspace = Workspace(tmp_path, embedded_engine)
-    tables = {"customers": {"customer_id": list("abcdef")}, "purchases": purchases("a", "b"), "visits": VISITS}
-    workspace.set_up(PROJECT, tables, SEGMENTS)
-    workspace.apply()
-    workspace.refresh(as_of=JUNE)
+    workspace = refreshed.copy_to(tmp_path).on(embedded_engine)
     hold_back(workspace)
     command = ["segments", "members", "Buyers", "--held", "--conf", str(workspace.folder)]
     assert main(command) == 0

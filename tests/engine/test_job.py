@@ -16,9 +16,9 @@ import pytest
 from workspace import Workspace
 
 import segengine
-from segengine import Project
 from segengine.demo.contoso import write_contoso
 from segengine.demo.projects import copy_project
+from segengine.engine.launch import spark_settings
 from segengine.engine.session import EngineSession
 
 ROOT = Path(__file__).parents[2]
@@ -32,44 +32,14 @@ def zip_package(target: Path) -> Path:
     return target
 
 
-@pytest.mark.spark
-@pytest.mark.usefixtures("spark_engine")  # settles what happens where Java or the jars are missing
-def test_spark_submit_refreshes_and_publishes(tmp_path: Path) -> None:
-    """Applied on the embedded engine, refreshed by a job on Spark, read back on the embedded engine."""
-    folder = tmp_path / "contoso"
-    copy_project("contoso", folder)
-    write_contoso(folder)
-    with Project(folder) as project:
-        project.pull_schema()
-        project.apply()
-
-    submit = shutil.which("spark-submit", path=str(Path(sys.executable).parent))
-    assert submit is not None
-    command = [
-        submit,
-        *("--master", "local[2]", "--packages", "io.delta:delta-spark_2.13:4.4.0"),
-        *("--conf", "spark.ui.enabled=false", "--conf", "spark.databricks.delta.snapshotPartitions=1"),
-        *("--conf", "spark.sql.shuffle.partitions=2", "--conf", "spark.sql.adaptive.enabled=false"),
-        *("--conf", "spark.sql.codegen.wholeStage=false", "--conf", "spark.sql.codegen.factoryMode=NO_CODEGEN"),
-        *("--py-files", str(zip_package(tmp_path / "segengine.zip"))),
-        *(str(ROOT / "jobs" / "refresh.py"), "--conf", str(folder), "everyone", "web_only", "-o", "json"),
-    ]
-    environment = {**os.environ, "PYSPARK_PYTHON": sys.executable}
-    for name in ("SPARK_REMOTE", "SPARK_LOCAL_REMOTE", "SPARK_CONNECT_MODE_ENABLED", "SPARK_API_MODE"):
-        environment.pop(name, None)
-    done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=tmp_path, check=False)
-    assert done.returncode == 0, done.stderr[-3000:]
-    assert '"engine": "Spark' in done.stdout
-    counts = {s.segment.id: s.current.member_count for s in Project(folder).segments() if s.current is not None}
-    assert counts == {"everyone": 5000, "web_only": 1410}
-
-
 SHOP = """
 project: shop
 time_zone: Europe/Berlin
 schedule: {daily: ["02:00"]}
 tables:
   customers: {path: data/customers, key: customer_id}
+  purchases: {path: data/purchases, key: purchase_id}
+relationships: [purchases.customer_id -> customers]
 audiences: {customer: {table: customers}}
 """
 SEGMENTS = """
@@ -82,15 +52,51 @@ name: Written by hand
 type: static
 where: everyone
 """
+BUYERS = """
+kind: segment
+name: Buyers
+rules: [{over: purchases, where: {amount: {at_least: 5}}}]
+"""
 
 
 @pytest.fixture
 def shop(embedded_engine: EngineSession, tmp_path: Path) -> Workspace:
     workspace = Workspace(tmp_path, embedded_engine)
     customers = {"customer_id": ["a", "b", "c"], "city": ["Rome", "Rome", "Oslo"]}
-    workspace.set_up(SHOP, {"customers": customers}, SEGMENTS)
+    purchases = {"purchase_id": [1, 2, 3], "customer_id": ["a", "c", "d"], "amount": [4, 5, 6]}
+    workspace.set_up(SHOP, {"customers": customers, "purchases": purchases}, SEGMENTS)
     workspace.apply()
     return workspace
+
+
+@pytest.mark.spark
+@pytest.mark.usefixtures("spark_engine")  # settles what happens where Java or the jars are missing
+def test_spark_submit_refreshes_and_publishes(shop: Workspace, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Applied on the embedded engine, refreshed by a job on Spark, read back on the embedded engine."""
+    shop.define(BUYERS, "buyers.yml")
+    shop.apply()
+    elsewhere = tmp_path_factory.mktemp("job")
+    submit = shutil.which("spark-submit", path=str(Path(sys.executable).parent))
+    assert submit is not None
+    command = [
+        submit,
+        *("--master", "local[2]", "--packages", "io.delta:delta-spark_2.13:4.4.0"),
+        *("--conf", "spark.ui.enabled=false", "--conf", "spark.databricks.delta.snapshotPartitions=1"),
+        *("--conf", "spark.sql.shuffle.partitions=2", "--conf", "spark.sql.adaptive.enabled=false"),
+        *("--conf", "spark.sql.codegen.wholeStage=false", "--conf", "spark.sql.codegen.factoryMode=NO_CODEGEN"),
+        *("--conf", f"spark.jars.excludes={spark_settings(elsewhere)['spark.jars.excludes']}"),
+        *("--py-files", str(zip_package(elsewhere / "segengine.zip"))),
+        *(str(ROOT / "jobs" / "refresh.py"), "--conf", str(shop.folder), "Romans", "Buyers", "-o", "json"),
+    ]
+    environment = {**os.environ, "PYSPARK_PYTHON": sys.executable}
+    for name in ("SPARK_REMOTE", "SPARK_LOCAL_REMOTE", "SPARK_CONNECT_MODE_ENABLED", "SPARK_API_MODE"):
+        environment.pop(name, None)
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=elsewhere, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert '"engine": "Spark' in done.stdout
+    assert shop.published().members() == {"romans": ["a", "b"], "buyers": ["c"]}
+    counts = {key: each.current.member_count for key, each in shop.listed().items() if each.current}
+    assert counts == {"romans": 2, "buyers": 1}
 
 
 def run_job(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> object:

@@ -97,8 +97,9 @@ def count_files(workspace: Workspace) -> int:
     return sum(each.is_file() for each in workspace.warehouse.rglob("*"))
 
 
-def test_snapshots_are_thinned(workspace: Workspace) -> None:
+def test_snapshots_are_thinned(workspace: Workspace, embedded: EngineSession) -> None:
     report = workspace.maintain(as_of=NOW, retention=timedelta(0))
+    workspace = workspace.on(embedded)
 
     thinned = {each.id: [run.snapshot_version for run in each.thinned] for each in report.thinned}
     expected = [number for number in range(1, 9) if number not in KEPT]

@@ -67,14 +67,14 @@ def preview(workspace: Workspace, name: str, *files: Path, **choice: Any) -> lis
     return sorted(rows)
 
 
-def test_what_is_in_no_registry_is_worked_out_and_published_nowhere(shop: Workspace) -> None:
+def test_what_is_in_no_registry_is_worked_out_and_published_nowhere(shop: Workspace, embedded: EngineSession) -> None:
     shop.define(SPEND + SHARE + BY_CHANNEL)
     assert preview(shop, "Share of income") == [("a", Decimal("1.25")), ("b", -1), ("c", 0)]
     assert preview(shop, "by_channel") == [("store", 1, 2), ("web", 2, 10)]
     shop.define(BY_CHANNEL.replace("values:", "where: {channel: mail}, values:"))
-    assert preview(shop, "By channel") == []
+    assert preview(shop.on(embedded), "By channel") == []
     shop.define(SPEND)
-    assert preview(shop, "Spend", limit=2) == [("a", 5), ("b", 7)]
+    assert preview(shop.on(embedded), "Spend", limit=2) == [("a", 5), ("b", 7)]
     with shop.opened() as project:
         assert not project.warehouse.exists("definitions")
     assert read_rows(shop.warehouse / "control")[0]["published_id"] == ""

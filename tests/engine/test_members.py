@@ -101,10 +101,10 @@ def test_members_with_attributes_as_their_run_read_them(shop: Workspace) -> None
         ]
 
 
-@pytest.fixture
-def measured(engine: EngineSession, tmp_path: Path) -> Workspace:
+@pytest.fixture(scope="module")
+def spending(embedded: EngineSession, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     """Two snapshots of a segment of what customers spent: of 20 and more, and the same when b has spent more."""
-    workspace = Workspace(tmp_path, engine)
+    workspace = Workspace(tmp_path_factory.mktemp("spending"), embedded)
     spent = {"purchase_id": [1, 2], "customer_id": ["a", "b"], "amount": [20, 30]}
     tables = {"customers": customers({"a": 20, "b": 30, "c": 1}), "stores": STORES, "purchases": spent}
     workspace.set_up(PROJECT, tables, SPENDERS)
@@ -113,6 +113,11 @@ def measured(engine: EngineSession, tmp_path: Path) -> Workspace:
     workspace.append_rows("purchases", {"purchase_id": [3], "customer_id": ["b"], "amount": [5]})
     workspace.refresh(as_of=APRIL)
     return workspace
+
+
+@pytest.fixture
+def measured(engine: EngineSession, spending: Workspace, tmp_path: Path) -> Workspace:
+    return spending.copy_to(tmp_path).on(engine)
 
 
 def members_of(workspace: Workspace, name: str, **choice: Any) -> list[tuple[object, ...]]:
@@ -131,7 +136,7 @@ def test_measures_beside_members_as_their_run_saw_them(measured: Workspace) -> N
         assert rows_of(changes) == [("entered", "a", 20), ("entered", "b", 30)]
 
 
-def test_measures_that_members_have_no_values_of(measured: Workspace) -> None:
+def test_measures_that_members_have_no_values_of(measured: Workspace, embedded: EngineSession) -> None:
     measured.define(SPENDERS.replace("sum: {sum: amount}", "sum: {max: amount}"))
     measured.apply()
     assert members_of(measured, "Spenders", attributes=None) == [("a",), ("b",)]
@@ -141,7 +146,7 @@ def test_measures_that_members_have_no_values_of(measured: Workspace) -> None:
         members_of(measured, "Spenders", attributes=["Spnd.sum"])
     with pytest.raises(ConfigError, match='no value "smu"'):
         members_of(measured, "Spenders", attributes=["Spend.smu"])
-    measured.refresh(as_of=MAY)
+    measured.on(embedded).refresh(as_of=MAY)
     assert members_of(measured, "Spenders", attributes=["Spend.sum"]) == [("a", 20), ("b", 30)]
 
 

@@ -93,14 +93,16 @@ def journey_by_hand(journey: Path) -> ByHand:
     return find_by_hand("complete_journey", journey / "data")
 
 
-def refresh_anew(source: Path, folder: Path, session: EngineSession, as_of: datetime | None = None) -> Workspace:
-    """Return a project of its own over a demo's data, refreshed for the first time."""
+def refresh_anew(
+    source: Path, folder: Path, session: EngineSession, embedded: EngineSession, as_of: datetime
+) -> Workspace:
+    """Return a project of its own over a demo's data, refreshed for the first time by one engine, read by another."""
     for entry in source.iterdir():
         (folder / entry.name).symlink_to(entry)
-    workspace = Workspace(folder, session)
+    workspace = Workspace(folder, embedded)
     workspace.pull()
     workspace.apply()
-    report = workspace.refresh(as_of=as_of)
+    report = workspace.on(session).refresh(as_of=as_of)
     assert [(run.segment_id, run.error) for run in report.segments if run.error] == []
     assert [(run.measure_id, run.error) for run in report.measures if run.error] == []
     assert [(run.analysis_id, run.error) for run in report.analyses if run.error] == []
@@ -142,12 +144,12 @@ def differences(found: MeasureValues, expected: list[tuple[Any, ...]]) -> list[t
 
 @pytest.mark.over_connect
 def test_contoso_has_the_members_of_the_sql(
-    engine: EngineSession, contoso: Path, contoso_by_hand: ByHand, tmp_path: Path
+    engine: EngineSession, embedded: EngineSession, contoso: Path, contoso_by_hand: ByHand, tmp_path: Path
 ) -> None:
-    workspace = refresh_anew(contoso, tmp_path, engine, END_OF_JUNE)
+    workspace = refresh_anew(contoso, tmp_path, engine, embedded, END_OF_JUNE)
 
     compare(workspace, contoso_by_hand, {"customer": [*contoso_by_hand.segments]})
-    assert sorted(workspace.members("Web only", limit=None)) == contoso_by_hand.segments["web_only"]
+    assert sorted(workspace.on(engine).members("Web only", limit=None)) == contoso_by_hand.segments["web_only"]
     check_insights(workspace, contoso_by_hand)
 
 
@@ -176,11 +178,10 @@ def check_insights(workspace: Workspace, by_hand: ByHand) -> None:
     assert [spend.of_average, spend.against_average] == pytest.approx(averages)
 
 
-@pytest.mark.over_connect
 def test_harbor_supply_has_the_members_of_the_sql(
-    engine: EngineSession, harbor: Path, harbor_by_hand: ByHand, tmp_path: Path
+    engine: EngineSession, embedded: EngineSession, harbor: Path, harbor_by_hand: ByHand, tmp_path: Path
 ) -> None:
-    workspace = refresh_anew(harbor, tmp_path, engine, FIRST_OF_JULY)
+    workspace = refresh_anew(harbor, tmp_path, engine, embedded, FIRST_OF_JULY)
 
     of_accounts = sorted(read_queries("harbor_supply").of_accounts)
     of_contacts = [name for name in harbor_by_hand.segments if name not in of_accounts]
@@ -190,9 +191,9 @@ def test_harbor_supply_has_the_members_of_the_sql(
 
 
 def test_complete_journey_has_the_members_of_the_sql(
-    engine: EngineSession, journey: Path, journey_by_hand: ByHand, tmp_path: Path
+    engine: EngineSession, embedded: EngineSession, journey: Path, journey_by_hand: ByHand, tmp_path: Path
 ) -> None:
-    workspace = refresh_anew(journey, tmp_path, engine, END_OF_JANUARY)
+    workspace = refresh_anew(journey, tmp_path, engine, embedded, END_OF_JANUARY)
 
     compare(workspace, journey_by_hand, {"household": [*journey_by_hand.segments]})
     assert sorted(workspace.members("Discount seekers", limit=None)) == journey_by_hand.segments["discount_seekers"]

@@ -99,7 +99,6 @@ def quick(workspace: Workspace, *words: str, name: str, file: Path | None = None
         return counted.preview.member_count
 
 
-@pytest.mark.over_connect
 def test_values_by_hand(workspace: Workspace) -> None:
     """NULL, NaN and empty text are missing, an infinite number is no value, values are those of the declared type."""
     assert shown(profile(workspace, "state")) == ([("Texas", 3), ("Ohio", 2), ("Utah", 1)], 2, 0, 3)
@@ -125,7 +124,7 @@ def test_values_by_hand(workspace: Workspace) -> None:
     assert profile(workspace, "born").percentiles["50"] == "1991-06-01"
 
 
-def test_every_value_shown_is_what_a_rule_finds(workspace: Workspace) -> None:
+def test_every_value_shown_is_what_a_rule_finds(workspace: Workspace, embedded: EngineSession) -> None:
     """A rule that asks for a shown value finds as many profiles, so does `empty` for the missing ones."""
     segments, expected = [], {}
 
@@ -134,7 +133,7 @@ def test_every_value_shown_is_what_a_rule_finds(workspace: Workspace) -> None:
         expected[f"s_{len(segments) - 1}"] = count
 
     for name in ("state", "happy", "stars", "credit", "born", "number", "points", "wall", "home_store.city"):
-        found = profile(workspace, name)
+        found = profile(workspace.on(embedded), name)
         add(f"{name}: {{empty: true}}", found.missing_count)
         for value in found.values:
             between = f"{{between: ['{value.value}', '{value.value}']}}"
@@ -212,8 +211,9 @@ def test_a_table_without_rows(workspace: Workspace) -> None:
         assert shown(profile(workspace, name)) == ([], 0, 0, 0)
 
 
-@pytest.mark.over_connect
-def test_a_quick_segment_is_counted_recorded_and_written(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_quick_segment_is_counted_recorded_and_written(
+    workspace: Workspace, embedded: EngineSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Its registry entry and its file are the same, so that `apply` finds nothing to do."""
     workspace.apply()
     monkeypatch.setenv("SEGENGINE_AUTHOR", "ann")
@@ -240,6 +240,7 @@ def test_a_quick_segment_is_counted_recorded_and_written(workspace: Workspace, m
     )
     plan = workspace.plan()
     assert ({str(change.action) for change in plan.changes}, plan.has_changes) == ({"unchanged"}, False)
+    workspace = workspace.on(embedded)
     workspace.refresh()
     assert sorted(workspace.members("South west")) == ["C3", "C4", "C5", "C8"]
     assert sorted(workspace.members("Some credit")) == ["C2", "C4", "C5", "C6"]

@@ -68,11 +68,16 @@ def make_shop(folder: Path, engine: EngineSession) -> Workspace:
     return workspace
 
 
-@pytest.fixture
-def shop(engine: EngineSession, tmp_path: Path) -> Workspace:
-    workspace = make_shop(tmp_path, engine)
+@pytest.fixture(scope="module")
+def refreshed(embedded: EngineSession, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    workspace = make_shop(tmp_path_factory.mktemp("measures"), embedded)
     workspace.refresh(as_of=AS_OF)
     return workspace
+
+
+@pytest.fixture
+def shop(engine: EngineSession, refreshed: Workspace, tmp_path: Path) -> Workspace:
+    return refreshed.copy_to(tmp_path).on(engine)
 
 
 def profile(workspace: Workspace, name: str, **options: object) -> AttributeProfile:

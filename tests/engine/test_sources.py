@@ -521,7 +521,6 @@ def test_damaged_source_fails_what_reads_it_and_says_why(
     assert later.last_keys == {"customer": 4}
 
 
-@pytest.mark.over_connect
 def test_infinity_fails_only_what_uses_the_column(engine: EngineSession, good: Workspace, tmp_path: Path) -> None:
     workspace = good.copy_to(tmp_path).on(engine)
     workspace.write_table("purchases", PURCHASES | {"amount": [float("inf"), 3.0, float("-inf"), float("nan")]})
@@ -561,7 +560,15 @@ rules: [{over: orders, rows: none, where: {all: [{ordered_at: {after: 2024-12-31
 """  # noqa: E501
 
 
-@pytest.mark.parametrize("chosen", [["Lately"], ["Lately", "Large lately"], ["Lately", "Ever"], []])
+@pytest.mark.parametrize(
+    "chosen",
+    [
+        ["Lately"],
+        pytest.param(["Lately", "Large lately"], marks=pytest.mark.before_the_engine),
+        pytest.param(["Lately", "Ever"], marks=pytest.mark.before_the_engine),
+        [],
+    ],
+)
 def test_errors_in_rows_read_for_others_fail_nobody(engine: EngineSession, tmp_path: Path, chosen: list[str]) -> None:
     """A shared scan reads what the widest of its segments looks at; whether one fails is its own matter."""
     days = [datetime(2021, 1, 1, tzinfo=UTC), datetime(2025, 1, 1, tzinfo=UTC)]

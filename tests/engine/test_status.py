@@ -96,8 +96,8 @@ def data_bytes(table: Path) -> int:
     return sum(file.stat().st_size for file in table.rglob("*.parquet") if "_delta_log" not in file.parts)
 
 
-def test_what_runs_read_and_wrote(shop: Workspace) -> None:
-    shop.refresh()
+def test_what_runs_read_and_wrote(shop: Workspace, embedded: EngineSession) -> None:
+    shop.on(embedded).refresh()
     created = data_bytes(shop.warehouse / "snapshots")  # on Spark with an empty file, which no run wrote
     shop.refresh(full=True)
     everything = data_bytes(shop.warehouse / "snapshots") - created
@@ -122,8 +122,8 @@ def test_a_run_that_fails_leaves_the_last_success_as_it_was(shop: Workspace) -> 
     assert (status.runs[0].run.status, status.runs[0].run.snapshot_bytes) == ("Failed", None)
 
 
-def test_a_run_that_publishes_no_snapshot_is_no_success(shop: Workspace) -> None:
-    shop.refresh()
+def test_a_run_that_publishes_no_snapshot_is_no_success(shop: Workspace, embedded: EngineSession) -> None:
+    shop.on(embedded).refresh()
     good = status_of(shop).last_success
     shop.define("kind: segment\nname: Many\nwhere: everyone\npublish_if: {at_least: 100}\n", "many.yml")
     shop.apply()

@@ -52,8 +52,10 @@ def run(workspace: Workspace, *arguments: str) -> int:
         return main([*arguments, "--conf", str(workspace.folder)])
 
 
-def test_suggestions_are_shown_and_saved(workspace: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
-    workspace.refresh(as_of=AS_OF)
+def test_suggestions_are_shown_and_saved(
+    workspace: Workspace, embedded: EngineSession, capsys: pytest.CaptureFixture[str]
+) -> None:
+    workspace.on(embedded).refresh(as_of=AS_OF)
     assert run(workspace, "suggest", "show", "What drives spend") == 0
     shown = capsys.readouterr()
     lines = shown.out.splitlines()
@@ -78,7 +80,7 @@ def test_suggestions_are_shown_and_saved(workspace: Workspace, capsys: pytest.Ca
     assert run(workspace, *save, "--file", str(file), "--yes") == 0
     assert json.loads(capsys.readouterr().out)["segment"]["created"]
     assert not workspace.plan().has_changes
-    workspace.refresh("Best group")
+    workspace.on(embedded).refresh("Best group")
     assert len(workspace.published().members()["best_group"]) == first["member_count"]
     assert workspace.listed()["best_group"].segment.description == first["card"]
 

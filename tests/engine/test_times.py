@@ -88,7 +88,7 @@ def members(workspace: Workspace, as_of: datetime) -> dict[str, list[str]]:
     return workspace.published().members()
 
 
-def test_all_times_are_as_of_one_instant(engine: EngineSession, tmp_path: Path) -> None:
+def test_all_times_are_as_of_one_instant(engine: EngineSession, embedded: EngineSession, tmp_path: Path) -> None:
     workspace = Workspace(tmp_path, engine)
     workspace.set_up(PROJECT, {"customers": CUSTOMERS, "purchases": PURCHASES}, SEGMENTS)
     workspace.apply()
@@ -114,7 +114,7 @@ def test_all_times_are_as_of_one_instant(engine: EngineSession, tmp_path: Path) 
         "first_purchase_comes_round": [],
         **fixed,
     }
-    with workspace.opened() as project:  # the first snapshot is explained as of then
+    with workspace.on(embedded).opened() as project:  # the first snapshot is explained as of then
         for name, ids in in_may.items():
             found = [profile for profile in "ac" if explain_membership(project, name, profile, snapshot=1).is_member]
             assert found == [profile for profile in ids if profile in "ac"], name

@@ -54,15 +54,20 @@ PURCHASES = {
 STORES = {"store_id": [1, 2], "kind": ["online", "shop"]}
 
 
-@pytest.fixture
-def workspace(engine: EngineSession, tmp_path: Path) -> Workspace:
+@pytest.fixture(scope="module")
+def refreshed(embedded: EngineSession, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     """A project whose definitions are applied and refreshed once."""
-    workspace = Workspace(tmp_path, engine)
+    workspace = Workspace(tmp_path_factory.mktemp("unchanged"), embedded)
     tables = {"customers": CUSTOMERS, "purchases": PURCHASES, "stores": STORES}
     workspace.set_up(PROJECT, tables, "---\n".join(ALL))
     workspace.apply()
     workspace.refresh()
     return workspace
+
+
+@pytest.fixture
+def workspace(engine: EngineSession, refreshed: Workspace, tmp_path: Path) -> Workspace:
+    return refreshed.copy_to(tmp_path).on(engine)
 
 
 def reasons(workspace: Workspace, **choice: bool) -> dict[str, str]:
@@ -101,21 +106,21 @@ def test_nothing_changed(workspace: Workspace) -> None:
     assert reasons(workspace) == only_time
 
 
-def test_a_source_that_changed(workspace: Workspace) -> None:
+def test_a_source_that_changed(workspace: Workspace, embedded: EngineSession) -> None:
     workspace.append_rows("stores", {"store_id": [3], "kind": ["online"]})
     changed = {"Online": 'table "stores" changed', "Lately": "it depends on the time of the refresh"}
     assert reasons(workspace) == changed
-    workspace.refresh()
+    workspace.on(embedded).refresh()
     row = {"purchase_id": [4], "customer_id": ["b"], "store_id": [1], "amount": [9], "day": [LONG_AGO]}
     workspace.append_rows("purchases", row)
     assert set(reasons(workspace)) == {"Buyers", "Online", "Lately", "Spend", "Rich", "Both"}
     assert reasons(workspace)["Rich"] == '"Spend" is evaluated, to which it refers'
     assert kept(workspace.refresh()) == {"West"}
-    assert {name: workspace.members(name) for name in ("Buyers", "Rich", "Both", "Online")} == {
-        "Buyers": ["a", "b", "c"],
-        "Rich": ["b", "c"],
-        "Both": ["a", "b"],
-        "Online": ["a", "b"],
+    assert workspace.published().members(only=["buyers", "rich", "both", "online"]) == {
+        "buyers": ["a", "b", "c"],
+        "rich": ["b", "c"],
+        "both": ["a", "b"],
+        "online": ["a", "b"],
     }
     with workspace.opened() as project:
         assert [run.entered_count for run in show_segment(project, "Both").snapshots] == [1, 0, 1]

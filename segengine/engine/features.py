@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -33,6 +34,15 @@ if TYPE_CHECKING:
 
 Asked = Attribute | str
 BOOLEAN, TEXT = AttributeType("boolean"), AttributeType("text")
+MOST_KEPT = 100_000
+"""Of so many profiles the features are read once and kept in this process, whatever is asked of them."""
+
+_ENGINE_TYPES = {
+    pa.int32(): "int",
+    pa.int64(): "bigint",
+    pa.string(): "string",
+    pa.decimal128(38, 0): "decimal(38,0)",
+}
 
 
 @dataclass(frozen=True)
@@ -42,6 +52,7 @@ class FeatureSources:
     `keys`: `profile_id`, `profile_key` of the profiles that count. `contents`: `bucket`, `source`, `content` of the
     snapshots of measures and segments, None where no field asks for one; `snapshots`: the `source` of each, by id.
     `nothing`: of each measure the values, by column, of a profile that its snapshot does not have.
+    `profile_count`: how many profiles count.
     """
 
     audience: str
@@ -53,6 +64,7 @@ class FeatureSources:
     measures: Mapping[str, Measure]
     nothing: Mapping[str, pa.RecordBatch]
     tasks: int
+    profile_count: int
 
 
 @dataclass(frozen=True)
@@ -60,11 +72,12 @@ class Features:
     """A table of features in the engine.
 
     `rows`: `profile_key`, `id_hash` and a column `c0`, `c1`, ... for each of the `fields`; functions over it get
-    batches whose columns are named as the fields are.
+    batches whose columns are named as the fields are. `is_kept`: they are few enough to be read once and kept here.
     """
 
     rows: DataFrame
     fields: tuple[Field, ...]
+    is_kept: bool = False
 
     @property
     def names(self) -> list[str]:
@@ -80,16 +93,33 @@ class Features:
 
         return self.rows.mapInArrow(run, schema)
 
+    def gather(self, function: BatchFunction, schema: pa.Schema) -> pa.Table:
+        """Return what a function makes of the batches, brought here; it may see them in any order and size."""
+        if self.is_kept:
+            return pa.Table.from_batches(function(iter(self._kept.to_batches())), schema)
+        shown = ", ".join(f"`{field.name}` {_ENGINE_TYPES[field.type]}" for field in schema)
+        return pa.Table.from_arrays(self.map_batches(function, shown).toArrow().columns, schema=schema)
+
     def sample(self, choose: Callable[[pa.RecordBatch], npt.NDArray[np.bool_]]) -> pa.Table:
         """Return the rows that a function chooses, by hash and key: the same in every run and on every engine."""
+        if self.is_kept:
+            chosen = [batch.filter(pa.array(choose(batch))) for batch in self._kept.to_batches()]
+            return pa.Table.from_batches(chosen, self._kept.schema).combine_chunks()
         columns = [KEY, HASH, *(f"c{place}" for place in range(len(self.fields)))]
 
         def keep(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
             for batch in batches:
                 yield batch.filter(pa.array(choose(batch))).rename_columns(columns)
 
-        with engine_errors("reading a sample of the features"):
-            found = self.map_batches(keep, _schema_of(self.fields)).toArrow()
+        return self._bring(self.map_batches(keep, _schema_of(self.fields)))
+
+    @cached_property
+    def _kept(self) -> pa.Table:
+        return self._bring(self.rows)
+
+    def _bring(self, rows: DataFrame) -> pa.Table:
+        with engine_errors("reading the features of profiles"):
+            found = rows.toArrow()
         return found.rename_columns(self.names).sort_by([(HASH, "ascending"), (KEY, "ascending")]).combine_chunks()
 
 
@@ -126,7 +156,7 @@ def read_features(asked: Mapping[str, Asked], sources: FeatureSources, *, lenien
     chosen = rows.select(KEY, HASH, *[columns[each] for each in asked.values()], known.alias("measured"))
     nothing = [_value_of_nothing(each, sources) for each in asked.values()]
     convert = _make_converter(fields, nothing, sources.tables.settings.time_zone, lenient)
-    return Features(chosen.mapInArrow(convert, _schema_of(fields)), fields)
+    return Features(chosen.mapInArrow(convert, _schema_of(fields)), fields, sources.profile_count <= MOST_KEPT)
 
 
 def feature_scan(audience: str, attributes: Sequence[Attribute], settings: Settings) -> Scan:

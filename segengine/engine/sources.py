@@ -60,17 +60,26 @@ class Sources:
     versions: Versions
     as_of: datetime | None = None
     as_they_were: frozenset[str] = frozenset()
-    _places: dict[str, list[str]] = field(default_factory=dict, compare=False, repr=False)
+    _frames: dict[str, DataFrame] = field(default_factory=dict, compare=False, repr=False)
+    _stored: dict[str, dict[str, str]] = field(default_factory=dict, compare=False, repr=False)
 
     def read(self, name: str) -> DataFrame:
-        """Return a table's rows as stored, at the pinned version, up to `as_of`."""
-        table, version = self.settings.tables[name], self.versions.get(name)
-        if self.session.kind == "embedded" and name not in self._places:
-            self._places[name] = self._find_places(table, version)
-        rows = _read(self.session, self.settings, table, version, self._places.get(name))
-        if self.as_of is None or self.reading(name) is not Reading.BY_TIME:
-            return rows
-        return rows.where(self._until(table, self.as_of))
+        """Return a table's rows as stored, at the pinned version, up to `as_of`; the same ones whenever asked."""
+        if name not in self._frames:
+            table, version = self.settings.tables[name], self.versions.get(name)
+            places = self._find_places(table, version) if self.session.kind == "embedded" else None
+            rows = _read(self.session, self.settings, table, version, places)
+            if self.as_of is not None and self.reading(name) is Reading.BY_TIME:
+                rows = rows.where(self._until(table, self.as_of))
+            self._frames[name] = rows
+        return self._frames[name]
+
+    def stored(self, name: str) -> Mapping[str, str]:
+        """Return a table's columns and their stored types, at the pinned version (see `stored_columns`)."""
+        if name not in self._stored:
+            table, version = self.settings.tables[name], self.versions.get(name)
+            self._stored[name] = stored_columns(self.session, self.settings, table, version)
+        return self._stored[name]
 
     def reading(self, name: str) -> Reading:
         """Return how a table is read."""
@@ -107,7 +116,7 @@ class Sources:
     def time_column(self, table: Table) -> tuple[Column, str]:
         """Return the time column of a table and what it is: a date, a timestamp (an instant), else a local time."""
         name = table.stored_name(table.at)
-        stored = stored_columns(self.session, self.settings, table, self.versions.get(table.name)).get(name, "")
+        stored = self.stored(table.name).get(name, "")
         time = column(name)
         return (time, stored) if stored in ("date", "timestamp") else (time.cast("timestamp_ntz"), "timestamp_ntz")
 
@@ -295,8 +304,7 @@ def check_against_lock(sources: Sources, schema: Schema, used: Mapping[str, set[
     changed: list[str] = []
     different: list[str] = []
     for name, wanted in sorted(used.items()):
-        table, version = sources.settings.tables[name], sources.versions.get(name)
-        found = stored_columns(sources.session, sources.settings, table, version)
+        found, version = sources.stored(name), sources.versions.get(name)
         locked = schema.stored.get(name, {})
         for source in sorted(wanted):
             expected = locked.get(source, found.get(source))

@@ -107,6 +107,7 @@ class Evaluation:
     overflow_counts: dict[str, int] = field(default_factory=dict)
     invalid_values: dict[str, tuple[int, str]] = field(default_factory=dict)
     failures: dict[str, str] = field(default_factory=dict)
+    _sources: dict[object, Sources] = field(default_factory=dict)
     _keys: dict[str, DataFrame] = field(default_factory=dict)
     _written: set[str] = field(default_factory=set)
 
@@ -193,9 +194,11 @@ class Evaluation:
         return sorted(find_source_use(asked, self.catalogue, self.as_of).columns)
 
     def sources(self) -> Sources:
-        """Return the sources as this run reads them."""
+        """Return the sources as this run reads them; what they found out of their tables is not asked again."""
         past = cut_off(self.as_of, self.started_at)
-        return Sources(self.project.session, self.project.settings, self.versions, past, self.as_they_were)
+        pinned = dict(self.versions)
+        sources = Sources(self.project.session, self.project.settings, pinned, past, self.as_they_were)
+        return self._sources.setdefault((*pinned.items(), self.as_they_were), sources)
 
     def open_sources(self, tables: Iterable[str]) -> Sources:
         """Return tables as a run of this instant reads them, pinned now."""
@@ -324,6 +327,7 @@ class Evaluation:
             measures=self.catalogue.stored_measures,
             nothing=find_nothing(audience, older, self.catalogue, instant_of(self.as_of)),
             tasks=self._partitions(self.last_keys[audience]),
+            profile_count=self.profile_counts[audience],
         )
         return read_features(asked, sources, lenient=lenient)
 

@@ -39,8 +39,6 @@ from segengine.store.snapshots import SnapshotKey
 MOST_SAMPLED = 100_000  # profiles that cells are chosen by
 EVERYONE_ELSE = "everyone else"
 
-_COUNTS = "field_number int, group_number int, cell_number int, row_count bigint, total string"
-
 
 class Groups(Protocol):
     """Numbers profiles by the set they are in, from 1; 0 for none."""
@@ -145,10 +143,9 @@ def _count_by_cells(
         return np.logical_and(drawn, groups.assign(np.asarray(batch.column(KEY))) > 0)
 
     cells = choose_cells(features.sample(is_sampled), features.fields, smaller_count)
-    parts = features.map_batches(_make_counter(CellCounter(cells), groups), _COUNTS)
     with engine_errors("counting the values of fields"):
-        found = parts.toArrow()
-    return tally_counts(found.cast(PARTS).to_batches(), cells, groups.group_count)
+        found = features.gather(_make_counter(CellCounter(cells), groups), PARTS)
+    return tally_counts(found.to_batches(), cells, groups.group_count)
 
 
 def _make_counter(counter: CellCounter, groups: Groups) -> BatchFunction:

@@ -48,7 +48,7 @@ class Scope:
         return self.features.sample(choose)
 
     def count(self, count: Callable[[pa.RecordBatch], pa.RecordBatch], schema: pa.Schema) -> list[pa.RecordBatch]:
-        """Return what a function counts in each batch of the profiles; it is sent to the engine's tasks."""
+        """Return what a function counts in each batch of the profiles; it may be sent to the engine's tasks."""
 
         def run(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
             for batch in batches:
@@ -57,8 +57,7 @@ class Scope:
                     yield count(inside)
 
         with engine_errors("counting groups of profiles"):
-            counted = self.features.map_batches(run, _show_schema(schema)).toArrow()
-        found: list[pa.RecordBatch] = pa.Table.from_arrays(counted.columns, schema=schema).to_batches()
+            found: list[pa.RecordBatch] = self.features.gather(run, schema).to_batches()
         return found
 
 
@@ -91,16 +90,3 @@ def _is_inside(batch: pa.RecordBatch) -> npt.NDArray[np.bool_]:
     if _OF not in batch.schema.names:
         return np.ones(batch.num_rows, dtype=bool)
     return read_flags(batch, _OF)
-
-
-_ENGINE_TYPES = {
-    pa.int32(): "int",
-    pa.int64(): "bigint",
-    pa.string(): "string",
-    pa.decimal128(38, 0): "decimal(38,0)",
-}
-
-
-def _show_schema(schema: pa.Schema) -> str:
-    """Return a schema of counts as the engine writes it."""
-    return ", ".join(f"`{field.name}` {_ENGINE_TYPES[field.type]}" for field in schema)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -12,7 +12,7 @@ import pyarrow as pa
 import pytest
 from workspace import Workspace
 
-from segengine.engine.features import Features, FeatureSources, read_features
+from segengine.engine.features import MOST_KEPT, Features, FeatureSources, read_features
 from segengine.engine.measure_rows import find_nothing
 from segengine.engine.session import EngineSession
 from segengine.engine.sources import open_sources
@@ -78,17 +78,27 @@ MEASURED = ("Spend", "Purchases")
 ATTRIBUTES = ("city", "income", "score", "subscribed", "born", "seen", "store.floors")
 
 
-@pytest.fixture
-def workspace(engine: EngineSession, tmp_path: Path) -> Workspace:
-    workspace = Workspace(tmp_path, engine)
+@pytest.fixture(scope="module")
+def refreshed(embedded: EngineSession, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    workspace = Workspace(tmp_path_factory.mktemp("features"), embedded)
     workspace.set_up(PROJECT, TABLES, DEFINITIONS)
     workspace.apply()
     workspace.refresh()
     return workspace
 
 
+@pytest.fixture
+def workspace(engine: EngineSession, refreshed: Workspace, tmp_path: Path) -> Workspace:
+    return refreshed.copy_to(tmp_path).on(engine)
+
+
 def read(
-    project: OpenProject, names: tuple[str, ...], segments: tuple[str, ...] = (), *, lenient: bool = False
+    project: OpenProject,
+    names: tuple[str, ...],
+    segments: tuple[str, ...] = (),
+    *,
+    lenient: bool = False,
+    profile_count: int = MOST_KEPT + 1,
 ) -> Features:
     catalogue, _ = load_registered(project)
     _, history = read_state(project)
@@ -114,6 +124,7 @@ def read(
         measures=catalogue.measures,
         nothing=find_nothing("customer", ["spend", "purchases"], catalogue, 0),
         tasks=2,
+        profile_count=profile_count,
     )
     return read_features(asked, sources, lenient=lenient)
 
@@ -124,6 +135,14 @@ def everybody(batch: pa.RecordBatch) -> np.ndarray:
 
 def third(salt: str) -> Callable[[pa.RecordBatch], np.ndarray]:
     return lambda batch: draw_by_hash(np.asarray(batch.column(HASH)), salt) < 0.3
+
+
+COUNTS = pa.schema([("rows", pa.int64()), ("text", pa.string())])
+
+
+def count_rows(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    for batch in batches:
+        yield pa.record_batch([[batch.num_rows], [batch.schema.names[-1]]], schema=COUNTS)
 
 
 def by_id(project: OpenProject, table: pa.Table) -> Mapping[str, dict[str, object]]:
@@ -151,7 +170,7 @@ def test_features_are_what_rules_compare(workspace: Workspace) -> None:
     }
 
 
-def test_a_sample_is_the_same_share_of_the_same_profiles(workspace: Workspace) -> None:
+def test_a_sample_is_the_same_share_of_the_same_profiles(workspace: Workspace, embedded: EngineSession) -> None:
     ids = [f"c{number}" for number in range(3_000)]
     workspace.write_table(
         "customers",
@@ -162,25 +181,32 @@ def test_a_sample_is_the_same_share_of_the_same_profiles(workspace: Workspace) -
             }
         ),
     )
-    workspace.refresh()
+    workspace.on(embedded).refresh()
     with workspace.opened() as project:
         features = read(project, ("city",))
         table, again = features.sample(third("salt")), features.sample(third("salt"))
         other = features.sample(third("pepper"))
         everyone = features.sample(everybody)
+        counted = features.gather(count_rows, COUNTS)
+        kept = read(project, ("city",), profile_count=3_000)
+        assert kept.is_kept
+        assert not features.is_kept
+        assert kept.sample(third("salt")).equals(table)
+        assert kept.gather(count_rows, COUNTS).schema == counted.schema
     assert table.equals(again)
+    assert sum(counted["rows"].to_pylist()) == sum(kept.gather(count_rows, COUNTS)["rows"].to_pylist()) == 3_000
     assert 800 < table.num_rows < 1_000
     assert 200 < len(set(table[KEY].to_pylist()) & set(other[KEY].to_pylist())) < 340
     assert everyone.num_rows == 3_000
     assert np.all(np.diff(everyone[HASH].to_numpy()) > 0)
 
 
-def test_who_is_newer_than_a_measure_has_the_value_of_nothing(workspace: Workspace) -> None:
+def test_who_is_newer_than_a_measure_has_the_value_of_nothing(workspace: Workspace, embedded: EngineSession) -> None:
     newer = CUSTOMERS.slice(0, 1).set_column(0, "customer_id", pa.array(["e"]))
     workspace.write_table("customers", pa.concat_tables([CUSTOMERS, newer]))
     known = {"a": (12, 2, 1), "b": (1, 1, 0), "c": (0, 0, 0), "d": (0, 0, 0)}
     for refreshed in ("Nobody", "Spend"):  # no measure knows the newer one, then one of two
-        workspace.refresh(refreshed)
+        workspace.on(embedded).refresh(refreshed)
         with workspace.opened() as project:
             rows = by_id(project, read(project, MEASURED, ("rich",)).sample(everybody))
         found = {key: (row["Spend"], row["Purchases"], row["in rich"]) for key, row in rows.items()}

@@ -126,13 +126,34 @@ RULES: Mapping[str, Callable[[Customer], bool]] = {
 }
 
 
-@pytest.fixture
-def workspace(engine: EngineSession, tmp_path: Path) -> Workspace:
-    workspace = Workspace(tmp_path, engine)
+def set_up(folder: Path, session: EngineSession) -> Workspace:
+    workspace = Workspace(folder, session)
     customers, purchases = draw_customers(5)
     workspace.set_up(PROJECT, {"customers": customers, "purchases": purchases}, DEFINITIONS)
     workspace.apply()
     return workspace
+
+
+@pytest.fixture
+def workspace(engine: EngineSession, tmp_path: Path) -> Workspace:
+    return set_up(tmp_path, engine)
+
+
+@pytest.fixture(scope="module")
+def made() -> dict[str, Workspace]:
+    """The project of each engine, refreshed once."""
+    return {}
+
+
+@pytest.fixture
+def found_by(engine: EngineSession, made: dict[str, Workspace], tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    """Return a project that the engine refreshed once; tests read it, or go on with a copy."""
+    if engine.kind not in made:
+        folder = tmp_path_factory.mktemp("insights")
+        workspace = set_up(folder, engine)
+        assert {run.error for run in workspace.refresh().analyses} == {""}
+        made[engine.kind] = workspace
+    return made[engine.kind]
 
 
 def find(workspace: Workspace, name: str, **choice: Any) -> Insight:
@@ -186,12 +207,11 @@ def check_difference(found: Difference, of: list[Customer], against: list[Custom
     assert found.is_significant == (p_value < 0.01), (name, p_value)
 
 
-def test_differentiators_are_those_of_plain_python_and_scipy(workspace: Workspace) -> None:
-    assert {run.error for run in workspace.refresh().analyses} == {""}
+def test_differentiators_are_those_of_plain_python_and_scipy(found_by: Workspace) -> None:
     customers = list_customers(5)
     loyal = [customer for customer in customers if RULES["Loyal"](customer)]
     others = [customer for customer in customers if not RULES["Loyal"](customer)]
-    found = compare(workspace, "What sets the loyal apart")
+    found = compare(found_by, "What sets the loyal apart")
     assert (found.sides.of, found.sides.against) == ("Loyal", "everyone else")
     assert (found.sides.of_count, found.sides.against_count) == (len(loyal), len(others))
     assert found.warnings == ()
@@ -201,13 +221,12 @@ def test_differentiators_are_those_of_plain_python_and_scipy(workspace: Workspac
     assert {one.direction for one in found.differences if one.field in ("age", "Spend")} == {"higher"}
 
 
-def test_members_of_both_segments_are_on_no_side(workspace: Workspace) -> None:
-    workspace.refresh()
+def test_members_of_both_segments_are_on_no_side(found_by: Workspace) -> None:
     both = [[RULES[name](customer) for name in ("Spenders", "Westerners")] for customer in list_customers(5)]
     shared = both.count([True, True])
     spenders, westerners = ([customer for customer, each in zip(list_customers(5), both, strict=True) if each == own]
                             for own in ([True, False], [False, True]))  # fmt: skip
-    found = compare(workspace, "Spenders and Westerners")
+    found = compare(found_by, "Spenders and Westerners")
     assert (found.sides.of_count, found.sides.against_count) == (len(spenders), len(westerners))
     assert found.warnings == (
         f'{shared:,} are in both "Spenders" and "Westerners": they are left out, only the others are compared.',
@@ -222,16 +241,15 @@ def combine(customers: Iterable[Customer], names: tuple[str, ...]) -> Counter[tu
     return found
 
 
-def test_overlaps_are_those_of_plain_python(workspace: Workspace) -> None:
-    workspace.refresh()
+def test_overlaps_are_those_of_plain_python(found_by: Workspace) -> None:
     customers = list_customers(5)
     two = combine(customers, ("Loyal", "Westerners"))
-    found = overlap(workspace, "Two ways")
+    found = overlap(found_by, "Two ways")
     assert {one.segments: one.count for one in found.combinations} == two
     assert (found.union_count, found.shared_count) == (two.total(), two["Loyal", "Westerners"])
     assert found.shared_share == two["Loyal", "Westerners"] / two.total()
     names = ("Loyal", "Westerners", "Spenders")
-    three = overlap(workspace, "Three ways")
+    three = overlap(found_by, "Three ways")
     whole = combine(customers, names)
     assert Counter({one.segments: one.count for one in three.combinations}) == whole
     tiers, spend = three.fields
@@ -247,14 +265,18 @@ def test_overlaps_are_those_of_plain_python(workspace: Workspace) -> None:
         assert (value.union_count, value.shared_count) == (expected.total(), expected[names])
 
 
-def test_the_order_of_rows_changes_nothing(workspace: Workspace) -> None:
-    workspace.refresh()
+def test_the_order_of_rows_changes_nothing(
+    found_by: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor whether they are counted here or by the engine's tasks."""
+    workspace = found_by.copy_to(tmp_path)
     names = ("What sets the loyal apart", "Spenders and Westerners", "Three ways")
     before = [find(workspace, name) for name in names]
     customers, purchases = draw_customers(5)
     order = np.random.default_rng(1)
     workspace.write_table("customers", customers.take(order.permutation(customers.num_rows)))
     workspace.write_table("purchases", purchases.take(order.permutation(purchases.num_rows)))
+    monkeypatch.setattr("segengine.engine.features.MOST_KEPT", 0)
     runs = workspace.refresh(full=True).analyses
     assert {run.snapshot_version for run in runs} == {2}
     assert [find(workspace, name) for name in names] == before
@@ -424,8 +446,8 @@ def test_what_was_found_is_recorded(workspace: Workspace) -> None:
     }
 
 
-def test_output_tables_have_what_was_found_as_rows(workspace: Workspace) -> None:
-    workspace.refresh()
+def test_output_tables_have_what_was_found_as_rows(found_by: Workspace) -> None:
+    workspace = found_by
     with workspace.opened() as project:
         tables = write_insight_tables(project)
     assert set(tables) == {"WhatSetsTheLoyalApart", "SpendersAndWesterners", "ThreeWays", "TwoWays"}

@@ -123,7 +123,7 @@ source: Lovers
 fields: [age, score]
 candidates: Berliners
 include_source: true
-size: 40
+size: 1000
 """
 
 
@@ -144,8 +144,14 @@ def test_who_is_chosen(workspace: Workspace) -> None:
     assert len({score for score, _ in own}) < len(own)  # there are ties
     assert found["lovers"] < found["among_berliners"]
     chosen = found["among_berliners"] - found["lovers"]
-    assert 0 < len(chosen) <= 40
+    among = [row for row in rows if row["id"] == "among_berliners"]
+    assert chosen == {ids[row["profile_key"]] for row in among if row["profile_key"] and row["score"] >= 0.55}
     assert chosen < found["berliners"]
+    with workspace.opened() as project:
+        warnings = describe_similarity(project, "Among Berliners").report["warnings"]
+    candidates = f"there are only {len(found['berliners'] - found['lovers'])} candidates"
+    reaching = f"of whom {len(chosen)} have a score of 0.55 or more"
+    assert f"1,000 customers were asked for, but {candidates}, {reaching}." in warnings
 
 
 FAILING = """

@@ -414,6 +414,15 @@ def test_an_overlap_by_no_field_reads_stored_members_alone(workspace: Workspace)
 
 
 @pytest.mark.before_the_engine
+def test_a_field_that_is_gone_fails_the_questions_about_it(workspace: Workspace) -> None:
+    customers, _ = draw_customers(5)
+    workspace.write_table("customers", customers.drop_columns(["age"]))
+    failed = {run.analysis_id: run.error for run in workspace.refresh().analyses if run.error}
+    assert failed.keys() == {"what_sets_the_loyal_apart", "spenders_and_westerners"}
+    assert all('"customers"' in error and '"age"' in error for error in failed.values()), failed
+
+
+@pytest.mark.before_the_engine
 def test_snapshots_stay_as_they_were(workspace: Workspace) -> None:
     workspace.refresh(as_of=datetime(2026, 1, 1, tzinfo=UTC))
     first = find(workspace, "Three ways")

@@ -175,7 +175,7 @@ def _start_embedded(stack: ExitStack) -> EngineSession:
     stack.callback(embedded.wait_for_tasks, embedded.find_foreign_threads())
     stack.callback(_quietly, server.stop)
     _, port = server.listening_address
-    spark = _connect(stack, f"sc://127.0.0.1:{port}", retries=2)
+    spark = _connect(stack, f"sc://127.0.0.1:{port}")
     _set_optional(spark, EMBEDDED_SETTINGS)
     embedded.take_back_interrupts()
     return EngineSession(spark, "embedded", _describe_embedded(), count_cores())
@@ -253,7 +253,7 @@ def _start_remote(stack: ExitStack, address: str) -> EngineSession:
     _import_pyspark()
     place = _name_place(address)
     stack.enter_context(_api_mode("connect"))
-    spark = _connect(stack, address, retries=2)
+    spark = _connect(stack, address)
     try:
         version = _ask_within(_ANSWER_SECONDS, lambda: spark.version)
     except Exception as error:  # gRPC, PySpark and our own time limit each have a class of their own
@@ -286,7 +286,7 @@ def _name_place(address: str) -> str:
 # --- shared
 
 
-def _connect(stack: ExitStack, address: str, retries: int) -> SparkSession:
+def _connect(stack: ExitStack, address: str) -> SparkSession:
     # Else one in thirty processes that this one forks, a JVM say, aborts before it runs its program (grpc/grpc#43055).
     os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "false")
     from pyspark.sql import SparkSession
@@ -302,7 +302,7 @@ def _connect(stack: ExitStack, address: str, retries: int) -> SparkSession:
                 f"Cannot connect to {_name_place(address)}: {describe_error(error)}", "Check the address."
             ) from error
     # The default tries for ten minutes, also to release a session whose server is gone.
-    spark.client.set_retry_policies([DefaultPolicy(max_retries=retries)])
+    spark.client.set_retry_policies([DefaultPolicy(max_retries=2)])
     _started.append(spark)
     stack.callback(_started.remove, spark)
     stack.callback(_quietly, lambda: _stop_connected(spark))

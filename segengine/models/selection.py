@@ -17,7 +17,6 @@ from segengine.errors import ConfigError
 from segengine.models.calibration import BANDS, STEPS, Steps, find_bands
 
 Counts = npt.NDArray[np.int64]
-Bools = npt.NDArray[np.bool_]
 
 LEAST_SCORE = 0.4
 USUAL_LEAST_SCORE = 0.55
@@ -42,16 +41,6 @@ class Cut:
         """How many become members."""
         return self.above + self.tied_taken
 
-    def is_above(self, scores: pa.Array) -> Bools:
-        """Return who is a member by the score alone, shape (n,)."""
-        above: Bools = to_steps(scores) > round(self.score * STEPS)
-        return above
-
-    def is_tied(self, scores: pa.Array) -> Bools:
-        """Return who ties at the cut, shape (n,): members are the first `tied_taken` by the text of their id."""
-        tied: Bools = to_steps(scores) == round(self.score * STEPS)
-        return tied
-
 
 @dataclass(frozen=True)
 class BandCount:
@@ -60,11 +49,6 @@ class BandCount:
     band: str
     least: float
     candidates: int
-
-
-def count_scores(scores: pa.Array) -> Counts:
-    """Return how many candidates have each score, shape (STEPS + 1,); counts of parts add up to those of the whole."""
-    return np.bincount(to_steps(scores), minlength=STEPS + 1)
 
 
 def count_bands(counts: Counts) -> tuple[BandCount, ...]:
@@ -77,7 +61,7 @@ def find_cut(counts: Counts, size: int, minimum_score: float = USUAL_LEAST_SCORE
     """Return where the best candidates end.
 
     Args:
-        counts: The added up `count_scores` of the candidates.
+        counts: How many candidates have each score, shape (STEPS + 1,).
         size: The most members wanted, at least 1.
         minimum_score: The least score of a member, `LEAST_SCORE` to 1.
 

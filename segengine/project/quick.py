@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal
 
 from segengine.errors import ConfigError, Place
 from segengine.project.catalogue import Catalogue
@@ -17,7 +17,6 @@ from segengine.project.profile_attributes import find_profile_attribute, list_pr
 from segengine.project.profile_measures import find_profile_measure, list_profile_measures, names_measure
 
 Source = Literal["profiles", "predictions", "measures"]
-SOURCES: tuple[Source, ...] = get_args(Source)
 PLACE = Place("quick create")
 ORIGIN = "command"
 

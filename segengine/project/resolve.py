@@ -66,7 +66,7 @@ def resolve_segment(definition: Definition, context: Context, problems: Problems
         return None
     context = replace(context, own_id=definition.id)
     expansion = read_expansion(fields, about.audience, context, problems) if is_expansion else None
-    steps = () if is_expansion else _SegmentReader(context, about.audience, definition, problems).read(fields)
+    steps = () if is_expansion else _SegmentReader(context, about.audience, problems).read(fields)
     profile_table = context.settings.audiences[about.audience].table
     attach = read_attachments(fields, profile_table, context.settings, context.schema, problems)
     attach_limit = read_attach_limit(fields, problems)
@@ -105,7 +105,7 @@ def _output_table(definition: Definition, problems: Problems) -> str:
 class _SegmentReader:
     """Reads the rules of one segment."""
 
-    def __init__(self, context: Context, audience: str, definition: Definition, problems: Problems) -> None:
+    def __init__(self, context: Context, audience: str, problems: Problems) -> None:
         self._context = context
         self._profile_table = context.settings.audiences[audience].table
         self._audience = audience

@@ -52,10 +52,6 @@ class Ranges:
         """Return whether no ordinal is in the set."""
         return not self.spans
 
-    def is_everything(self) -> bool:
-        """Return whether every ordinal is in the set."""
-        return self.spans == ((None, None),)
-
 
 def make_ranges(spans: tuple[tuple[Bound, Bound], ...]) -> Ranges:
     """Return the union of half-open spans; empty ones vanish, touching ones join."""

@@ -95,11 +95,6 @@ def aggregate_attributes(aggregate: Aggregate) -> Iterator[Attribute]:
     yield from aggregate.key
 
 
-def find_parents(steps: tuple[Step, ...]) -> tuple[str, ...]:
-    """Return the ids of the segments that rules refer to, sorted."""
-    return tuple(sorted({leaf.segment_id for leaf in segment_leaves(steps) if isinstance(leaf, InSegment)}))
-
-
 def measure_leaves(measure: Measure) -> Iterator[Condition | InSegment]:
     """Yield every condition and every reference to a segment, of the measure and of its values."""
     for where in (measure.where, *(value.where for value in measure.values)):

@@ -10,6 +10,7 @@ from segengine.store.runs import BACKFILLED, SegmentRun
 
 _BLOCKS = "▁▂▃▄▅▆▇█"
 _EIGHTHS = " ▏▎▍▌▋▊▉"
+_WIDTH, _HEIGHT, _BAR_WIDTH = 72, 12, 40  # in characters
 
 
 def draw_sparkline(values: Sequence[int]) -> str:
@@ -28,7 +29,7 @@ def draw_bar(share: float, width: int) -> str:
     return bar or ("▏" if share > 0 else "")
 
 
-def draw_trend(title: str, snapshots: Sequence[SegmentRun], zone: str, *, width: int = 72, height: int = 12) -> str:
+def draw_trend(title: str, snapshots: Sequence[SegmentRun], zone: str) -> str:
     """Return a line chart of a segment's member count over its snapshots, as text without colours; days in `zone`.
 
     Below it, one character a snapshot: how many entered and left, on one scale from 0, and in all. The scale leaves out
@@ -36,7 +37,7 @@ def draw_trend(title: str, snapshots: Sequence[SegmentRun], zone: str, *, width:
     back-fill or an earlier refresh of the same instant counted, the refreshes count too.
     """
     counts = [run.member_count or 0 for run in snapshots]
-    chart = draw_lines(title, [run.as_of for run in snapshots], counts, zone, width=width, height=height)
+    chart = draw_lines(title, [run.as_of for run in snapshots], counts, zone)
     entered, left = ([getattr(run, name) or 0 for run in snapshots] for name in ("entered_count", "left_count"))
     changes = [max(pair) for count, *pair in zip(counts, entered, left, strict=True) if pair[0] < count]
     top = max(changes, default=0) or max([*entered, *left])
@@ -51,15 +52,13 @@ def draw_trend(title: str, snapshots: Sequence[SegmentRun], zone: str, *, width:
     return "\n".join([chart.rstrip(), *lines]) + "\n"
 
 
-def draw_lines(
-    title: str, moments: Sequence[datetime], values: Sequence[float], zone: str, *, width: int = 72, height: int = 12
-) -> str:
+def draw_lines(title: str, moments: Sequence[datetime], values: Sequence[float], zone: str) -> str:
     """Return a line chart of values over time, as text without colours; days in `zone`."""
     import plotext as plot
 
     plot.clear_figure()
     plot.theme("clear")
-    plot.plot_size(width, height)
+    plot.plot_size(_WIDTH, _HEIGHT)
     places = list(range(len(values)))
     plot.plot(places, values, marker="braille")
     plot.scatter(places, values, marker="●")
@@ -77,12 +76,12 @@ def draw_lines(
     return text
 
 
-def draw_bars(title: str, labels: Sequence[str], values: Sequence[float], *, width: int = 40) -> str:
-    """Return one bar a line, the longest `width` characters; negative values have none."""
+def draw_bars(title: str, labels: Sequence[str], values: Sequence[float]) -> str:
+    """Return one bar a line, the longest as wide as they may be; negative values have none."""
     longest = max([*values, 0.0]) or 1.0
     margin = max(map(len, labels), default=0)
     lines = [
-        f"{label:<{margin}}  {'█' * round(max(value, 0.0) / longest * width):<{width}}  {value:,.10g}"
+        f"{label:<{margin}}  {'█' * round(max(value, 0.0) / longest * _BAR_WIDTH):<{_BAR_WIDTH}}  {value:,.10g}"
         for label, value in zip(labels, values, strict=True)
     ]
     return "\n".join([title, *(line.rstrip() for line in lines)])

@@ -34,9 +34,7 @@ def read_scores(warehouse: Warehouse, key: SnapshotKey) -> DataFrame:
     """Return `profile_key`, `score` of the candidates that could be chosen for a snapshot, members and others."""
     from pyspark.sql import functions as F
 
-    return (
-        _own(warehouse, "similarity_scores", key).where(F.col("profile_key").isNotNull()).select("profile_key", "score")
-    )
+    return _own(warehouse, key).where(F.col("profile_key").isNotNull()).select("profile_key", "score")
 
 
 def count_scores(warehouse: Warehouse, key: SnapshotKey) -> tuple[pa.Array, npt.NDArray[np.int64]]:
@@ -44,21 +42,17 @@ def count_scores(warehouse: Warehouse, key: SnapshotKey) -> tuple[pa.Array, npt.
     from pyspark.sql import functions as F
 
     with engine_errors("counting scores"):
-        sums = (
-            _own(warehouse, "similarity_scores", key)
-            .groupBy("score")
-            .agg(F.sum("candidate_count").alias("candidate_count"))
-        )
+        sums = _own(warehouse, key).groupBy("score").agg(F.sum("candidate_count").alias("candidate_count"))
         found = sums.toArrow().combine_chunks()
     if not found.num_rows:
         return pa.array([], pa.float64()), np.array([], dtype=np.int64)
     return found.column("score").chunk(0), found.column("candidate_count").to_numpy()
 
 
-def _own(warehouse: Warehouse, table: str, key: SnapshotKey) -> DataFrame:
+def _own(warehouse: Warehouse, key: SnapshotKey) -> DataFrame:
     from pyspark.sql import functions as F
 
-    return warehouse.read(table).where((F.col("run_id") == key.run_id) & (F.col("id") == key.id))
+    return warehouse.read("similarity_scores").where((F.col("run_id") == key.run_id) & (F.col("id") == key.id))
 
 
 def write_result(warehouse: Warehouse, key: SnapshotKey, kind: str, content: Mapping[str, Any]) -> None:

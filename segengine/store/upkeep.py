@@ -6,7 +6,6 @@ others by the engine's own OPTIMIZE and VACUUM.
 
 from __future__ import annotations
 
-import logging
 import math
 import time
 from collections.abc import Iterator
@@ -20,8 +19,6 @@ from deltalake import DeltaTable, WriterProperties
 from segengine.engine.failures import engine_errors
 from segengine.store.sizes import read_size
 from segengine.store.warehouse import SCHEMAS, Warehouse
-
-logger = logging.getLogger(__name__)
 
 _CHECK = "spark.databricks.delta.retentionDurationCheck.enabled"
 _CHECKED_RETENTION = timedelta(days=7)

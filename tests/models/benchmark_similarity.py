@@ -17,9 +17,10 @@ import pandas as pd
 import pyarrow as pa
 from tastes import AS_OF, FIELDS, Bools, draw_customers, draw_source
 
+from segengine.models.calibration import STEPS
 from segengine.models.fields import HASH, Field
 from segengine.models.recommended import Offer
-from segengine.models.selection import count_scores, find_cut
+from segengine.models.selection import find_cut, to_steps
 from segengine.models.similarity import learn_similarity
 from segengine.models.training import PARAMETERS, SampleDraw, arrange_sample
 from segengine.project.types import AttributeType
@@ -46,7 +47,7 @@ def run_ours(table: pa.Table, source: Bools) -> Timings:
     learnt = time.process_time()
     candidates = table.filter(pa.array(~source)).to_batches(max_chunksize=BATCH_ROWS)
     scores = [similarity.model.score(batch) for batch in candidates]
-    cut = find_cut(count_scores(pa.concat_arrays(scores)), len(source) // 5)
+    cut = find_cut(np.bincount(to_steps(pa.concat_arrays(scores)), minlength=STEPS + 1), len(source) // 5)
     scored = time.process_time()
     return {"learning": learnt - started, "scoring": scored - learnt, "members": cut.members,
             "AUC": similarity.report.quality.auc}  # fmt: skip

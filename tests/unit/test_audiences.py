@@ -14,14 +14,14 @@ from segengine.project.audiences import find_rows_path
 from segengine.project.canonical import Hashes, hash_definitions
 from segengine.project.catalogue import Catalogue, check_definitions
 from segengine.project.definitions import read_definition
+from segengine.project.model import InSegment, RowsRule, Segment
 from segengine.project.model import Path as RelationshipPath
-from segengine.project.model import RowsRule, Segment
 from segengine.project.names import is_slug
 from segengine.project.nodes import parse_documents
 from segengine.project.problems import Problems
 from segengine.project.schema_lock import load_schema
 from segengine.project.settings import PROJECT_FILE, load_settings
-from segengine.project.walk import find_parents, segment_rules
+from segengine.project.walk import segment_leaves, segment_rules
 
 TRADE = Path(__file__).parents[1] / "golden" / "definitions" / "account_segments"
 SEGMENTS = """
@@ -186,7 +186,7 @@ def test_stored_parents_of_both_audiences_are_told_apart() -> None:
 def test_the_definition_itself_keeps_its_rules() -> None:
     segment = catalogue_of().segments["buyers"]
     assert [isinstance(rule, RowsRule) for rule in segment_rules(segment.steps)] == [True, True, False]
-    assert find_parents(segment.steps) == ("key_people",)
+    assert [leaf.segment_id for leaf in segment_leaves(segment.steps) if isinstance(leaf, InSegment)] == ["key_people"]
 
 
 def test_explain_names_what_is_carried_over() -> None:

@@ -7,6 +7,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pyarrow as pa
 import pytest
 from mlflow import MlflowClient
@@ -17,10 +18,12 @@ from segengine import Project
 from segengine.cli.main import main
 from segengine.engine.session import EngineSession, activate
 from segengine.errors import ConfigError, DefinitionError
+from segengine.models.activity import ActivityGroups
 from segengine.models.suggestions import Suggestions
 from segengine.operations.quick_segment import count_draft, record_draft
 from segengine.operations.suggestions import SavedAs, describe_suggestions, draft_proposal
 from segengine.project.changes import rename
+from segengine.project.nodes import Plain, dump_documents
 
 SUGGESTIONS = """
 kind: suggestion
@@ -131,6 +134,50 @@ dimensions: [frequency]
             project.save_suggestion("Possession", 1, name="Keepers")
         with pytest.raises(ConfigError, match='suggestion 1 of "Every year", because of its period'):
             project.save_suggestion("Every year", 1, name="Again")
+
+
+KEPT = """
+    select customer_id, sum(
+        cast(timezone('Europe/Berlin', case when returned_at <= $as_of then returned_at else $as_of end) as date)
+        - cast(timezone('Europe/Berlin', purchased_at) as date)) as days
+    from purchases semi join customers using (customer_id) where purchased_at <= $as_of group by customer_id
+"""
+
+
+@pytest.mark.before_the_engine
+def test_groups_by_duration_can_be_made_of_a_measure(workspace: Workspace) -> None:
+    """What is said where a rule cannot: of the measure from the template, each level has the members of its group."""
+    workspace.define("{kind: suggestion, name: Kept, activity: possession, dimensions: [duration]}")
+    workspace.apply(prune=True)
+    workspace.refresh(as_of=AS_OF)
+    with workspace.opened() as project:
+        found = describe_suggestions(project, "Kept").findings.result
+    assert isinstance(found, ActivityGroups)
+    levels = {f"kept_{number}": group.levels[0] for number, group in enumerate(found.groups)}
+    assert len(levels) == 3
+    documents: list[Plain] = [
+        {"kind": "measure", "name": "Days", "per": "customer", "template": "membership_duration"}
+        | {"activity": "possession"}
+    ]
+    for name, level in levels.items():
+        bounds = {"greater_than": level.above, "at_most": level.at_most}
+        days: Plain = {operator: str(bound) for operator, bound in bounds.items() if bound is not None}
+        did: Plain = {"over": "purchases", "where": {"purchased_at": {"on_or_before": "2026-07-01 14:30:01.000005"}}}
+        documents.append({"kind": "segment", "name": name, "rules": [did, {"intersect": {"where": {"Days": days}}}]})
+    workspace.define(dump_documents(documents))
+    workspace.apply(prune=True)
+    workspace.refresh(as_of=AS_OF)
+    customers = draw_customers(5, COUNT)
+    with duckdb.connect() as database:
+        database.register("customers", customers)
+        database.register("purchases", draw_purchases(6, customers))
+        kept = dict(database.execute(KEPT, {"as_of": AS_OF}).fetchall())
+    members = workspace.published().members()
+    for (name, level), group in zip(levels.items(), found.groups, strict=True):
+        low, high = level.above, level.at_most
+        own = {each for each, days in kept.items() if (low is None or days > low) and (high is None or days <= high)}
+        assert set(members[name]) == own
+        assert group.member_count == len(own)
 
 
 def describe(workspace: Workspace, name: str, **choice: Any) -> Suggestions:

@@ -97,6 +97,15 @@ class Project:
             project.apply()
             report = project.refresh()
             ids = project.members("Millennials", limit=None)
+
+    What means the same in every method:
+        name, names: Names or ids of definitions; a ConfigError says which is unknown.
+        snapshot, at: A snapshot by its number, or the newest as of a time; neither: the current one. A ConfigError
+            says that there is none, and which there are.
+        as_of: The instant that counts; None: now.
+        limit: At most so many rows, by profile key; None: all.
+        dry_run: Only return what would be done.
+        progress: Called with a line for each phase.
     """
 
     def __init__(
@@ -465,31 +474,14 @@ class Project:
             return count_outline(project, name, snapshot=snapshot, at=at)
 
     def similarity(self, name: str, *, snapshot: int | None = None, at: datetime | None = None) -> SimilarityDetails:
-        """Return what there is to know of the model behind an expansion: fields, evidence, scores.
-
-        Args:
-            name: Name or id of the expansion.
-            snapshot: Number of a snapshot; None: the current one.
-            at: The snapshot that was the newest as of that time.
-
-        Raises:
-            ConfigError: There is no such expansion or snapshot.
-        """
+        """Return what there is to know of the model behind an expansion: fields, evidence, scores."""
         with self._session() as project:
             return describe_similarity(project, name, snapshot=snapshot, at=_aware(at))
 
     def suggestions(self, name: str, *, snapshot: int | None = None, at: datetime | None = None) -> SuggestionDetails:
         """Return the groups that a suggestion found: each in a line, with its size and its rule.
 
-            project.suggestions("What drives lifetime spend").findings.proposals[0].card
-
-        Args:
-            name: Name or id of the suggestion.
-            snapshot: Number of a snapshot; None: the current one.
-            at: The snapshot that was the newest as of that time.
-
-        Raises:
-            ConfigError: There is no such suggestion or snapshot.
+        The first line: `project.suggestions("What drives lifetime spend").findings.proposals[0].card`.
         """
         with self._session() as project:
             return describe_suggestions(project, name, snapshot=snapshot, at=_aware(at))
@@ -510,17 +502,8 @@ class Project:
     ) -> CountedDraft:
         """Record a group that a suggestion found as a segment, and return it with its exact size.
 
-        Args:
-            suggestion: Name or id of the suggestion.
-            number: Which group, from 1 on, in the order of `suggestions`.
-            name: What the segment is called.
-            output_table: Its output table; '': made from the name.
-            id: Its id; '': made from the name.
-            file: A definition file it is written to as well.
-            snapshot: Number of a snapshot of the suggestion; None: the current one.
-            at: The snapshot that was the newest as of that time.
-            as_of: The instant the size is counted as of; None: now.
-            dry_run: Count it, and record nothing.
+        `number`: which group, from 1 on, in the order of `suggestions`. What the segment is to be: as for
+        `create_segment`.
 
         Raises:
             ConfigError: There is no such suggestion, snapshot or group, or no rule can say who is in it.
@@ -535,16 +518,7 @@ class Project:
             return counted
 
     def insight(self, name: str, *, snapshot: int | None = None, at: datetime | None = None) -> InsightDetails:
-        """Return what an insight found: `differentiators` or an `overlap` of segments.
-
-        Args:
-            name: Name or id of the insight.
-            snapshot: Number of a snapshot; None: the current one.
-            at: The snapshot that was the newest as of that time.
-
-        Raises:
-            ConfigError: There is no such insight or snapshot.
-        """
+        """Return what an insight found: `differentiators` or an `overlap` of segments."""
         with self._session() as project:
             return describe_insight(project, name, snapshot=snapshot, at=_aware(at))
 
@@ -562,10 +536,7 @@ class Project:
         at: datetime | None = None,
         held: bool = False,
     ) -> list[str]:
-        """Return the ids of a segment's members: the first `limit` by profile key, or all (None).
-
-        Of the current snapshot, one given by number or time, or (`held`) of what a gate holds back.
-        """
+        """Return the ids of a segment's members; `held`: of what a gate holds back instead of a snapshot."""
         with self._session() as project:
             members = read_segment_members(project, name, limit=limit, snapshot=snapshot, at=at, held=held)
             return [str(profile_id) for batch in members.batches for profile_id in batch.to_pylist()]
@@ -582,14 +553,8 @@ class Project:
     ) -> pa.Table:
         """Return a row for each member as `members` does: the ids, then attributes and measures as rules write them.
 
-        Args:
-            name: Name or id of the segment.
-            limit: At most so many, by profile key; None: all.
-            snapshot: Number of a snapshot.
-            at: The snapshot that was the newest as of that time.
-            held: Of what a gate holds back.
-            attributes: None: those that the segment's rules ask of profiles. NULL where the profile is gone. Measures
-                are as the snapshot's run saw them.
+        `attributes` None: those that the segment's rules ask of profiles. NULL where the profile is gone. Measures are
+        as the snapshot's run saw them.
         """
         with self._session() as project:
             members = read_segment_members(
@@ -668,7 +633,7 @@ class Project:
         snapshot: int | None = None,
         at: datetime | None = None,
     ) -> pa.Table:
-        """Return the values of a measure: the first `limit` rows by profile, or all (None).
+        """Return the values of a measure.
 
         Columns: `profile_id` where the values belong to profiles, its dimensions, its values; missing ones are NULL.
         """
@@ -686,12 +651,7 @@ class Project:
     ) -> pa.Table:
         """Return the values a measure would have after `apply` and `refresh`, as `values` does; publishes nothing.
 
-        Args:
-            name: Name or id of the measure.
-            files: Definition files; none: all of the project's, beside what is applied.
-            limit: At most so many rows; None: all.
-            as_of: The instant that counts; None: now.
-            progress: Called with a line for each phase.
+        `files`: definition files; none: all of the project's, beside what is applied.
         """
         with self._session() as project:
             plan = plan_definitions(project, files)

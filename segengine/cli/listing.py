@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import click
 
 from segengine.cli.output import Column, emit_rows
+from segengine.project.problems import did_you_mean
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 Row = Mapping[str, Any]
@@ -57,7 +58,10 @@ class Listing:
                 replace(by_key.get(key) or Column(key, key.replace("_", " "), _show), optional=False) for key in chosen
             ]
             page = [{key: row[key] for key in chosen} for row in page]
-        emit_rows(output, name, page, columns)
+        if page or output != "table":
+            emit_rows(output, name, page, columns)
+        elif not rows:
+            click.echo(" with ".join([f"no {name}", *self.where]))
         if len(page) < len(rows):
             following = self.offset + len(page)
             more = f"; more with --offset {following}" if page and following < len(rows) else ""
@@ -126,7 +130,9 @@ def _find_key(name: str, known: Sequence[str], by_header: Mapping[str, str]) -> 
     """Return the column of a name, which may also be its header in the table."""
     key = name if name in known else by_header.get(name, name)
     if key not in known:
-        raise click.UsageError(f'There is no column "{name}". Known: {", ".join(known)}.')
+        near = did_you_mean(name, [*known, *by_header])
+        hint = near if near.startswith("Did") else f"Known: {', '.join(known)}."
+        raise click.UsageError(f'There is no column "{name}". {hint}')
     return key
 
 

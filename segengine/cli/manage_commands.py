@@ -44,6 +44,9 @@ class Doing:
             ask: One definition too is a reason to ask.
         """
         plan = act(True)
+        if not plan.has_changes and not self.dry_run and self.output == "table":
+            click.echo("nothing to change" if plan.changes else "none has that tag or text")
+            return
         if self.dry_run or not plan.has_changes:
             show_plan(plan, self.output)
             return
@@ -108,7 +111,12 @@ def _change_command(kind: str, verb: str, text: str) -> click.Command:
 
         change = _make_change(verb, [tag.strip() for tag in tagging.split(",") if tag.strip()])
         with Project(doing.conf, environment=doing.environment, engine=doing.engine) as project:
-            doing.carry_out(lambda dry_run: project.change(change=change, kind=kind, dry_run=dry_run, **chosen))
+            try:
+                doing.carry_out(lambda dry_run: project.change(change=change, kind=kind, dry_run=dry_run, **chosen))
+            except ConfigError as error:
+                if "tag" in verb and chosen["names"] and not error.hint.startswith("Did"):
+                    error.hint = f"The tags come first: `{verb} TAG[,TAG...] NAME ...`."
+                raise
 
     command = names_argument(filter_options(doing_options(change_command)))
     if "tag" in verb:

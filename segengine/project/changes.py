@@ -59,7 +59,11 @@ def rename(name: str, output_table: str = "") -> Change:
     Args:
         name: The new name.
         output_table: What a segment's output table is called from now on; '': as before.
+
+    Raises:
+        ConfigError: The name is blank, or has line breaks or other signs that cannot be seen.
     """
+    _check_name(name)
 
     def change(fields: Mapping[str, Plain]) -> Entries:
         changed = {**fields, "name": name}
@@ -76,9 +80,19 @@ def rename(name: str, output_table: str = "") -> Change:
 
 
 def copy_as(name: str) -> Change:
-    """Return the change from a definition to the fields of a copy: its own name, id and output table."""
+    """Return the change from a definition to the fields of a copy: its own name, id and output table.
+
+    Raises:
+        ConfigError: The name is blank, or has line breaks or other signs that cannot be seen.
+    """
+    _check_name(name)
     own = ("id", "output_table")
     return lambda fields: {**{key: value for key, value in fields.items() if key not in own}, "name": name}
+
+
+def _check_name(name: str) -> None:
+    if not name.strip() or not name.isprintable():
+        raise ConfigError(f"{name!r} is no name.", "Write one with letters or digits, in one line.")
 
 
 def _with_tags(fields: Mapping[str, Plain], tags: tuple[str, ...] | list[str]) -> Entries:

@@ -127,6 +127,9 @@ def test_a_rename_keeps_id_references_and_output_table(workspace: Workspace) -> 
     assert "output_table" not in fields_of(workspace, "Pacific")
     with pytest.raises(DefinitionError, match='two segments are named "Young"'):
         change(workspace, rename("Young"), "west_coast")
+    for unseen in ("", "  ", "West\ncoast"):
+        with pytest.raises(ConfigError, match="is no name"):
+            change(workspace, rename(unseen), "west_coast")
     change(workspace, rename("Money"), "Spend", kind="measure")
     assert fields_of(workspace, "Money")["id"] == "spend"
 
@@ -137,6 +140,8 @@ def test_a_copy_has_its_own_name_id_and_table(workspace: Workspace) -> None:
         record_copy(project, "segment", "Young in the west", "Young again")
         with pytest.raises(DefinitionError, match="young"):
             record_copy(project, "segment", "West coast", "Young")
+        with pytest.raises(ConfigError, match="is no name"):
+            record_copy(project, "segment", "West coast", "Young\n2")
         with pytest.raises(ConfigError, match="No id"):
             record_copy(project, "segment", "West coast", "***")
     assert fields_of(workspace, "Young again") == {

@@ -73,6 +73,23 @@ def test_lists_by_the_value_of_a_column(conf: str, capsys: pytest.CaptureFixture
     assert (code, err.splitlines()[-1]) == (2, 'Error: --where "failed": expected COLUMN=VALUE, as in status=failed.')
 
 
+def test_a_list_of_nothing_says_so(conf: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(capsys, "segments", "list", "--tag", "no such tag") == (0, "no segments\n", "")
+    asked = ("segments", "list", "--where", "status=done", "--where", "tags=region")
+    assert run(capsys, *asked)[1] == "no segments with status=done with tags=region\n"
+    assert json.loads(run(capsys, *asked, "-o", "json")[1])["segments"] == []
+    assert run(capsys, "segments", "list", "--offset", "9") == (0, "", "0 of 3 segments\n")
+    code, _, err = run(capsys, "segments", "list", "--sort", "membrs")
+    assert (code, err.splitlines()[-1]) == (2, 'Error: There is no column "membrs". Did you mean "members"?')
+
+
+def test_a_change_of_nothing_says_so(conf: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(capsys, "segments", "untag", "web", "Young") == (0, "nothing to change\n", "")
+    assert run(capsys, "segments", "activate", "--tag", "no such tag") == (0, "none has that tag or text\n", "")
+    code, _, err = run(capsys, "segments", "tag", "Young", "spring, new")
+    assert (code, err.splitlines()[-1]) == (2, "hint: The tags come first: `tag TAG[,TAG...] NAME ...`.")
+
+
 def test_sorting_puts_nothing_last() -> None:
     rows = [{"n": None}, {"n": 3}, {"n": 10}, {"n": 1}]
     assert [row["n"] for row in sort_rows(rows, "n")] == [1, 3, 10, None]

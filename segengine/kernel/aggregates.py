@@ -184,6 +184,7 @@ class Sums:
 
     def __init__(self) -> None:
         self._totals: Integers = np.zeros(0, dtype=np.int64)
+        self._is_shared = False
         self._bound = 0  # no total lies further from 0
         self._exact: dict[int, int] = {}
 
@@ -192,37 +193,33 @@ class Sums:
         self._totals = with_room(self._totals, room)
 
     def add(self, values: AnyArray, groups: Groups) -> None:
-        """Take in values, shape (groups.count,)."""
+        """Take in values, shape (groups.count,); beside a shared array, those that it cannot hold."""
         bound = max(abs(int(values.max())), abs(int(values.min()))) * groups.count
-        if values.dtype == object or bound > _INT64.max:
+        if values.dtype == object or bound > _INT64.max or self._is_shared:
             sums = np.add.reduceat(values.astype(object), groups.starts)
             self._add_exactly(groups.places, sums)
             return
-        self.expect(bound)
+        if self._bound + bound > _INT64.max:
+            self._bound = most(self._totals)
+            if self._bound + bound > _INT64.max:
+                self.spill()
+                self._bound = 0
+        self._bound += bound
         self._totals[groups.places] += np.add.reduceat(values, groups.starts)
 
     def share(self, totals: Integers) -> None:
         """Keep the totals in an array of others from now on; what was summed is in there."""
-        self._totals = totals
+        self._totals, self._is_shared = totals, True
 
-    def expect(self, bound: int) -> None:
-        """Make sure that no total overflows when at most so much is added to each, by whoever shares the array."""
-        if self._bound + bound > _INT64.max:
-            self._spill(bound)
-        self._bound += bound
+    def spill(self) -> None:
+        """Move the totals out of their array, which is 0 then."""
+        places = np.flatnonzero(self._totals)
+        self._add_exactly(places, self._totals[places])
+        self._totals[:] = 0
 
     def _add_exactly(self, places: AnyArray, sums: AnyArray) -> None:
         for place, total in zip(places.tolist(), sums.tolist(), strict=True):
             self._exact[place] = self._exact.get(place, 0) + total
-
-    def _spill(self, bound: int) -> None:
-        """Learn how large the totals really are; move them out where a batch with that bound might overflow."""
-        self._bound = max(int(self._totals.max(initial=0)), -int(self._totals.min(initial=0)))
-        if self._bound + bound > _INT64.max:
-            places = np.flatnonzero(self._totals)
-            self._add_exactly(places, self._totals[places])
-            self._totals[:] = 0
-            self._bound = 0
 
     def result(self, own: slice) -> Ordinals:
         """Return the sums of a bucket, shape (32,768,); 0 where there was nothing."""
@@ -257,7 +254,7 @@ class Averages:
         missing = counts == 0
         divisors = np.where(missing, 1, counts)
         totals = np.asarray(sums.values, dtype=np.int64)
-        if _most(totals) < _WHOLE_FLOATS // _QUOTIENT:
+        if most(totals) < _WHOLE_FLOATS // _QUOTIENT:
             averages, left = _divided(totals * _QUOTIENT, divisors)
             fits = np.ones(len(totals), dtype=bool)
         else:
@@ -280,7 +277,7 @@ def _divided(numbers: Integers, divisors: Integers) -> tuple[Integers, Integers]
     Processors divide floats several times faster than whole numbers. Both sides are whole floats here, so the quotient
     is at most one off, which what is left shows.
     """
-    if max(_most(numbers), _most(divisors)) >= _WHOLE_FLOATS:
+    if max(most(numbers), most(divisors)) >= _WHOLE_FLOATS:
         return np.divmod(numbers, divisors)
     quotients = np.floor(numbers / divisors).astype(np.int64)
     left = numbers - quotients * divisors
@@ -288,7 +285,7 @@ def _divided(numbers: Integers, divisors: Integers) -> tuple[Integers, Integers]
     return quotients + steps, left - steps * divisors
 
 
-def _most(numbers: Integers) -> int:
+def most(numbers: AnyArray) -> int:
     """Return how far from 0 numbers lie at most."""
     return max(int(numbers.max(initial=0)), -int(numbers.min(initial=0)))
 

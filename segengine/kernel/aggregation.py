@@ -23,9 +23,9 @@ from segengine.kernel.aggregates import (
     readings,
 )
 from segengine.kernel.bitmaps import AnyArray, Words
-from segengine.kernel.blocks import Block, CountBlock, DistinctBlock, ExtremeBlock, SumBlock, ordered_bits
+from segengine.kernel.blocks import Block, CountBlock, DistinctBlock, ExtremeBlock, SumBlock
+from segengine.kernel.nests import Innermost, Nest
 from segengine.kernel.ordinals import Ordinals
-from segengine.kernel.ranks import Ranked
 from segengine.kernel.values import Values, make_groups
 from segengine.plan.rows import RowSet
 from segengine.project.model import Aggregate, Arithmetic, Attribute
@@ -57,14 +57,17 @@ def _kind(aggregate: Aggregate, accumulator: Accumulator) -> str | None:
 class Aggregation:
     """The states of aggregates, by place."""
 
-    def __init__(self, wanted: Iterable[Wanted], lanes: Sequence[RowSet] = ()) -> None:
+    def __init__(self, wanted: Iterable[Wanted], lanes: Sequence[RowSet] = (), nests: Sequence[Nest] = ()) -> None:
         """Prepare the states.
 
         Args:
             wanted: What is aggregated over which rows.
             lanes: The row sets in the order of their bits, where these come along (`begin`, `add_bits`): then sums and
                 counts of a column over many of them are kept in blocks.
+            nests: The nests that the lanes are in.
         """
+        self._nests = nests
+        self._innermost = Innermost(nests)
         self._members = {each: _Member(make_accumulator(each[1]), readings(each[1])) for each in dict.fromkeys(wanted)}
         self._blocks: list[Block] = []
         self._spare: list[tuple[Block, dict[RowSet, _Member]]] = []
@@ -109,9 +112,10 @@ class Aggregation:
         column = wanted[0][1].of
         key = None if column is None else (column, Form.EXACT if sums else Form.THERE)  # either says where values are
         if counts:
-            self._blocks.append(CountBlock(key, {lane_of[row_set]: found for row_set, found in counts.items()}))
+            counted = {lane_of[row_set]: found for row_set, found in counts.items()}
+            self._blocks.append(CountBlock(key, counted, self._nests))
         if sums and key is not None:
-            block = SumBlock(key, {lane_of[row_set]: found for row_set, found in sums.items()})
+            block = SumBlock(key, {lane_of[row_set]: found for row_set, found in sums.items()}, self._nests)
             self._blocks.append(block)
             reading = (Reading(key[0], Form.EXACT),)
             self._spare.append((block, {row_set: _Member(found, reading) for row_set, found in sums.items()}))
@@ -130,7 +134,7 @@ class Aggregation:
         if distinct:
             self._blocks.append(DistinctBlock(key, distinct))
         if extremes:
-            block = ExtremeBlock(key, extremes)
+            block = ExtremeBlock(key, extremes, self._nests)
             self._blocks.append(block)
             self._spare.append((block, members))
 
@@ -161,19 +165,19 @@ class Aggregation:
             block.begin(values, longest)
         return bool(self._loose) or not all(block.is_ready for block in self._blocks)
 
-    def add_bits(self, words: Words, first: int, ranked: Ranked) -> None:
+    def add_bits(self, words: Words, first: int, places: AnyArray) -> None:
         """Take in some rows of the batch, as far as they go into blocks.
 
         Args:
             words: Bits by the number of the row set, shape (n, words).
             first: The place in the batch of the first of these rows.
-            ranked: The rows by profile; a profile comes once a batch.
+            places: Of each row's profile.
         """
         blocks = [block for block in self._blocks if block.is_ready]
         if blocks:
-            bits, rows = ordered_bits(words, ranked), first + ranked.order
+            innermost = self._innermost.find(words.view(np.uint8))
             for block in blocks:
-                block.add(bits, rows, ranked)
+                block.add(words, innermost, slice(first, first + len(words)), places)
 
     def add(self, places: AnyArray, rows_in: Callable[[RowSet], AnyArray], values: Mapping[ValueKey, Values]) -> None:
         """Take in the rows of a batch, except for what blocks have taken in.

@@ -1,32 +1,27 @@
 """Aggregates of one column over many row sets at once.
 
-One row set after the other costs a search for its rows, and a pass over them, each. Here all row sets of a column are
-the columns of a matrix: the bits of a row become masks, the masks its value in each row set, and rows are joined whole,
-by rank (`Ranked`).
+The states of all row sets are the columns of a matrix. A row is added to the innermost row set of each nest alone, so
+that the work does not grow with the number of row sets; in the end each row set takes in those inside it (`Nest`).
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
-from segengine.kernel.aggregates import Counts, DistinctCounts, Extremes, Sums, ValueKey
-from segengine.kernel.bitmaps import AnyArray, Bytes, Words
+from segengine.kernel.aggregates import Counts, DistinctCounts, Extremes, Sums, ValueKey, most
+from segengine.kernel.bitmaps import AnyArray, Words, transpose_words
+from segengine.kernel.nests import Nest
 from segengine.kernel.packed import pack_pairs, pack_value, repack, unpack_pairs
-from segengine.kernel.ranks import GROUPS, LONGEST, Ranked, rank_rows, sorted_order
+from segengine.kernel.ranks import sorted_order
 from segengine.kernel.values import Texts, Values, make_groups, with_room
 
 _SETTLED = 1 << 8  # places whose states are turned at a time
 _INT32, _INT64 = np.iinfo(np.int32), np.iinfo(np.int64)
-_MOST_32 = (1 << 31) // LONGEST
-_MOST_64 = (1 << 62) // LONGEST
 _UNSIGNED = tuple(map(np.dtype, (np.uint8, np.uint16, np.uint32, np.uint64)))
-_BITS = (np.arange(256)[:, None] >> np.arange(8)) & 1  # of each byte
-_MASKS = {type_: (-_BITS).astype(type_) for type_ in (*_UNSIGNED, np.dtype(np.int32), np.dtype(np.int64))}
-_ONES = _BITS.astype(np.uint8)
 _FEWEST_LOOSE = 1 << 20  # pairs from which they are made distinct
 
 
@@ -44,107 +39,94 @@ class Block(ABC):
         """Prepare for a batch whose longest profile has so many rows; not `is_ready` where numbers are too large."""
 
     @abstractmethod
-    def add(self, bits: Bytes, rows: AnyArray, ranked: Ranked) -> None:
+    def add(self, bits: Words, innermost: Sequence[AnyArray], rows: slice, places: AnyArray) -> None:
         """Take in rows of the batch.
 
         Args:
-            bits: The row sets of each row, in the order of the rows, shape (n, bytes).
+            bits: The row sets of each row, shape (n, words).
+            innermost: By nest the number of the innermost row set of each row, 0 for none, shape (n,) each.
             rows: Which rows of the batch these are.
-            ranked: Their profiles.
+            places: Of their profiles, shape (n,).
         """
 
     @abstractmethod
     def settle(self) -> None:
-        """Lay the states out by row set, as they are read in the end, not by place, as they are added to."""
-
-
-def _needed_bytes(lanes: Iterable[int]) -> tuple[AnyArray, dict[int, int]]:
-    """Return which bytes of a row's bits have some lanes, and where each lane is in those."""
-    needed = sorted({lane // 8 for lane in lanes})
-    place_of = {byte: place for place, byte in enumerate(needed)}
-    return np.array(needed, dtype=np.intp), {lane: 8 * place_of[lane // 8] + lane % 8 for lane in lanes}
+        """Prepare for the results: lay the states out by row set, not by place, as they are added to."""
 
 
 class MatrixBlock(Block):
-    """A block whose states are columns of one matrix."""
+    """A block whose states are columns of one matrix, the last of which takes rows that are in no row set."""
 
     _join: np.ufunc = np.add
 
     def __init__(
-        self, key: ValueKey | None, members: Mapping[int, Sequence[Sums | Counts | Extremes]], type_: npt.DTypeLike
+        self,
+        key: ValueKey | None,
+        members: Mapping[int, Sequence[Sums | Counts | Extremes]],
+        nests: Sequence[Nest],
+        type_: npt.DTypeLike,
     ) -> None:
         """Take over states.
 
         Args:
             key: The column; None: the rows themselves.
-            members: By number of the row set what is aggregated of it: states that nothing was added to.
+            members: By lane what is aggregated of the row set: states that nothing was added to.
+            nests: All nests.
             type_: Of the states, as long as it holds them.
         """
         self.key = key
-        self._bytes, columns = _needed_bytes(members)
+        columns = {lane: column for column, lane in enumerate(members)}
         self._members = [(columns[lane], member) for lane, found in members.items() for member in found]
-        self._width = 8 * len(self._bytes)
-        self._states: AnyArray = np.zeros((0, self._width), dtype=type_)
+        self._columns = [
+            (place, nest.columns(columns, len(columns)))
+            for place, nest in enumerate(nests)
+            if not columns.keys().isdisjoint(nest.lanes)
+        ]
+        self._links = [link for nest in nests for link in nest.links(columns)]
+        self._states: AnyArray = np.zeros((0, len(columns) + 1), dtype=type_)
         self._bound = 0  # no state lies further from 0
-        self._buffers: dict[tuple[str, np.dtype[np.generic]], AnyArray] = {}
+        self._is_settled = False
+        for column, member in self._members:
+            member.share(self._states[:, column])
 
     def grow(self, room: int) -> None:  # noqa: D102 - as in the base
-        self._keep(with_room(self._states, room))
+        self._unsettle()
+        self._states = with_room(self._states, room)
 
     def settle(self) -> None:  # noqa: D102 - as in the base
-        if self._states.flags.f_contiguous:
+        if self._is_settled:
             return
         settled = np.empty(self._states.shape, dtype=self._states.dtype, order="F")
         for first in range(0, len(settled), _SETTLED):
             own = slice(first, first + _SETTLED)
             settled[own] = self._states[own]
-        self._keep(settled)
-
-    def _keep(self, states: AnyArray) -> None:
-        self._states = states
+        for inner, outer in self._links:
+            self._join(settled[:, outer], settled[:, inner], out=settled[:, outer])
+        self._states, self._is_settled = settled, True
         for column, member in self._members:
-            member.share(states[:, column])
+            member.share(settled[:, column])
+
+    def _unsettle(self) -> None:
+        """Lay the states out by place again, each without what is in those inside it."""
+        if not self._is_settled:
+            return
+        if self._join is np.add:
+            for inner, outer in reversed(self._links):
+                self._states[:, outer] -= self._states[:, inner]
+        self._states, self._is_settled = np.ascontiguousarray(self._states), False
 
     def _expect(self, bound: int) -> None:
         """Take more bits for states from where theirs might not hold another batch that adds at most so much."""
         self._bound += bound
         if self._bound > np.iinfo(self._states.dtype).max and self._states.dtype != np.int64:
-            self._keep(self._states.astype(np.int32 if self._bound <= _INT32.max else np.int64))
+            self._states = self._states.astype(np.int32 if self._bound <= _INT32.max else np.int64)
 
-    def add(self, bits: Bytes, rows: AnyArray, ranked: Ranked) -> None:  # noqa: D102 - as in the base
-        found = self._joined(bits.take(self._bytes, axis=1, mode="clip"), rows, ranked)
-        if ranked.is_rest:  # few: `at` takes as long for a place as a hundred additions
-            self._join.at(self._states, ranked.places, found)
-            return
-        states = self._buffer("states", self._states.dtype)[: len(found)]
-        np.take(self._states, ranked.places, axis=0, out=states, mode="clip")
-        self._join(states, found, out=states)
-        self._states[ranked.places] = states
-
-    @abstractmethod
-    def _joined(self, bits: Bytes, rows: AnyArray, ranked: Ranked) -> AnyArray:
-        """Return the aggregate of each profile and row set, shape (profiles, width)."""
-
-    def _joined_values(self, bits: Bytes, values: AnyArray, ranked: Ranked) -> AnyArray:
-        """Return the values of the rows joined by profile and row set: what is 0 of rows that are not in it."""
-        type_ = values.dtype
-        joined, own = self._buffer("joined", type_), self._buffer("own", type_)
-        values = values[:, None]
-        for step in ranked.steps():
-            size = step.stop - step.start
-            target = own[:size] if step.start else joined[:size]
-            np.take(_MASKS[type_], bits[step], axis=0, out=target.reshape(size, -1, 8), mode="clip")
-            np.bitwise_and(target, values[step], out=target)
-            if step.start:
-                self._join(joined[:size], target, out=joined[:size])
-        return joined[: len(ranked.places)]
-
-    def _buffer(self, name: str, type_: npt.DTypeLike) -> AnyArray:
-        """Return a matrix to work in: new memory each time would cost more than the work."""
-        key = name, np.dtype(type_)
-        if key not in self._buffers:
-            self._buffers[key] = np.empty((GROUPS, self._width), dtype=type_)
-        return self._buffers[key]
+    def _add(self, data: AnyArray, innermost: Sequence[AnyArray], places: AnyArray) -> None:
+        """Join values, of the type of the states, with these."""
+        flat = self._states.reshape(-1)
+        begins = places * self._states.shape[1]
+        for nest, columns in self._columns:
+            self._join.at(flat, begins + columns.take(innermost[nest], mode="clip"), data)
 
 
 def _numbers(column: Values) -> AnyArray:
@@ -156,8 +138,8 @@ def _numbers(column: Values) -> AnyArray:
 class SumBlock(MatrixBlock):
     """Exact sums."""
 
-    def __init__(self, key: ValueKey, members: Mapping[int, Sums]) -> None:
-        super().__init__(key, {lane: [sums] for lane, sums in members.items()}, np.int32)
+    def __init__(self, key: ValueKey, members: Mapping[int, Sums], nests: Sequence[Nest]) -> None:
+        super().__init__(key, {lane: [sums] for lane, sums in members.items()}, nests, np.int32)
         self._sums = list(members.values())
         self._own_key = key
         self._data: AnyArray = np.zeros(0, dtype=np.int64)
@@ -167,42 +149,45 @@ class SumBlock(MatrixBlock):
         data = _numbers(column)
         if column.there is not None:
             data = np.where(column.there, data, 0)
-        most = max(int(data.max()), -int(data.min())) if data.dtype == np.int64 else _MOST_64
-        self._expect(most * longest)
-        self.is_ready = most < _MOST_64
+        bound = max(int(data.max()), -int(data.min())) * longest
+        self.is_ready = data.dtype == np.int64 and bound <= _INT64.max
         if not self.is_ready:
             return
-        self._data = data.astype(np.int32) if most < _MOST_32 else data
-        for sums in self._sums:
-            sums.expect(most * longest)
+        if self._bound + bound > _INT64.max:
+            self._make_room(bound)
+        self._unsettle()
+        self._expect(bound)
+        self._data = data.astype(self._states.dtype, copy=False)
 
-    def _joined(self, bits: Bytes, rows: AnyArray, ranked: Ranked) -> AnyArray:
-        return self._joined_values(bits, self._data.take(rows, mode="clip"), ranked)
+    def _make_room(self, bound: int) -> None:
+        """Learn how large the sums really are; move them out where a batch with that bound might overflow."""
+        self.settle()
+        self._bound = most(self._states[:, :-1])
+        if self._bound + bound > _INT64.max:
+            for sums in self._sums:
+                sums.spill()
+            self._bound = 0
+
+    def add(self, bits: Words, innermost: Sequence[AnyArray], rows: slice, places: AnyArray) -> None:  # noqa: D102
+        self._add(self._data[rows], innermost, places)
 
 
 class CountBlock(MatrixBlock):
     """Numbers of rows, of those that have a value."""
 
-    def __init__(self, key: ValueKey | None, members: Mapping[int, Sequence[Counts]]) -> None:
-        super().__init__(key, members, np.int16)
+    def __init__(self, key: ValueKey | None, members: Mapping[int, Sequence[Counts]], nests: Sequence[Nest]) -> None:
+        super().__init__(key, members, nests, np.int16)
 
     def begin(self, values: Mapping[ValueKey, Values], longest: int) -> None:  # noqa: D102 - as in the base
-        there = None if self.key is None else values[self.key].there
-        self._there = None if there is None else there.view(np.uint8)
+        self._there = None if self.key is None else values[self.key].there
+        self._unsettle()
         self._expect(longest)
         self.is_ready = True
 
-    def _joined(self, bits: Bytes, rows: AnyArray, ranked: Ranked) -> AnyArray:
-        if self._there is not None:
-            bits = bits * self._there.take(rows, mode="clip")[:, None]
-        counts, ones = self._buffer("counts", np.uint8), self._buffer("ones", np.uint8)
-        for step in ranked.steps():  # no profile has as many rows here as a byte can count
-            size = step.stop - step.start
-            target = ones[:size] if step.start else counts[:size]
-            np.take(_ONES, bits[step], axis=0, out=target.reshape(size, -1, 8), mode="clip")
-            if step.start:
-                np.add(counts[:size], target, out=counts[:size])
-        return counts[: len(ranked.places)]
+    def add(self, bits: Words, innermost: Sequence[AnyArray], rows: slice, places: AnyArray) -> None:  # noqa: D102
+        type_ = self._states.dtype
+        there = np.ones(len(places), dtype=type_) if self._there is None else self._there[rows].astype(type_)
+        self._add(there, innermost, places)
 
 
 class ExtremeBlock(MatrixBlock):
@@ -210,8 +195,8 @@ class ExtremeBlock(MatrixBlock):
 
     _join = np.maximum
 
-    def __init__(self, key: ValueKey, members: Mapping[int, Extremes]) -> None:
-        super().__init__(key, {lane: [extremes] for lane, extremes in members.items()}, np.uint8)
+    def __init__(self, key: ValueKey, members: Mapping[int, Extremes], nests: Sequence[Nest]) -> None:
+        super().__init__(key, {lane: [extremes] for lane, extremes in members.items()}, nests, np.uint8)
         self._own_key = key
         self._least = next(iter(members.values())).least
         self._data: AnyArray = np.zeros(0, dtype=np.uint8)
@@ -228,35 +213,34 @@ class ExtremeBlock(MatrixBlock):
         self.is_ready = low > _INT64.min
         if not self.is_ready:
             return
-        most = max(high, -low)
-        type_ = next(each for each in _UNSIGNED if most < 1 << (8 * each.itemsize - 1))
+        self._unsettle()
+        furthest = max(high, -low)
+        type_ = next(each for each in _UNSIGNED if furthest < 1 << (8 * each.itemsize - 1))
         if type_.itemsize > self._states.dtype.itemsize:
-            self._keep(repack(self._states, type_))
+            self._states = repack(self._states, type_)
         self._data = pack_value(data, self._states.dtype)
         if column.there is not None:
             self._data[~column.there] = 0
 
-    def _joined(self, bits: Bytes, rows: AnyArray, ranked: Ranked) -> AnyArray:
-        return self._joined_values(bits, self._data.take(rows, mode="clip"), ranked)
+    def add(self, bits: Words, innermost: Sequence[AnyArray], rows: slice, places: AnyArray) -> None:  # noqa: D102
+        self._add(self._data[rows], innermost, places)
 
 
 class DistinctBlock(Block):
     """Numbers of distinct values: (place, number of the value) as one integer, each once, with the row sets it is in.
 
-    In the end these are rows to be counted.
+    In the end these are counted.
     """
 
     def __init__(self, key: ValueKey, members: Mapping[int, DistinctCounts]) -> None:
         self.key = key
         self.is_ready = True
-        self._bytes, columns = _needed_bytes(members)
-        self._words = -(-len(self._bytes) // 8)
-        wanted = np.zeros(64 * self._words, dtype=np.uint8)
-        wanted[list(columns.values())] = 1
+        self._words = np.array(sorted({lane // 64 for lane in members}), dtype=np.intp)
+        place_of = {word: place for place, word in enumerate(self._words.tolist())}
+        self._members = {64 * place_of[lane // 64] + lane % 64: member for lane, member in members.items()}
+        wanted = np.zeros(64 * len(self._words), dtype=np.uint8)
+        wanted[list(self._members)] = 1
         self._wanted: Words = np.packbits(wanted, bitorder="little").view(np.uint64)
-        self._counts = {columns[lane]: [Counts()] for lane in members}
-        for lane, member in members.items():
-            member.count_by(self._counts[columns[lane]][0])
         self._is_settled = False
         self._room = 0
         self._pairs: list[AnyArray] = []
@@ -273,14 +257,12 @@ class DistinctBlock(Block):
             self._compact()
         self._numbers, self._there = _numbers(values[self.key]), values[self.key].there
 
-    def add(self, bits: Bytes, rows: AnyArray, ranked: Ranked) -> None:  # noqa: D102 - as in the base
-        own = np.zeros((len(bits), 8 * self._words), dtype=np.uint8)
-        own[:, : len(self._bytes)] = bits.take(self._bytes, axis=1, mode="clip")
-        words = own.view(np.uint64) & self._wanted
-        found = words[:, 0] != 0 if self._words == 1 else words.any(axis=1)
+    def add(self, bits: Words, innermost: Sequence[AnyArray], rows: slice, places: AnyArray) -> None:  # noqa: D102
+        words = bits.take(self._words, axis=1, mode="clip") & self._wanted
+        found = words[:, 0] != 0 if len(self._words) == 1 else words.any(axis=1)
         if self._there is not None:
-            found &= self._there.take(rows, mode="clip")
-        pairs = pack_pairs(ranked.row_places(), self._numbers.take(rows, mode="clip"))[found]
+            found &= self._there[rows]
+        pairs = pack_pairs(places, self._numbers[rows])[found]
         self._pairs.append(pairs)
         self._bits.append(words[found])
         self._loose += len(pairs)
@@ -297,18 +279,17 @@ class DistinctBlock(Block):
     def settle(self) -> None:  # noqa: D102 - as in the base
         if self._is_settled:
             return
-        counted = CountBlock(None, self._counts)
-        counted.grow(self._room)
+        counts = {lane: Counts() for lane in self._members}
+        for lane, member in self._members.items():
+            counts[lane].grow(self._room)
+            member.count_by(counts[lane])
         if any(map(len, self._pairs)):
             self._compact()
-            groups = make_groups(unpack_pairs(self._pairs[0])[0])
-            counted.begin({}, int(groups.lengths.max()))
-            for ranked in rank_rows(groups.starts, groups.count, groups.places):
-                counted.add(ordered_bits(self._bits[0], ranked), ranked.order, ranked)
-        counted.settle()
+            places, _ = unpack_pairs(self._pairs[0])
+            bits = np.concatenate([self._bits[0], np.zeros((-len(places) % 8, len(self._words)), dtype=np.uint64)])
+            bitmaps = transpose_words(bits)
+            for lane, count in counts.items():
+                own = np.unpackbits(bitmaps[lane], count=len(places), bitorder="little").view(np.bool_)
+                if own.any():
+                    count.add(make_groups(places[own]))
         self._is_settled = True
-
-
-def ordered_bits(words: Words, ranked: Ranked) -> Bytes:
-    """Return the bits of rows in the order of their ranks, shape (n, bytes)."""
-    return np.take(words, ranked.order, axis=0, mode="clip").view(np.uint8)

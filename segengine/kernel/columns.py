@@ -29,6 +29,7 @@ from segengine.project.types import Family
 from segengine.project.values import Constant, Ranges, Test, TextTest
 
 Codes = npt.NDArray[np.intp]
+Mask = npt.NDArray[np.bool_]
 _INT64 = np.iinfo(np.int64)
 _MAX_LOOKUP = 1 << 18  # cut points this close together are looked up, not searched
 
@@ -67,6 +68,20 @@ class ColumnIndex(ABC):
     def _missing_row(self) -> list[bool]:
         return [all(condition.missing for condition in requirement) for requirement in self._requirements]
 
+    def compare(self) -> tuple[Mask, Mask]:
+        """Return whether all values that satisfy a position satisfy another one, and whether none does.
+
+        Both of shape (positions, positions), and true only where that is sure.
+        """
+        satisfied = self._outcomes().astype(np.float32)
+        inside, apart = satisfied.T @ (1 - satisfied) == 0, satisfied.T @ satisfied == 0
+        pairs = np.ix_(self._requirement_at, self._requirement_at)
+        return inside[pairs], apart[pairs]
+
+    @abstractmethod
+    def _outcomes(self) -> Mask:
+        """Return which requirements a value satisfies, of all values there may be, shape (outcomes, requirements)."""
+
     def read(self, columns: Columns) -> Codes:
         """Return the codes of the attribute's column in a batch."""
         return self.codes(columns.array(self.attribute.whole))
@@ -91,22 +106,24 @@ class OrderedIndex(ColumnIndex):
 
     def __init__(self, attribute: Attribute, positions: Sequence[Clause | None]) -> None:
         super().__init__(attribute, positions)
-        tests = {condition.test for requirement in self._requirements for condition in requirement}
-        spans = [span for test in tests if isinstance(test, Ranges) for span in test.spans]
+        spans = [span for test in self._distinct_tests() if isinstance(test, Ranges) for span in test.spans]
         self._cuts: list[int | float] = sorted({bound for span in spans for bound in span if bound is not None})
         is_float = attribute.type.name in ("float", "double")
         whole = [cut for cut in self._cuts if is_float or _INT64.min <= cut <= _INT64.max]
         self._below = 0 if is_float else sum(cut < _INT64.min for cut in self._cuts)
         self._searched = np.array(whole, dtype=np.float64 if is_float else np.int64)
         self._missing_code = len(self._cuts) + 1
-        self.table = self._words(self._satisfied(tests))
+        self.table = self._words(self._outcomes())
         self._lookup_from, self._lookup = self._make_lookup(is_float)
 
-    def _satisfied(self, tests: set[Test]) -> npt.NDArray[np.bool_]:
+    def _distinct_tests(self) -> set[Test]:
+        return {condition.test for requirement in self._requirements for condition in requirement}
+
+    def _outcomes(self) -> Mask:
         """Return which requirement each code satisfies: the intervals, of which the first lies before all cuts."""
         code_of: dict[int | float | None, int] = {cut: code for code, cut in enumerate(self._cuts, start=1)}
         count = self._missing_code
-        accepted = {test: _accepted_codes(test, code_of, count) for test in tests}
+        accepted = {test: _accepted_codes(test, code_of, count) for test in self._distinct_tests()}
         everything = np.ones(count, dtype=bool)
         rows = [
             np.logical_and.reduce([accepted[condition.test] for condition in requirement])
@@ -198,6 +215,25 @@ class TextIndex(ColumnIndex):
             needs[[place_of[condition.test] for condition in requirement], column] = 1
         return needs
 
+    def _outcomes(self) -> Mask:
+        """Return what missing values satisfy, known words, and any others: these pass just what a requirement needs.
+
+        Or they pass all tests that are not exact. There may be no such words.
+        """
+        known = self._judge(self._words_known)
+        others = self._needs[self._word_passes.shape[1] :][: len(self._tests)].T != 0
+        others = np.vstack([others, np.ones((1, len(self._tests)), dtype=bool)])
+        words = np.concatenate([known[:, 0], np.full(len(others), len(self._words_known))])
+        satisfied = self._satisfied(words, np.vstack([known[:, 1:] != 0, others]))
+        return np.vstack([self._missing_row(), satisfied])
+
+    def _satisfied(self, words: npt.NDArray[np.integer], others: Mask) -> Mask:
+        """Return which requirement is satisfied, given which known word it is and which of the other tests pass."""
+        constants = np.tile([True, False], (len(words), 1))
+        failed = ~np.hstack([self._word_passes[words], others, constants])
+        satisfied: Mask = failed.astype(np.float32) @ self._needs == 0
+        return satisfied
+
     def codes(self, array: pa.Array) -> Codes:  # noqa: D102 - as in the base
         encoded = text_values(array).dictionary_encode()
         distinct = encoded.dictionary
@@ -211,6 +247,13 @@ class TextIndex(ColumnIndex):
         code_of = np.zeros(len(distinct) + 1, dtype=np.intp)
         if not len(distinct):
             return code_of
+        signatures, inverse = np.unique(self._judge(distinct), axis=0, return_inverse=True)
+        code_of[:-1] = self._signature_codes(signatures)[np.asarray(inverse).reshape(-1)]
+        code_of[:-1][pc.equal(distinct, "").to_numpy(zero_copy_only=False)] = 0
+        return code_of
+
+    def _judge(self, distinct: pa.Array) -> npt.NDArray[np.int32]:
+        """Return of each text which known word it is, then which of the other tests it passes."""
         known = pc.index_in(distinct, value_set=self._words_known).fill_null(len(self._words_known))
         outcomes = np.empty((len(distinct), 1 + len(self._tests)), dtype=np.int32)
         outcomes[:, 0] = known.to_numpy(zero_copy_only=False)
@@ -220,20 +263,14 @@ class TextIndex(ColumnIndex):
                 folded = pa.array([text.casefold() for text in distinct.to_pylist()], pa.string())
             subject = folded if folded is not None and test.ignore_case and test.operation != "matches" else distinct
             outcomes[:, column] = judge_text(subject, test)
-        signatures, inverse = np.unique(outcomes, axis=0, return_inverse=True)
-        code_of[:-1] = self._signature_codes(signatures)[np.asarray(inverse).reshape(-1)]
-        code_of[:-1][pc.equal(distinct, "").to_numpy(zero_copy_only=False)] = 0
-        return code_of
+        return outcomes
 
     def _signature_codes(self, signatures: npt.NDArray[np.int32]) -> Codes:
-        """Return the codes of outcomes: which known word, then whether each of the other tests passes."""
+        """Return the codes of what `_judge` found."""
         keys = [signature.tobytes() for signature in signatures]
         new = [place for place, key in enumerate(keys) if key not in self._codes_by_signature]
         if new:
-            words, others = self._word_passes[signatures[new, 0]], signatures[new, 1:].astype(bool)
-            constants = np.tile([True, False], (len(new), 1))
-            failed = ~np.hstack([words, others, constants])
-            satisfied = failed.astype(np.float32) @ self._needs == 0
+            satisfied = self._satisfied(signatures[new, 0], signatures[new, 1:] != 0)
             self._codes_by_signature |= {keys[place]: len(self.table) + row for row, place in enumerate(new)}
             self.table = np.concatenate([self.table, self._words(satisfied)])
         return np.array([self._codes_by_signature[key] for key in keys], dtype=np.intp)

@@ -6,7 +6,6 @@ embedded engine tasks are threads of one process.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import reduce
@@ -16,10 +15,11 @@ import numpy as np
 from segengine.kernel.arithmetic import Clock
 from segengine.kernel.bitmaps import Words, pack_booleans
 from segengine.kernel.columns import ColumnIndex, OrderedIndex, make_index
+from segengine.kernel.nests import Nest, find_nests
 from segengine.kernel.ordinals import Ordinals
 from segengine.plan.rows import Clause, Clauses, RowSet
 from segengine.plan.scans import RowCount, Scan, SomeRow, SomeRowOf, ValueTest, aggregated
-from segengine.project.model import Aggregate, AggregateFunction, Attribute, Operand
+from segengine.project.model import Aggregate, Attribute
 
 Positions = list[Clause | None]
 
@@ -33,8 +33,8 @@ class Layout:
 
     `positions`: the clause at each bit, None for none. `single_words`: the block of wanted clauses; `inside`,
     `outside`: layers of the lanes of `SomeRowOf`; `counters`: layers of the row sets counted; `summed`: layers of the
-    row sets whose rows are aggregated (`aggregated`). `trees`: for row sets
-    that are no plain OR of clauses, the position of each of their clauses.
+    row sets whose rows are aggregated (`aggregated`); `nests`: of the latter, by lane. `trees`: for row sets that are
+    no plain OR of clauses, the position of each of their clauses.
     """
 
     positions: Positions
@@ -42,6 +42,7 @@ class Layout:
     lanes: tuple[SomeRowOf, ...]
     counted: tuple[RowSet, ...]
     aggregated: tuple[RowSet, ...]
+    nests: tuple[Nest, ...]
     count_depth: int
     single_words: slice
     inside: tuple[slice, ...]
@@ -84,7 +85,7 @@ def make_layout(scan: Scan) -> Layout:
     counted = tuple(
         sorted(dict.fromkeys(o.rows for o in scan.outputs if isinstance(o, RowCount)), key=lambda r: -_depth(r))
     )
-    aggregated = _aggregated_row_sets(scan)
+    aggregated, nests = _aggregated_row_sets(scan)
     most = max((o.at_least for o in scan.outputs if isinstance(o, RowCount)), default=0)
     single_words = _add_block(positions, list(single))
     inside = _add_layers(positions, [lane.inside for lane in lanes])
@@ -101,6 +102,7 @@ def make_layout(scan: Scan) -> Layout:
         lanes=lanes,
         counted=counted,
         aggregated=aggregated,
+        nests=nests,
         count_depth=most.bit_length(),
         single_words=single_words,
         inside=inside,
@@ -111,22 +113,17 @@ def make_layout(scan: Scan) -> Layout:
     )
 
 
-def _aggregated_row_sets(scan: Scan) -> tuple[RowSet, ...]:
-    """Return the row sets that are aggregated, so that those lie close whose rows are summed, and that are counted.
-
-    Those of many clauses come first, then by column: what is only summed, what is averaged, what is only counted.
-    """
-    numbers: dict[Operand | None, int] = {}
-    columns: dict[RowSet, set[int]] = {}
-    counted: Counter[RowSet] = Counter()
-    for rows, aggregate in scan.aggregates:
-        columns.setdefault(rows, set()).add(numbers.setdefault(aggregate.of, len(numbers)))
-        counted[rows] += aggregate.function is AggregateFunction.COUNT
-        counted[rows] -= aggregate.function is AggregateFunction.SUM
-    for groups in scan.groups:
-        for rows in (groups.rows, *(own for own, _ in groups.values)):
-            columns.setdefault(rows, set())
-    return tuple(sorted(columns, key=lambda rows: (-_depth(rows), sorted(columns[rows]), counted[rows])))
+def _aggregated_row_sets(scan: Scan) -> tuple[tuple[RowSet, ...], tuple[Nest, ...]]:
+    """Return the row sets that are aggregated, those of many clauses first, and their nests, whose lanes lie close."""
+    own = [rows for rows, _ in scan.aggregates]
+    own += [rows for groups in scan.groups for rows in (groups.rows, *(own for own, _ in groups.values))]
+    row_sets = tuple(dict.fromkeys(own))
+    nests = find_nests(row_sets)
+    order = [place for nest in nests for place in nest.lanes]
+    order.sort(key=lambda place: -_depth(row_sets[place]))
+    lane_of = {place: lane for lane, place in enumerate(order)}
+    laid = tuple(Nest(tuple(lane_of[place] for place in nest.lanes), nest.parents) for nest in nests)
+    return tuple(row_sets[place] for place in order), laid
 
 
 def _add_block(positions: Positions, clauses: Positions) -> slice:

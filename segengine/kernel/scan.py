@@ -167,7 +167,7 @@ class ScanKernel:
             first, last = np.searchsorted(starts, [piece.start, piece.stop])
             own = starts[first:last]
             words = self._state.match(tables, [column[piece] for column in codes], piece.stop - piece.start)
-            self._state.update(words, piece.start, own - piece.start, places[own])
+            self._state.update(words, piece.start, own - piece.start, places[piece])
         lanes = self._state.lanes(len(places))
         if lanes is not None:
             self._state.aggregate(places, lanes, values)
@@ -250,7 +250,7 @@ class _States:
         self._counts: Planes = [np.zeros((0, layout.counter_words), dtype=np.uint64) for _ in range(layout.count_depth)]
         self._buffers: list[Words] = [np.zeros((0, layout.width), dtype=np.uint64)] * 2
         self._judges = program.fresh_judges()
-        self._aggregation = Aggregation(scan.aggregates, layout.aggregated)
+        self._aggregation = Aggregation(scan.aggregates, layout.aggregated, layout.nests)
         self._values = scan.values
         self._noted: list[Words] = []
         self._keeps_lanes = False
@@ -258,8 +258,8 @@ class _States:
 
     @property
     def is_ranked(self) -> bool:
-        """Whether rows are counted or aggregated, not only looked for."""
-        return bool(self._layout.counted or self._layout.aggregated)
+        """Whether rows are counted, not only looked for or aggregated."""
+        return bool(self._layout.counted)
 
     def match(self, tables: Sequence[Words], codes: Sequence[Codes], count: int) -> Words:
         """Return the clause bits of a piece of rows, shape (count, words), in a buffer that the next piece reuses."""
@@ -307,28 +307,26 @@ class _States:
             words: The bits, shape (n, words).
             first: The place in the batch of the first of these rows.
             starts: The first row of each profile.
-            places: Where the state of each profile is.
+            places: Where the state of each row's profile is.
         """
         layout = self._layout
         if layout.lanes:
             lanes = self._joined_layers(words, layout.inside, [lane.inside for lane in layout.lanes])
             lanes &= ~self._joined_layers(words, layout.outside, [lane.outside for lane in layout.lanes])
         wanted = words[:, : self._bits.shape[1]]
-        self._bits[places] |= np.bitwise_or.reduceat(wanted, starts, axis=0)
-        if not layout.counted and not layout.aggregated:
-            return
-        counted = np.ascontiguousarray(self._joined_layers(words, layout.counters, layout.counted))
-        bits = np.ascontiguousarray(self._joined_layers(words, layout.summed, layout.aggregated))
-        for ranked in rank_rows(starts, len(words), places):
-            self._count(counted, ranked)
-            self._aggregation.add_bits(bits, first, ranked)
-        if self._keeps_lanes:
-            self._noted.append(bits.copy())
+        self._bits[places[starts]] |= np.bitwise_or.reduceat(wanted, starts, axis=0)
+        if layout.counted:
+            bits = np.ascontiguousarray(self._joined_layers(words, layout.counters, layout.counted))
+            for ranked in rank_rows(starts, len(words), places[starts]):
+                self._count(bits, ranked)
+        if layout.aggregated:
+            bits = np.ascontiguousarray(self._joined_layers(words, layout.summed, layout.aggregated))
+            self._aggregation.add_bits(bits, first, places)
+            if self._keeps_lanes:
+                self._noted.append(bits.copy())
 
     def _count(self, bits: Words, ranked: Ranked) -> None:
         """Count the rows that have a bit."""
-        if not self._layout.counted:
-            return
         depth = self._layout.count_depth
         sums, places = sum_ranked(bits, ranked, depth)
         sums = add_saturating([plane[places] for plane in self._counts], sums, depth)

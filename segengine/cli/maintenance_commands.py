@@ -201,6 +201,8 @@ def forget(
 
 
 def _show_forgotten(report: ForgetReport) -> None:
+    from segengine.store.scores import ERASED
+
     verb = "would be" if report.dry_run else "is"
     if report.was_known:
         places = ["its key", "its values of measures", *report.tables]
@@ -213,6 +215,11 @@ def _show_forgotten(report: ForgetReport) -> None:
         click.echo(f"may have copies, to be told: {show_users(report.receivers)}")
     if report.definitions:
         click.echo(f"definitions that name the id, or did, stay as they are: {', '.join(report.definitions)}")
+    if report.answers:
+        say = "would say" if report.dry_run else "say"
+        click.echo(
+            f"answers that said the id {say} {ERASED} now, but not what MLflow has of them: {', '.join(report.answers)}"
+        )
     if not report.dry_run:
         click.echo("older versions of tables have the person until `segengine maintain` removes them, after 7 days;")
         click.echo("`segengine maintain --retention 0` removes them now")

@@ -31,6 +31,7 @@ from segengine.store.profile_keys import erase_profile_key, find_profile_key
 from segengine.store.registry import Registry
 from segengine.store.run_writing import make_run_id
 from segengine.store.runs import FORGOTTEN
+from segengine.store.scores import erase_from_results, find_results_saying
 from segengine.store.snapshots import erase_values
 from segengine.store.upkeep import list_output_tables
 from segengine.store.warehouse import make_frame
@@ -44,6 +45,7 @@ class ForgetReport:
 
     `was_known`: whether anything was stored of the person. `tables`: where rows were looked for and deleted.
     `receivers`: who may have copies. `definitions`: the names of those that name the id, which stay as they are.
+    `answers`: the names of suggestions, insights and expansions whose models said the id.
     """
 
     audience: str
@@ -53,6 +55,7 @@ class ForgetReport:
     tables: tuple[str, ...]
     receivers: tuple[User, ...]
     definitions: tuple[str, ...]
+    answers: tuple[str, ...]
     dry_run: bool = False
 
 
@@ -111,6 +114,7 @@ def forget_profile(
         tables=tuple(work.tables()),
         receivers=tuple(_find_receivers(catalogue, audience)),
         definitions=tuple(_find_naming(registry, profile_id)),
+        answers=tuple(sorted({registry.names[row["id"]] for row in find_results_saying(warehouse, profile_id)})),
         dry_run=dry_run,
     )
     if dry_run:
@@ -245,6 +249,8 @@ class _Forgetting:
             self._erase_texts(table)
         self.progress("erasing from the values of measures")
         erase_values(warehouse, key, self.profile_id, self.measures_of_others)
+        self.progress("erasing from what models said")
+        erase_from_results(warehouse, find_results_saying(warehouse, self.profile_id), self.profile_id)
         self.progress("erasing the key")
         erase_profile_key(warehouse, self.audience, self.profile_id)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,7 +12,9 @@ import pyarrow as pa
 
 from segengine.engine.failures import engine_errors
 from segengine.store.snapshots import SnapshotKey
-from segengine.store.warehouse import Warehouse
+from segengine.store.warehouse import SCHEMAS, Row, Warehouse, make_frame
+
+ERASED = "(forgotten)"
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -69,3 +71,33 @@ def read_result(warehouse: Warehouse, key: SnapshotKey) -> dict[str, Any]:
     rows = warehouse.fetch("model_results", ("content",), run_id=key.run_id, id=key.id)
     found: dict[str, Any] = json.loads(rows["content"][0].as_py()) if rows.num_rows else {}
     return found
+
+
+def find_results_saying(warehouse: Warehouse, text: str) -> list[Row]:
+    """Return the rows of what models said, published or not, of which a value is a text."""
+    from pyspark.sql import functions as F
+
+    if not warehouse.exists("model_results"):
+        return []
+    with engine_errors("reading table model_results"):
+        rows = warehouse.read("model_results").where(F.col("content").contains(json.dumps(text))).toArrow().to_pylist()
+    return [row for row in rows if _without(json.loads(row["content"]), text) != json.loads(row["content"])]
+
+
+def erase_from_results(warehouse: Warehouse, rows: Sequence[Row], text: str) -> None:
+    """Put `ERASED` into rows of what models said for each value that is a text."""
+    if not rows:
+        return
+    left = [{**row, "content": json.dumps(_without(json.loads(row["content"]), text))} for row in rows]
+    changed = make_frame(warehouse.session, SCHEMAS["model_results"], left)
+    with engine_errors("writing table model_results"):
+        same = "t.run_id = s.run_id and t.id = s.id"
+        warehouse.update_rows("model_results", changed, same, {"content": "s.content"})
+
+
+def _without(value: object, text: str) -> object:
+    if isinstance(value, dict):
+        return {_without(name, text): _without(each, text) for name, each in value.items()}
+    if isinstance(value, list):
+        return [_without(each, text) for each in value]
+    return ERASED if value == text else value

@@ -8,11 +8,13 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
+from erased import find_text
 from mlflow import MlflowClient
 from workspace import Workspace, read_rows
 
 from segengine.engine.session import EngineSession
 from segengine.errors import ConfigError
+from segengine.models.tracking_stores import LOCAL_ARTIFACTS, LOCAL_FILE
 from segengine.operations.output_tables import write_output_tables
 from segengine.operations.similar import describe_similarity
 from segengine.operations.why import explain_membership
@@ -236,6 +238,9 @@ def test_the_model_behind_it_is_shown_and_recorded(workspace: Workspace) -> None
     assert recorded.data.metrics["auc"] > 0.8
     plots = {each.path for each in client.list_artifacts(recorded.info.run_id)}
     assert {"scores.png", "lift.png", "fields.csv"} <= plots
+    store = (LOCAL_FILE, LOCAL_ARTIFACTS)
+    assert [each for each in find_text(workspace.folder, "c0000") if each.startswith(store)] == [], "ids of customers"
+    assert LOCAL_FILE in find_text(workspace.folder, "score"), "it would be found there"
     with workspace.opened() as project:
         details = describe_similarity(project, "Similar to lovers")
         assert [choice["name"] for choice in details.report["fields"]] == ["age", "city", "score"]

@@ -13,14 +13,17 @@ from erased import find_text
 from workspace import Workspace, read_rows
 
 from segengine.cli.main import main
-from segengine.engine.session import EngineSession
+from segengine.engine.session import EngineSession, activate
 from segengine.errors import ConfigError
+from segengine.models.overlap import Overlap
+from segengine.operations.insights import describe_insight, write_insight_tables
 from segengine.operations.measures import write_measure_tables
 from segengine.operations.member_rows import write_member_rows
 from segengine.operations.output_tables import write_output_tables
 from segengine.operations.usage import register_consumer
 from segengine.operations.why import explain_membership
 from segengine.store.erasures import KeyedHash
+from segengine.store.scores import ERASED
 from segengine.store.warehouse import Warehouse, make_frame
 
 GONE = "bob-7Q@example"
@@ -62,6 +65,17 @@ attach: [{{over: orders, columns: [amount, referrer]}}]
 {{kind: measure, name: Referrals, per: [referrer], over: orders, value: {{count: rows}}}}
 ---
 {{kind: measure, name: Referrers, per: business, over: orders, value: {{count_unique: referrer}}}}
+"""
+SHOP = """
+tables: {customers: {path: data/customers, key: customer_id}}
+audiences: {customer: {table: customers}}
+"""
+ANSWERED = """
+{kind: segment, name: Everybody, where: everyone}
+---
+{kind: insight, name: Brought by whom, overlap: [Everybody, Everybody else], fields: [brought_by]}
+---
+{kind: segment, name: Everybody else, where: {not: {customer_id: ann}}}
 """
 CUSTOMERS = ["ann", GONE, "cid", "dot"]
 ORDERS = {
@@ -142,6 +156,42 @@ def test_no_byte_is_left(workspace: Workspace) -> None:
     assert [str(each) for each in report.receivers] == ['consumer "Sales"']
     left = find_text(workspace.warehouse, GONE)
     assert {each.split("/")[0] for each in left} == {"definitions"}, "which the report names"
+
+
+@pytest.mark.before_the_engine
+def test_answers_of_analyses_name_nobody(
+    engine: EngineSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A field may say who brought a customer: whoever brought many is a value that answers show."""
+    monkeypatch.setenv("FORGET_KEY", "a long random text")
+    workspace = Workspace(tmp_path, engine)
+    ids = [GONE, *(f"c{number}" for number in range(60))]
+    bringers = [None, *(("c1", GONE, f'{GONE}.uk "quoted"')[number % 3] for number in range(60))]
+    project = PROJECT.partition("tables:")[0] + SHOP
+    workspace.set_up(project, {"customers": {"customer_id": ids, "brought_by": bringers}}, ANSWERED)
+    workspace.apply()
+    workspace.refresh(as_of=FIRST)
+    with workspace.opened() as opened:
+        write_insight_tables(opened)
+    before = find_text(workspace.warehouse, GONE)
+    assert {each.split("/")[0] for each in before} >= {"model_results", "output"}
+    workspace.write_table("customers", {"customer_id": ids[1:], "brought_by": ["c1"] * 60})
+
+    with activate(engine):
+        assert main(["forget", GONE, "--yes", "--conf", str(workspace.folder)]) == 0
+    workspace.maintain(retention=timedelta(0))
+
+    assert "answers that said the id say (forgotten) now, but not what MLflow has of them" in capsys.readouterr().out
+    (row,) = read_rows(workspace.warehouse / "model_results")
+    assert GONE not in row["content"].replace(f"{GONE}.uk", "")
+    with workspace.opened() as opened:
+        found = describe_insight(opened, "Brought by whom").insight
+    assert isinstance(found, Overlap)
+    values = {value.cell.value: value.union_count for value in found.fields[0].values}
+    assert values == {"c1": 20, ERASED: 20, f'{GONE}.uk "quoted"': 20, None: 1}, "what only begins like it stays"
+    values_of_rows = {row["value"] for row in read_rows(workspace.warehouse / "output" / "BroughtByWhom")}
+    assert GONE not in values_of_rows
+    assert workspace.forget(GONE).answers == ()
 
 
 @pytest.mark.before_the_engine

@@ -255,9 +255,8 @@ def _show_explanation(explanation: AudienceExplanation) -> None:
     ]
     print_table(rows, columns)
     for scan in explanation.scans:
-        click.echo(f"\n{scan.name}:")
-        for answer in scan.answers:
-            click.echo(f"  {answer}")
+        if scan.answers:
+            click.echo("\n".join((f"\n{scan.name}:", *(f"  {answer}" for answer in scan.answers))))
     carried = {"judged here for other audiences": explanation.questions, "carried over": explanation.carried}
     for title, lines in carried.items():
         if lines:

@@ -8,8 +8,8 @@ from datetime import timedelta
 
 from segengine.plan.audiences import is_hidden, is_question
 from segengine.plan.refresh import AudiencePlan
-from segengine.plan.rows import Clause
-from segengine.plan.scans import Output, RowCount, Scan, SomeRow, ValueTest, asked_clauses
+from segengine.plan.rows import Clause, Common, RowSet, clauses_of
+from segengine.plan.scans import Output, RowCount, Scan, SomeRow, SomeRowOf, ValueTest, asked_clauses
 from segengine.project.model import Attribute, Condition, Measure, ProfileRule, Segment
 from segengine.project.types import EPOCH_DAY, Family, Ordinal
 from segengine.project.values import Ranges, epoch_text
@@ -93,7 +93,7 @@ def _explain_scan(scan: Scan, segments: Mapping[str, Segment]) -> ScanExplanatio
         rule_count=len(rules),
         segment_count=len({segment_id for segment_id, _ in rules}),
         clauses=tuple(show_clause(clause) for clause in clauses),
-        answers=tuple(_show_output(output) for output in scan.outputs),
+        answers=tuple(_show_output(output, scan) for output in scan.outputs),
     )
 
 
@@ -117,12 +117,20 @@ def show_clause(clause: Clause) -> str:
     return " and ".join(sorted(condition.text for condition in clause)) or "any row"
 
 
-def _show_output(output: Output) -> str:
-    shown = [show_clause(clause) for clause in asked_clauses(output)]
+def _show_output(output: Output, scan: Scan) -> str:
+    if scan.path is None and isinstance(output, SomeRow):
+        return show_clause(output.clause) if output.clause else "any profile"
     if isinstance(output, SomeRow):
-        return f"some row: {shown[0]}"
+        return f"some row: {show_clause(output.clause)}"
+    if isinstance(output, SomeRowOf):
+        return f"some row: {_show_rows(output.inside)}, but not: {_show_rows(output.outside)}"
+    rows = _show_rows(output.rows)
     if isinstance(output, ValueTest):
-        return f"{output.condition.text} over rows: {' or '.join(shown)}"
-    if isinstance(output, RowCount):
-        return f"at least {output.at_least} rows: {' or '.join(shown)}"
-    return f"a row looked at that fails: {' or '.join(shown)}"
+        return f"{output.condition.text} over rows: {rows}"
+    return f"at least {output.at_least} rows: {rows}"
+
+
+def _show_rows(rows: RowSet) -> str:
+    if isinstance(rows, Common):
+        return " and ".join(f"({_show_rows(part)})" for part in rows.parts)
+    return " or ".join(map(show_clause, clauses_of(rows))) or "no row"

@@ -92,8 +92,11 @@ def read_definition(node: Node, origin: str, problems: Problems) -> Definition |
 
 
 def read_tags(fields: Fields, problems: Problems) -> tuple[str, ...]:
-    """Return a definition's tags, each once; too many are reported."""
+    """Return a definition's tags, each once; too many are reported, and those that look like several."""
     tags = problems.texts(fields.get("tags"), "tags")
+    if joined := next((tag for tag in tags if "," in tag), ""):
+        hint = f"Write a list: tags: [{', '.join(filter(None, map(str.strip, joined.split(','))))}]."
+        problems.add(fields.key_place("tags"), "SEG207", f'the tag "{joined}" has a comma.', hint)
     if len(set(tags) - {AUTO_DEACTIVATED}) > MAX_TAGS:
         problems.add(fields.key_place("tags"), "SEG207", f"{len(tags)} tags, at most {MAX_TAGS} are allowed.")
     return tuple(dict.fromkeys(tags))

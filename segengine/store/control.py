@@ -281,7 +281,7 @@ def _held(row: ControlRow) -> LeaseHeldError:
     until = f" until {row.until:%Y-%m-%d %H:%M:%S} UTC" if row.until else ""
     return LeaseHeldError(
         f"Another run ({row.work_id}, {row.owner.split('|')[0]}) holds the lease{until}.",
-        "Wait for it to end. If it was killed, its lease ends by itself.",
+        "Wait for it to end, as `refresh --wait MINUTES` does. If it was killed, its lease ends by itself.",
     )
 
 

@@ -373,7 +373,8 @@ def test_second_applier_meets_a_lease(workspace: Workspace) -> None:
             workspace.apply()
     assert re.fullmatch(
         r"Another run \(change_of_somebody, \S+ on \S+, process \d+\) holds the lease until "
-        r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC\. Wait for it to end\. If it was killed, its lease ends by itself\.",
+        r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC\. Wait for it to end, as `refresh --wait MINUTES` does\. "
+        r"If it was killed, its lease ends by itself\.",
         str(caught.value),
     )
 

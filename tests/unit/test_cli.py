@@ -132,7 +132,14 @@ def test_explain_needs_no_engine(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert main(["explain", "web_only", "--conf", str(tmp_path)]) == 0
     text = capsys.readouterr().out
     assert "purchases > customer" in text
-    assert "a row looked at that fails: any row or channel equals web" in text
+    assert "purchases > customer:\n  some row: any row, but not: channel equals web\n" in text
+    assert main(["explain", "--conf", str(tmp_path)]) == 0
+    text = capsys.readouterr().out
+    assert "\n  at least 12 rows: purchased_at on_or_after 2026-01-01\n" in text
+    profiles = text.partition("\ncustomers:\n")[2].partition("\n\n")[0].splitlines()
+    assert ("  any profile" in profiles, "  income greater_than 90000" in profiles) == (True, True)
+    assert [line for line in profiles if "row" in line] == [], "a profile is no row"
+    assert "purchases_per_month:" not in text, "what no segment asks anything has no lines"
     assert main(["explain", "--conf", str(tmp_path), "-o", "json"]) == 0
     (audience,) = json.loads(capsys.readouterr().out)["audiences"]
     assert audience["segment_count"] == 21

@@ -47,3 +47,9 @@ def test_the_tag_of_the_rule_is_beside_the_twenty() -> None:
     tags = ", ".join(f"t{number}" for number in range(20))
     assert errors(f"{SEGMENT}tags: [{tags}, AutoDeactivated]\n") == []
     assert errors(f"{SEGMENT}tags: [{tags}, one_more]\n") == ['segment "All": 21 tags, at most 20 are allowed.']
+
+
+def test_a_tag_that_looks_like_several_is_an_error() -> None:
+    assert errors(f"{SEGMENT}tags: summer, fun\n") == [
+        'segment "All": the tag "summer, fun" has a comma. Write a list: tags: [summer, fun].'
+    ]

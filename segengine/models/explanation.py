@@ -1,4 +1,4 @@
-"""Why customers are found similar: which fields the models lean on, and what a member's score owes to each field."""
+"""Why customers are found similar: which fields the models lean on."""
 
 from __future__ import annotations
 
@@ -7,14 +7,12 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-import pyarrow as pa
 
-from segengine.models.calibration import STEPS, measure_auc
-from segengine.models.fields import HASH, KEY, draw_by_hash
+from segengine.models.calibration import measure_auc
+from segengine.models.fields import draw_by_hash
 from segengine.models.matrix import Matrix
 from segengine.models.scoring import SimilarityModel
 from segengine.models.training import Sample
-from segengine.project.types import Ordinal
 
 IMPORTANCE_ROWS: Final = 20_000
 
@@ -25,24 +23,6 @@ class Importance:
 
     field: str
     auc_drop: float
-
-
-@dataclass(frozen=True)
-class WhatIf:
-    """The score a customer would have, were one field as it typically is. Such effects do not add up."""
-
-    field: str
-    typical: Ordinal | str
-    score: float
-
-
-@dataclass(frozen=True)
-class Explanation:
-    """A customer's score, and what it would be without each of its peculiarities: those it owes most to come first."""
-
-    profile_key: int
-    score: float
-    what_if: tuple[WhatIf, ...]
 
 
 def rank_fields(model: SimilarityModel, sample: Sample, matrix: Matrix, seed_text: str) -> tuple[Importance, ...]:
@@ -59,24 +39,6 @@ def rank_fields(model: SimilarityModel, sample: Sample, matrix: Matrix, seed_tex
         dealt[:, place] = _deal_anew(matrix[:, place], f"{seed_text} {column.field.name}")
         found.append(Importance(column.field.name, whole - measure_auc(model.folds.rate(dealt, hashes), is_member)))
     return tuple(sorted(found, key=lambda one: (-one.auc_drop, one.field)))
-
-
-def explain_scores(model: SimilarityModel, batch: pa.RecordBatch) -> tuple[Explanation, ...]:
-    """Return why each customer of a small feature table has its score; one prediction per customer and field."""
-    matrix, hashes = model.coding.encode(batch), np.asarray(batch.column(HASH))
-    scores = model.score_matrix(matrix, hashes) / STEPS
-    columns = model.coding.columns
-    instead = np.empty((len(columns), len(matrix)))
-    for place, column in enumerate(columns):
-        typical = matrix.copy()
-        typical[:, place] = column.encode_typical(model.coding.as_of)
-        instead[place] = model.score_matrix(typical, hashes) / STEPS
-    explanations = []
-    for row, key in enumerate(batch.column(KEY).to_pylist()):
-        what_if = (WhatIf(one.field.name, one.typical, float(instead[i, row])) for i, one in enumerate(columns))
-        ranked = tuple(sorted(what_if, key=lambda one: (one.score, one.field)))
-        explanations.append(Explanation(key, float(scores[row]), ranked))
-    return tuple(explanations)
 
 
 def _deal_anew(values: Matrix, seed_text: str) -> Matrix:

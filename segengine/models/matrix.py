@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from segengine.models.fields import Categories, Field
-from segengine.project.types import Family, Ordinal
+from segengine.project.types import Family
 
 Matrix = npt.NDArray[np.float64]
 
@@ -21,14 +21,10 @@ _DAY_MICROSECONDS = 86_400_000_000
 
 @dataclass(frozen=True)
 class Column:
-    """How a field becomes a column of the matrix: text as a code of its values, all else as a number.
-
-    `typical` is what an ordinary customer has there: the most frequent text, else the median.
-    """
+    """How a field becomes a column of the matrix: text as a code of its values, all else as a number."""
 
     field: Field
     categories: Categories | None
-    typical: Ordinal | str
 
     def encode(self, values: pa.Array, as_of: int) -> Matrix:
         """Return the column's numbers, shape (n,), NaN where missing."""
@@ -36,12 +32,6 @@ class Column:
             codes = self.categories.encode(values)
             return np.where(codes == self.categories.missing, np.nan, codes)
         return _count_days_back(_read_numbers(values), self.field, as_of)
-
-    def encode_typical(self, as_of: int) -> float:
-        """Return the number that stands for the typical value."""
-        if self.categories:
-            return float(self.categories.values.index(self.typical))
-        return float(_count_days_back(np.array([self.typical], np.float64), self.field, as_of)[0])
 
 
 @dataclass(frozen=True)
@@ -64,16 +54,15 @@ class MatrixCoding:
         return [column.categories is not None for column in self.columns]
 
 
-def learn_coding(others: pa.RecordBatch, everyone: pa.RecordBatch, fields: Sequence[Field], as_of: int) -> MatrixCoding:
+def learn_coding(customers: pa.RecordBatch, fields: Sequence[Field], as_of: int) -> MatrixCoding:
     """Return how fields become columns.
 
     Args:
-        others: The customers who are typical, at least one.
-        everyone: All customers a model learns from; text has a code for each of its `MAX_VALUES` most frequent values.
-        fields: Fields with a known value at least.
+        customers: All that a model learns from; text has a code for each of its `MAX_VALUES` most frequent values.
+        fields: What of them it looks at.
         as_of: The instant that dates lie before.
     """
-    return MatrixCoding(tuple(_learn_column(field, others, everyone) for field in fields), as_of)
+    return MatrixCoding(tuple(_learn_column(field, customers.column(field.name)) for field in fields), as_of)
 
 
 def rank_values(column: pa.Array) -> list[str | int]:
@@ -83,14 +72,10 @@ def rank_values(column: pa.Array) -> list[str | int]:
     return [value for _, value in sorted(pairs, key=lambda pair: (-pair[0], pair[1]))]
 
 
-def _learn_column(field: Field, others: pa.RecordBatch, everyone: pa.RecordBatch) -> Column:
-    values, usual = everyone.column(field.name), others.column(field.name).drop_null()
-    usual = usual if len(usual) else values.drop_null()
+def _learn_column(field: Field, values: pa.Array) -> Column:
     if field.type.family is Family.TEXT:
-        categories = Categories(tuple(sorted(rank_values(values)[:MAX_VALUES])))
-        return Column(field, categories, next(one for one in rank_values(usual) if one in categories.values))
-    middle = pc.sort_indices(usual)[len(usual) // 2]
-    return Column(field, None, usual[middle.as_py()].as_py())
+        return Column(field, Categories(tuple(sorted(rank_values(values)[:MAX_VALUES]))))
+    return Column(field, None)
 
 
 def _read_numbers(values: pa.Array) -> Matrix:

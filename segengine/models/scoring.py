@@ -5,13 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
 from segengine.models.calibration import STEPS, Platt
 from segengine.models.fields import HASH
-from segengine.models.matrix import Matrix, MatrixCoding
-from segengine.models.training import FoldModels, Hashes
+from segengine.models.matrix import MatrixCoding
+from segengine.models.training import FoldModels
 
 
 @dataclass(frozen=True)
@@ -27,9 +26,5 @@ class SimilarityModel:
 
     def score(self, batch: pa.RecordBatch) -> pa.Array:
         """Return the scores of a feature table's rows as doubles of four digits; one thread is used."""
-        steps = self.score_matrix(self.coding.encode(batch), np.asarray(batch.column(HASH)))
-        return pa.array(steps / STEPS, pa.float64())
-
-    def score_matrix(self, matrix: Matrix, hashes: Hashes) -> npt.NDArray[np.int64]:
-        """Return the scores of coded rows in whole steps of 1 / `STEPS`, shape (n,)."""
-        return self.platt.score(self.folds.rate(matrix, hashes))
+        rated = self.folds.rate(self.coding.encode(batch), np.asarray(batch.column(HASH)))
+        return pa.array(self.platt.score(rated) / STEPS, pa.float64())

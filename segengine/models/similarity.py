@@ -100,7 +100,7 @@ def fit_model(
     """Return the model of the fields in use, and the sample's matrix."""
     used = {choice.name for choice in choices if choice.used}
     fields = [one for one in offer.fields if one.name in used]
-    coding = learn_coding(sample.take(~sample.is_member), sample.rows, fields, as_of)
+    coding = learn_coding(sample.rows, fields, as_of)
     matrix = coding.encode(sample.rows)
     folds = fit_folds(matrix, coding.is_text, sample.is_member, sample.hashes, seed_text)
     platt = fit_platt(folds.rate(matrix, sample.hashes), sample.is_member)

@@ -21,7 +21,7 @@ def field(name: str, type_: str) -> Field:
 
 def encode(learned: pa.Array, type_: str, values: pa.Array) -> list[float]:
     batch = pa.record_batch({"x": learned})
-    coding = learn_coding(batch, batch, [field("x", type_)], AS_OF)
+    coding = learn_coding(batch, [field("x", type_)], AS_OF)
     return coding.encode(pa.record_batch({"x": values}))[:, 0].tolist()
 
 
@@ -49,24 +49,14 @@ def test_numbers_stand_as_they_are() -> None:
     assert encode(pa.array([1]), "integer", pa.array([2**62, 0])) == [2.0**62, 0]
 
 
-def test_others_are_typical() -> None:
-    others = pa.record_batch({"t": ["x", "y", "y", None], "n": [1, 5, 9, None]})
-    everyone = pa.record_batch({"t": ["x", "x", "x", "y", "y", None], "n": [1, 5, 9, 100, 100, None]})
-    coding = learn_coding(others, everyone, [field("t", "text"), field("n", "integer")], AS_OF)
-    assert [column.typical for column in coding.columns] == ["y", 5]
-    assert [column.encode_typical(AS_OF) for column in coding.columns] == [1.0, 5.0]
-    assert coding.is_text == [True, False]
-
-
-def test_a_field_that_only_members_have_is_typical_of_them() -> None:
-    others = pa.record_batch({"t": pa.array([None], pa.string())})
-    coding = learn_coding(others, pa.record_batch({"t": ["x", None]}), [field("t", "text")], AS_OF)
-    assert coding.columns[0].typical == "x"
+def test_columns_say_whether_they_have_an_order() -> None:
+    batch = pa.record_batch({"t": ["x", None], "n": [1, 2]})
+    assert learn_coding(batch, [field("t", "text"), field("n", "integer")], AS_OF).is_text == [True, False]
 
 
 def test_parts_are_coded_as_the_whole() -> None:
     draw = np.random.default_rng(3)
     batch = pa.record_batch({"t": draw.choice(["a", "b", "c"], 100), "n": draw.normal(size=100)})
-    coding = learn_coding(batch, batch, [field("t", "text"), field("n", "double")], AS_OF)
+    coding = learn_coding(batch, [field("t", "text"), field("n", "double")], AS_OF)
     parts = [coding.encode(batch.slice(0, 37)), coding.encode(batch.slice(37))]
     assert np.array_equal(np.concatenate(parts), coding.encode(batch))

@@ -14,7 +14,6 @@ from tastes import AS_OF, FIELDS, TASTE, Bools, draw_customers, draw_source, tak
 from threadpoolctl import threadpool_limits
 
 from segengine.errors import ConfigError, RunError
-from segengine.models.explanation import explain_scores
 from segengine.models.fields import HASH, KEY, Field
 from segengine.models.recommended import Offer
 from segengine.models.selection import LEAST_SCORE
@@ -102,21 +101,6 @@ def test_evidence_is_not_given_where_fields_give_members_away() -> None:
     assert any("almost perfectly" in warning for warning in report.warnings)
     assert any("score 0.4 or more" in warning for warning in report.warnings)
     assert np.mean(np.asarray(similarity.model.score(ALL))[~rich] >= LEAST_SCORE) < 0.01
-
-
-def test_explanations_say_what_the_score_would_be() -> None:
-    """Each customer is changed in the table itself, and scored anew."""
-    model = learned().model
-    few = CUSTOMERS.table.slice(0, 3)
-    for explanation in explain_scores(model, few.to_batches()[0]):
-        row = explanation.profile_key - 1
-        assert explanation.score == model.score(ALL)[row].as_py()
-        for one in explanation.what_if:
-            place = few.column_names.index(one.field)
-            type_ = few.schema.field(one.field).type
-            changed = few.set_column(place, one.field, pa.array([one.typical] * 3, type_)).to_batches()[0]
-            assert one.score == model.score(changed)[row].as_py()
-        assert list(explanation.what_if) == sorted(explanation.what_if, key=lambda one: (one.score, one.field))
 
 
 @pytest.mark.parametrize(

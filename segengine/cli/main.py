@@ -38,7 +38,7 @@ from segengine.errors import DefinitionError, SegEngineError
 EXIT_CANCELED = 130
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
 @click.version_option(__version__, prog_name="segengine")
 def cli() -> None:
     """Batch customer segmentation: a thousand segments, each table read once.
@@ -52,6 +52,7 @@ def cli() -> None:
                  segengine plan, apply     compare them with what runs, record them
                  segengine refresh         evaluate and publish
                  segengine backfill        the past of what is new
+                 segengine status          what ran, how it ended, what is due
                  segengine segments list   look at the result; also measures list
                  segengine similar         the model behind a segment of similar customers
                  segengine suggest         groups worth a segment; save one

@@ -9,7 +9,7 @@ from datetime import timedelta
 from segengine.plan.audiences import is_hidden, is_question
 from segengine.plan.refresh import AudiencePlan
 from segengine.plan.rows import Clause, Common, RowSet, clauses_of
-from segengine.plan.scans import Output, RowCount, Scan, SomeRow, SomeRowOf, ValueTest, asked_clauses
+from segengine.plan.scans import Output, Scan, SomeRow, SomeRowOf, ValueTest, asked_clauses
 from segengine.project.model import Attribute, Condition, Measure, ProfileRule, Segment
 from segengine.project.types import EPOCH_DAY, Family, Ordinal
 from segengine.project.values import Ranges, epoch_text

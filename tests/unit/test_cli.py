@@ -64,6 +64,14 @@ def test_help_names_every_top_level_command(capsys: pytest.CaptureFixture[str]) 
     )
 
 
+def test_help_takes_the_width_of_the_terminal(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "120")
+    assert main(["--help"]) == 0
+    assert "what is there is what runs (FILES: only these).\n" in capsys.readouterr().out
+
+
 def test_the_readme_lists_the_commands_that_exist() -> None:
     readme = (Path(__file__).parents[2] / "README.md").read_text()
     block = readme.split("<!-- commands -->")[1]

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
+from launching import run
 from mlflow import MlflowClient
 from scipy.spatial.distance import jensenshannon
 from scipy.stats import chi2_contingency
@@ -481,12 +482,6 @@ def conf(embedded_engine: EngineSession, tmp_path: Path, monkeypatch: pytest.Mon
     workspace.set_up(PROJECT, {"customers": customers, "purchases": purchases}, DEFINITIONS)
     monkeypatch.setenv("SEGENGINE_CONF", str(tmp_path))
     return str(tmp_path)
-
-
-def run(capsys: pytest.CaptureFixture[str], *argv: str) -> tuple[int, str, str]:
-    code = main(argv)
-    captured = capsys.readouterr()
-    return code, captured.out, captured.err
 
 
 def test_the_command_shows_an_insight(conf: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -11,9 +11,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from launching import run
 
 from segengine import Project
-from segengine.cli.main import main
 from segengine.demo.projects import project_files
 
 
@@ -27,12 +27,6 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
     assert done.returncode == 0, done.stderr
     return folder, done.stdout
-
-
-def run(capsys: pytest.CaptureFixture[str], *argv: str) -> tuple[int, str, str]:
-    code = main(argv)
-    captured = capsys.readouterr()
-    return code, captured.out, captured.err
 
 
 def test_the_demo_shows_segments_a_chart_and_what_to_try_next(demo: tuple[Path, str]) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 import pytest
+from launching import run
 from test_registry import BOTH, LOCK, PROJECT, WEST, YOUNG
 
 from segengine.cli import manage_commands
@@ -28,12 +29,6 @@ def conf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capture
     assert main(["apply"]) == 0
     capsys.readouterr()
     return str(tmp_path)
-
-
-def run(capsys: pytest.CaptureFixture[str], *argv: str) -> tuple[int, str, str]:
-    code = main(argv)
-    captured = capsys.readouterr()
-    return code, captured.out, captured.err
 
 
 def test_lists_are_filtered_sorted_cut_and_paged(conf: str, capsys: pytest.CaptureFixture[str]) -> None:

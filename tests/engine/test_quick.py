@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
+from launching import Terminal, run
 from workspace import Workspace, read_rows
 
 from segengine import Project
-from segengine.cli.main import main
 from segengine.engine.session import EngineSession, activate
 from segengine.errors import ConfigError, DataContractError, DefinitionError
 from segengine.operations.definition_plan import Action
@@ -307,17 +307,6 @@ def small(tmp_path: Path, embedded_engine: EngineSession, monkeypatch: pytest.Mo
     monkeypatch.setenv("SEGENGINE_CONF", str(tmp_path))
     with workspace.opened() as project:
         return project.settings
-
-
-class Terminal(io.StringIO):
-    def isatty(self) -> bool:
-        return True
-
-
-def run(capsys: pytest.CaptureFixture[str], *argv: str) -> tuple[int, str, str]:
-    code = main(argv)
-    captured = capsys.readouterr()
-    return code, captured.out, captured.err
 
 
 CREATE = ("quick", "create", "state", "equals", "Texas", "--name", "Texans")

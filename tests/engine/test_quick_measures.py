@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -10,10 +9,10 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
+from launching import Terminal, run
 from workspace import Workspace, read_rows
 
 from segengine import Project
-from segengine.cli.main import main
 from segengine.engine.session import EngineSession
 from segengine.errors import ConfigError, DefinitionError
 from segengine.operations.profile_attribute import AttributeProfile, profile_attribute
@@ -229,17 +228,6 @@ def test_measures_that_are_no_source(engine: EngineSession, tmp_path: Path) -> N
 
 
 # ---- the launcher, on the embedded engine: what it prints and asks
-
-
-class Terminal(io.StringIO):
-    def isatty(self) -> bool:
-        return True
-
-
-def run(capsys: pytest.CaptureFixture[str], *argv: str) -> tuple[int, str, str]:
-    code = main(argv)
-    captured = capsys.readouterr()
-    return code, captured.out, captured.err
 
 
 def test_the_launcher(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import logging
 from datetime import datetime
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from launching import Terminal
 
 from segengine.cli.log import ProgressReport, logged, say_event, set_verbose
 from segengine.cli.main import main
@@ -101,11 +101,6 @@ def test_values_that_json_has_not(capsys: pytest.CaptureFixture[str]) -> None:
     say_event("summary", as_of=datetime.fromisoformat("2026-01-02T03:04:05+00:00"), file=Path("a/b"))
     event = json.loads(capsys.readouterr().err)
     assert (event["as_of"], event["file"]) == ("2026-01-02T03:04:05Z", "a/b")
-
-
-class Terminal(io.StringIO):
-    def isatty(self) -> bool:
-        return True
 
 
 def use_terminal(monkeypatch: pytest.MonkeyPatch) -> Terminal:

@@ -8,8 +8,8 @@ import re
 from pathlib import Path
 
 import pytest
+from launching import run
 
-from segengine.cli.main import main
 from segengine.cli.quick_questions import ask_for_the_rest
 from segengine.demo.projects import copy_project
 from segengine.project.quick import QuickSegment
@@ -20,12 +20,6 @@ from segengine.project.settings import load_settings
 def contoso(tmp_path: Path) -> Path:
     copy_project("contoso", tmp_path)
     return tmp_path
-
-
-def run(capsys: pytest.CaptureFixture[str], *argv: str) -> tuple[int, str, str]:
-    code = main(argv)
-    captured = capsys.readouterr()
-    return code, captured.out, captured.err
 
 
 @pytest.mark.parametrize(

@@ -286,8 +286,8 @@ def test_answers_that_are_no_longer_kept_go(new: Workspace, embedded: EngineSess
         workspace.on(embedded).refresh(as_of=datetime(2026, 6, day, tzinfo=UTC), full=True)
     workspace.maintain()
     (row,) = read_rows(workspace.warehouse / "model_results")
-    newest = max(each["run_id"] for each in read_rows(workspace.warehouse / "analysis_runs"))
-    assert row["run_id"] == newest
+    newest = max(read_rows(workspace.warehouse / "analysis_runs"), key=lambda each: each["snapshot_version"])
+    assert row["run_id"] == newest["run_id"]
     check_store(workspace.warehouse, thinned=True)
 
 

@@ -425,7 +425,7 @@ def test_server_that_died_does_not_hold_up_the_end(embedded_engine: EngineSessio
     stack = ExitStack()
     try:
         stack.enter_context(activate(embedded_engine))
-        _connect(stack, f"sc://{host}:{port}", retries=6).range(1).count()
+        _connect(stack, f"sc://{host}:{port}").range(1).count()
     finally:
         server.stop()
     # Not a matter of speed: PySpark's own retries would go on for more than a minute.

@@ -17,6 +17,7 @@ from segengine.cli.output import (
     emit_document,
     plain_value,
     print_table,
+    show_numbers,
     show_time_in,
     show_value,
     snapshot_fields,
@@ -110,7 +111,13 @@ def _emit_values(found: MeasureValues, output: str, chart: bool, zone: str) -> N
         emit_document(output, {"values": {**_summary(found), "name": found.measure.name, "rows": shown}})
         return
     right = {key for key, type_ in found.types.items() if type_.family == "number"}
-    print_table(rows, [Column(key, key, show_value, right=key in right) for key in names])
+    columns = [
+        Column(key, key, show_numbers(row[key] for row in rows), right=True)
+        if key in right
+        else Column(key, key, show_value)
+        for key in names
+    ]
+    print_table(rows, columns)
     rest = "; all with -o csv" if len(rows) < found.row_count else ""
     what = f"snapshot {found.snapshot.snapshot_version}" if found.snapshot else "not published,"
     click.echo(

@@ -6,7 +6,7 @@ import csv
 import io
 import json
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -157,6 +157,18 @@ def show_value(value: Any) -> str:
     if isinstance(value, datetime):
         return value.isoformat().replace("+00:00", "Z")
     return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def show_numbers(values: Iterable[Any]) -> Callable[[Any], str]:
+    """Return a function that shows a column's numbers for people: as many digits after the point each, at most 4.
+
+    Where one of them would be 0 so, all have every digit.
+    """
+    exact = [Decimal(str(value)) for value in values if value is not None]
+    if any(not value.is_finite() or 0 < abs(value) < Decimal("0.001") for value in exact):
+        return show_value
+    digits = min(4, max((-int(value.as_tuple().exponent) for value in exact), default=0))
+    return lambda value: "" if value is None else f"{Decimal(str(value)):,.{max(digits, 0)}f}"
 
 
 def plain_value(value: Any) -> Any:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import io
 import sys
 from collections.abc import Sequence
+from decimal import Decimal
 
 import pytest
 
 from segengine.cli.layout import Cells, Layout, fit_columns, measure_cells
-from segengine.cli.output import Column, print_table
+from segengine.cli.output import Column, print_table, show_numbers
 
 NAME, TAGS, STATUS, COUNT, DUE = "Customers from California", "summer, cold brew", "Successful", "2,013", "2026-11-23"
 COLUMNS = (
@@ -81,6 +82,22 @@ def test_a_pipe_leaves_nothing_out(capsys: pytest.CaptureFixture[str]) -> None:
 def test_where_nothing_fits_words_break_from_the_widest_column_on() -> None:
     assert fit_columns([Cells(30, 30), Cells(5, 5)], 20) == Layout(2, {0: 13, 1: 5})
     assert fit_columns([Cells(3, 3)] * 9, 4).widths == dict.fromkeys(range(9), 1)
+
+
+@pytest.mark.parametrize(
+    ("values", "shown"),
+    [
+        ([Decimal("1894.40"), Decimal(168), None], ["1,894.40", "168.00", ""]),
+        ([1979, 723], ["1,979", "723"]),
+        ([3.624125874125874, 0.5, -2.0], ["3.6241", "0.5000", "-2.0000"]),
+        ([Decimal("1E+3"), Decimal(7)], ["1,000", "7"]),
+        ([0.0001, 12345.5], ["0.0001", "12345.5"]),
+        ([float("inf"), 1.5], ["inf", "1.5"]),
+        ([], []),
+    ],
+)
+def test_numbers_of_a_column_have_as_many_digits(values: list[object], shown: list[str]) -> None:
+    assert list(map(show_numbers(values), values)) == shown
 
 
 def test_wide_letters_take_two_places() -> None:

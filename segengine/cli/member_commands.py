@@ -44,7 +44,16 @@ _attributes_option = click.option(
     help="Attributes and measures as rules write them, '' for none (tables and changes: those in the rules).",
 )
 _file_option = click.option("--file", type=click.Path(dir_okay=False, path_type=Path), help="Write to this file.")
-_all_option = click.option("--all", "everybody", is_flag=True, help="All of them (CSV and Parquet: always).")
+_all_option = click.option("--all", "everybody", is_flag=True, help="All of them (CSV and Parquet: unless limited).")
+_limit_option = click.option("--limit", type=click.IntRange(1), metavar="N", help="At most so many.")
+
+
+def _find_limit(limit: int | None, everybody: bool, output: str) -> int | None:
+    from segengine.operations.members import PREVIEW_MEMBERS
+
+    if limit is not None and everybody:
+        raise click.UsageError("--all goes without --limit.")
+    return limit or (None if everybody or output in ("csv", "parquet") else PREVIEW_MEMBERS)
 
 
 def _names(attributes: str | None) -> tuple[str, ...] | None:
@@ -56,6 +65,7 @@ def _names(attributes: str | None) -> tuple[str, ...] | None:
 @snapshot_options
 @click.option("--held", is_flag=True, help="Of the result that a gate holds back, before it is released.")
 @_attributes_option
+@_limit_option
 @_all_option
 @_file_option
 @project_options
@@ -66,6 +76,7 @@ def members_command(
     at: str | None,
     held: bool,
     attributes: str | None,
+    limit: int | None,
     everybody: bool,
     file: Path | None,
     conf: Path,
@@ -78,14 +89,14 @@ def members_command(
     Beside the ids of profiles that belong to accounts (of contacts) stand those of their accounts.
     """
     from segengine.operations.context import open_project, open_settings, parse_as_of
-    from segengine.operations.members import PREVIEW_MEMBERS, read_segment_members
+    from segengine.operations.members import read_segment_members
 
     _check_file(output, file)
     if held and (snapshot is not None or at is not None):
         raise click.UsageError("--held is no snapshot yet: it goes without --snapshot and --at.")
     settings = open_settings(conf, environment, engine)
     moment = parse_as_of(at, settings.time_zone) if at else None
-    limit = None if everybody or output in ("csv", "parquet") else PREVIEW_MEMBERS
+    limit = _find_limit(limit, everybody, output)
     wanted = _names(attributes) if attributes is not None or output == "table" else ()
     with open_project(settings) as project:
         members = read_segment_members(
@@ -125,6 +136,7 @@ def _print_members(members: Members, rows: Sequence[Mapping[str, Any]], zone: st
 @click.option("--from", "start", default="", metavar="T", help="The earlier snapshot: its number, a time or a day.")
 @click.option("--to", "end", default="", metavar="T", help="The later one (default: the current one).")
 @_attributes_option
+@_limit_option
 @_all_option
 @_file_option
 @project_options
@@ -134,6 +146,7 @@ def changes_command(
     start: str,
     end: str,
     attributes: str | None,
+    limit: int | None,
     everybody: bool,
     file: Path | None,
     conf: Path,
@@ -146,12 +159,11 @@ def changes_command(
     The first 100 of each, or all; with the profiles' attributes as they were read for the later snapshot.
     """
     from segengine.operations.context import open_project, open_settings
-    from segengine.operations.members import PREVIEW_MEMBERS
     from segengine.operations.membership_changes import read_membership_changes
 
     _check_file(output, file)
     settings = open_settings(conf, environment, engine)
-    limit = None if everybody or output in ("csv", "parquet") else PREVIEW_MEMBERS
+    limit = _find_limit(limit, everybody, output)
     with open_project(settings) as project:
         changes = read_membership_changes(
             project, name, start=start, end=end, limit=limit, attributes=_names(attributes)

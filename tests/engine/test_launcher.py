@@ -89,6 +89,13 @@ def test_members_preview_and_all(demo: tuple[Path, str], capsys: pytest.CaptureF
     rows = list(csv.reader(io.StringIO(out)))
     assert rows[0] == ["customer_id"]
     assert len({row[0] for row in rows[1:]}) == len(rows) - 1 == 1410
+    first = ("segments", "members", "web_only", "--limit", "3")
+    _, out, _ = run(capsys, *first, "-o", "csv", "--conf", conf)
+    assert len(out.splitlines()) == 4
+    assert '3 of 1,410 members of "Web only"' in run(capsys, *first, "--conf", conf)[1]
+    assert run(capsys, *first, "--all", "--conf", conf)[0] == 2
+    changes = ("segments", "changes", "web_only", "--limit", "3", "-o", "csv", "--conf", conf)
+    assert [line.split(",")[0] for line in run(capsys, *changes)[1].splitlines()[1:]] == ["entered"] * 3 + ["left"] * 3
     _, out, _ = run(capsys, "segments", "members", "web_only", "--snapshot", "1", "-o", "json", "--conf", conf)
     assert json.loads(out)["members"]["member_count"] == 1291
     code, _, err = run(capsys, "segments", "members", "web_only", "--snapshot", "99", "--conf", conf)

@@ -34,7 +34,7 @@ def copy_project(name: str, folder: Path) -> None:
     """
     source = project_files(name)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise ConfigError(f"{folder} is not empty.", "Name a new folder.")
+        raise ConfigError(f"{folder.resolve()} is not empty.", "Name a new folder.")
     # Only what is written by hand: a project used in place has data and results beside it.
     for file in [*sorted(source.glob("*.yml")), *sorted((source / "definitions").rglob("*.yml"))]:
         target = folder / file.relative_to(source)

@@ -25,6 +25,7 @@ from segengine.operations.schema import pull_schema
 from segengine.operations.segments import SegmentSummary, list_segments
 from segengine.operations.suggestions import SuggestionDetails, describe_suggestions
 from segengine.project.definitions import ANALYSIS_KINDS
+from segengine.project.names import make_slug
 from segengine.project.settings import PROJECT_FILE
 from segengine.store.runs import SegmentRun
 
@@ -69,8 +70,8 @@ audiences:
 _DEFINITIONS = """\
 kind: segment
 name: Everyone
-description: All customers. Try conditions next, e.g. `where: {state: California}`.
-where: everyone
+description: All customers
+where: everyone                # next a condition, as in `where: {state: California}`
 """
 
 
@@ -81,8 +82,8 @@ def init_project(folder: Path) -> list[Path]:
         ConfigError: The folder has a project already, or cannot be written.
     """
     if (folder / PROJECT_FILE).exists():
-        raise ConfigError(f"{folder} has a {PROJECT_FILE} already.", "Choose another folder.")
-    name = folder.resolve().name or "project"
+        raise ConfigError(f"{folder.resolve()} has a {PROJECT_FILE} already.", "Choose another folder.")
+    name = make_slug(folder.resolve().name) or "project"
     files = {folder / PROJECT_FILE: _PROJECT.format(name=name), folder / "definitions" / "segments.yml": _DEFINITIONS}
     try:
         for path, text in files.items():

@@ -52,7 +52,7 @@ def load_settings(folder: Path, environment: str = "") -> Settings:
     path = folder / PROJECT_FILE
     if not path.is_file():
         raise ConfigError(
-            f"There is no {PROJECT_FILE} in {folder}.",
+            f"There is no {PROJECT_FILE} in {folder.resolve()}.",
             "Run `segengine init DIR` for a new project, `segengine demo` for an example, or use --conf FOLDER.",
         )
     documents, issues = read_documents(path, PROJECT_FILE)

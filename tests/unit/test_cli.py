@@ -107,6 +107,24 @@ def test_init_writes_a_project_that_needs_only_tables(tmp_path: Path, capsys: py
     assert main(["validate", "--conf", str(folder)]) == 3
     assert "Run `segengine schema pull` first." in capsys.readouterr().out
     assert main(["init", str(folder)]) == 2
+    (folder / "schema.lock.yml").write_text(dump_lock(LOCK))
+    assert main(["validate", "--conf", str(folder)]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == "1 definition(s): 0 error(s), 0 other issue(s)"
+
+
+def test_init_and_the_others_name_the_folder_they_are_in(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "a: #shop"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    assert main(["validate"]) == 2
+    assert f"There is no segengine.yml in {folder}.\n" in capsys.readouterr().err
+    assert main(["init", "."]) == 0
+    assert main(["init", "."]) == 2
+    assert f"error: {folder} has a segengine.yml already.\n" in capsys.readouterr().err
+    (folder / "schema.lock.yml").write_text(dump_lock(LOCK))
+    assert main(["validate"]) == 0, capsys.readouterr().out
 
 
 def test_validate_prints_every_problem_with_its_place(project: Path, capsys: pytest.CaptureFixture[str]) -> None:

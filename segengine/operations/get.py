@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from segengine.errors import ConfigError
 from segengine.operations.context import OpenProject
+from segengine.project.find import suggest_name
 from segengine.project.nodes import Plain
-from segengine.project.problems import did_you_mean
 from segengine.project.references import show_references
 from segengine.store.registry import read_registry
 
@@ -22,7 +22,7 @@ def get_definitions(project: OpenProject, names: Sequence[str] = ()) -> list[Pla
     ids = {record.name: identity for identity, record in live.items()} | {identity: identity for identity in live}
     for name in names:
         if name not in ids:
-            raise ConfigError(f'There is no definition "{name}".', did_you_mean(name, ids))
+            raise ConfigError(f'There is no definition "{name}".', suggest_name("definition", name, ids))
     chosen = [ids[name] for name in names] or sorted(live)
     shown = {identity: record.name for identity, record in live.items()}
     return [_with_id(show_references(dict(live[identity].fields), shown), identity) for identity in chosen]

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from segengine.errors import ConfigError
 from segengine.operations.context import OpenProject
+from segengine.project.find import suggest_name
 from segengine.project.nodes import Plain, dump_documents
-from segengine.project.problems import did_you_mean
 from segengine.project.references import show_references
 from segengine.store.registry import DefinitionRecord, Registry, read_registry
 
@@ -58,7 +58,9 @@ def _find(registry: Registry, name: str) -> str:
     if name in registry.newest:
         return name
     if name not in by_name:
-        raise ConfigError(f'There is no definition "{name}".', did_you_mean(name, [*by_name, *registry.newest]))
+        raise ConfigError(
+            f'There is no definition "{name}".', suggest_name("definition", name, [*by_name, *registry.newest])
+        )
     return by_name[name]
 
 

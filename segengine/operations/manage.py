@@ -21,11 +21,11 @@ from segengine.operations.definition_plan import (
 from segengine.project.catalogue import check_definitions, raise_on_errors
 from segengine.project.changes import Change, copy_as
 from segengine.project.definitions import is_of, load_files
-from segengine.project.find import Filter
+from segengine.project.find import Filter, suggest_name
 from segengine.project.model import Definition, Settings
 from segengine.project.names import make_slug
 from segengine.project.nodes import Plain, to_plain
-from segengine.project.problems import Problems, did_you_mean
+from segengine.project.problems import Problems
 from segengine.project.quick import ORIGIN
 from segengine.project.references import store_references
 from segengine.project.schema_lock import load_schema
@@ -69,7 +69,7 @@ def find_record(registry: Registry, kind: str, name: str) -> DefinitionRecord:
         if name in (record.id, record.name):
             return record
     names = [text for record in known for text in (record.id, record.name)]
-    raise ConfigError(f'There is no {kind} "{name}".', did_you_mean(name, names))
+    raise ConfigError(f'There is no {kind} "{name}".', suggest_name(kind, name, names))
 
 
 def plan_change(project: OpenProject, selection: Selection, change: Change) -> DefinitionPlan:

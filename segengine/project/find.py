@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -14,6 +14,13 @@ from segengine.project.model import Measure, Segment
 from segengine.project.nodes import Plain
 from segengine.project.problems import did_you_mean
 
+_LISTED_BY = {
+    "segment": "segments list",
+    "measure": "measures list",
+    "suggestion": "suggest list",
+    "insight": "insights list",
+    "consumer": "consumers list",
+}
 _Found = TypeVar("_Found", Segment, Measure, Analysis, Evaluated)
 
 
@@ -77,4 +84,9 @@ def _find(kind: str, definitions: Mapping[str, _Found], name: str) -> _Found:
         if name in (definition.id, definition.name):
             return definition
     known = [text for definition in definitions.values() for text in (definition.id, definition.name)]
-    raise ConfigError(f'There is no {kind} "{name}".', did_you_mean(name, known))
+    raise ConfigError(f'There is no {kind} "{name}".', suggest_name(kind, name, known))
+
+
+def suggest_name(kind: str, name: str, known: Iterable[str]) -> str:
+    """Return the hint beside an unknown name: the nearest one, or the command that lists what there is."""
+    return did_you_mean(name, known) or f"`segengine {_LISTED_BY.get(kind, 'get')}` shows what there is."

@@ -71,7 +71,8 @@ def read_secret(variable: str) -> KeyedHash:
     """
     if not variable:
         message = "The project names no secret that ids of forgotten people are hashed with."
-        raise ConfigError(message, "Add `suppress_key: ENV_NAME`, and put a long random text into that variable.")
+        hint = "Add `suppress_key: ENV_NAME` to segengine.yml, and put a long random text into that variable."
+        raise ConfigError(message, hint)
     secret = os.environ.get(variable, "")
     if not secret:
         message = f"The environment variable {variable}, which `suppress_key` names, is not set."

@@ -11,7 +11,7 @@ from segengine.errors import ConfigError
 from segengine.project.canonical import Hashes, hash_definitions
 from segengine.project.catalogue import Catalogue, check_definitions
 from segengine.project.definitions import read_definition
-from segengine.project.find import find_segment
+from segengine.project.find import find_segment, suggest_name
 from segengine.project.model import Attribute
 from segengine.project.model import Path as RelationshipPath
 from segengine.project.names import is_slug, is_table_name, make_output_table, make_slug
@@ -250,3 +250,10 @@ def test_did_you_mean() -> None:
     assert did_you_mean("zzz", ["state", "city"]) == "Known: city, state."
     assert did_you_mean("zzz", [f"c{number}" for number in range(20)]) == ""
     assert did_you_mean("zzz", []) == ""
+
+
+def test_an_unknown_name_has_a_hint() -> None:
+    known = [f"segment_{number}" for number in range(20)]
+    assert suggest_name("segment", "segmnt_7", known) == 'Did you mean "segment_7"?'
+    assert suggest_name("segment", "vip", known) == "`segengine segments list` shows what there is."
+    assert suggest_name("definition", "vip", known) == "`segengine get` shows what there is."

@@ -235,7 +235,7 @@ def find_snapshot(
         raise ConfigError(f"{subject} has {what}: {reason}.", f"Run `segengine refresh {definition.id}`.")
     if number is not None:
         chosen = [run for run in snapshots if run.snapshot_version == number][:1]
-        known = ", ".join(str(run.snapshot_version) for run in snapshots[-10:])
+        known = ", ".join(map(str, sorted({run.snapshot_version for run in snapshots})[-10:]))
         missing = f"{subject} has no snapshot {number}."
     else:
         chosen = [run for run in snapshots if at is not None and run.as_of <= at]

@@ -5,9 +5,13 @@ from __future__ import annotations
 import random
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
+from segengine.errors import ConfigError
+from segengine.operations.segments import find_snapshot
 from segengine.store.runs import BACKFILLED, DROPPED, REFRESHED, SegmentRun, Status, Trail
 from tests.unit.segment_runs import segment_run, trail_of
 
@@ -79,3 +83,23 @@ def test_before_the_first_run() -> None:
     trail: Trail[SegmentRun] = Trail()
     assert (len(trail.runs), trail.ids, trail.snapshots("a"), trail.last_version("a")) == (0, (), [], 0)
     compare(trail, "a", [], FIRST_DAY)
+
+
+def test_an_unknown_snapshot_names_those_there_are_once_and_in_order() -> None:
+    first = draw_run(random.Random(0), 0)
+    versions = [7, 12, 9, 9, 10]
+    runs = [
+        replace(
+            first,
+            run_id=f"run_{place}",
+            segment_id="a",
+            snapshot_version=version,
+            status=Status.SUCCESSFUL,
+            purpose=REFRESHED,
+            as_of=FIRST_DAY + timedelta(days=place),
+        )
+        for place, version in enumerate(versions)
+    ]
+    segment: Any = SimpleNamespace(kind="segment", id="a", name="A")
+    with pytest.raises(ConfigError, match=r"no snapshot 99\. Known: 7, 9, 10, 12\."):
+        find_snapshot(trail_of(runs), segment, 99)

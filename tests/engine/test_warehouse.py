@@ -71,9 +71,14 @@ def test_definitions_at_a_url(engine: EngineSession, tmp_path: Path) -> None:
 
 
 def test_runs_at_a_url(engine: EngineSession, embedded: EngineSession, tmp_path: Path) -> None:
-    workspace = set_up(tmp_path, embedded, (tmp_path / "warehouse").as_uri()).on(engine)
+    prepared = set_up(tmp_path, embedded, (tmp_path / "warehouse").as_uri())
+    prepared.write_table("customers", {"customer_id": ["a", "c"]})
+    prepared.refresh()
+    workspace = prepared.on(engine)
+    workspace.write_table("customers", {"customer_id": ["a", "b"]})
     workspace.refresh()
     assert workspace.published().members() == {"everybody": ["a", "b"], "others": ["b"]}
+    assert workspace.published().last_keys == {"customer": 3}
     listed = workspace.listed().values()
     assert {summary.segment.name: summary.current and summary.current.member_count for summary in listed} == {
         "Everybody": 2,

@@ -104,7 +104,7 @@ def judge_by_engine(case: Case, workspace: Workspace, engine: EngineSession) -> 
 
     Args:
         case: The definitions and their world.
-        workspace: An empty folder, and the engine that applies the definitions.
+        workspace: An empty folder, and the engine that applies the definitions and reads what was found.
         engine: The engine that refreshes.
     """
     write_sources(case.world, workspace)
@@ -120,7 +120,7 @@ def judge_by_engine(case: Case, workspace: Workspace, engine: EngineSession) -> 
     found: Members = {
         run.name: set(members[run.segment_id]) if run.status is Status.SUCCESSFUL else None for run in report.segments
     }
-    with workspace.on(engine).opened() as project:
+    with workspace.opened() as project:
         for measured in report.measures:
             is_good = measured.status is Status.SUCCESSFUL
             found[measured.name] = read_rows_of(measured.name, project, case.world.zone) if is_good else None

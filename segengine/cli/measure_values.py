@@ -13,11 +13,10 @@ import click
 from segengine.cli.log import ProgressReport
 from segengine.cli.options import as_of_option, output_option, project_options, snapshot_options
 from segengine.cli.output import (
-    Column,
     emit_document,
+    make_value_column,
     plain_value,
     print_table,
-    show_numbers,
     show_time_in,
     show_value,
     snapshot_fields,
@@ -110,14 +109,7 @@ def _emit_values(found: MeasureValues, output: str, chart: bool, zone: str) -> N
         shown = [{key: plain_value(value) for key, value in row.items()} for row in rows]
         emit_document(output, {"values": {**_summary(found), "name": found.measure.name, "rows": shown}})
         return
-    right = {key for key, type_ in found.types.items() if type_.family == "number"}
-    columns = [
-        Column(key, key, show_numbers(row[key] for row in rows), right=True)
-        if key in right
-        else Column(key, key, show_value)
-        for key in names
-    ]
-    print_table(rows, columns)
+    print_table(rows, [make_value_column(name, rows) for name in names])
     rest = "; all with -o csv" if len(rows) < found.row_count else ""
     what = f"snapshot {found.snapshot.snapshot_version}" if found.snapshot else "not published,"
     click.echo(
@@ -125,7 +117,7 @@ def _emit_values(found: MeasureValues, output: str, chart: bool, zone: str) -> N
         f"{show_time_in(zone)(found.as_of)}{rest}"
     )
     if chart:
-        _show_bars(rows, names, right)
+        _show_bars(rows, names, {key for key, type_ in found.types.items() if type_.family == "number"})
 
 
 def _print_csv(found: MeasureValues, names: Sequence[str]) -> None:

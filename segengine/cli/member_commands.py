@@ -6,6 +6,7 @@ import csv
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ from segengine.cli.options import output_option, project_options, snapshot_optio
 from segengine.cli.output import (
     Column,
     emit_document,
+    make_value_column,
     plain_value,
     print_table,
     show_count,
@@ -121,9 +123,13 @@ def members_command(
     _print_members(members, rows, settings.time_zone)
 
 
+def _value_columns(headers: Mapping[str, str], rows: Sequence[Mapping[str, Any]]) -> list[Column]:
+    return [replace(make_value_column(key, rows), header=header) for key, header in headers.items()]
+
+
 def _print_members(members: Members, rows: Sequence[Mapping[str, Any]], zone: str) -> None:
     run = members.snapshot
-    print_table(rows, [Column(key, header, show_value) for key, header in members.columns.items()])
+    print_table(rows, _value_columns(members.columns, rows))
     count = run.member_count or 0
     shown = f'{len(rows):,} of {count:,} members of "{members.segment.name}"'
     what = f"held back ({run.error})," if run.status == "Held" else f"snapshot {run.snapshot_version}"
@@ -176,7 +182,7 @@ def changes_command(
         emit_document(output, {"changes": _changes_document(changes, rows)})
         return
     if rows:
-        print_table(rows, [Column(key, header, show_value) for key, header in changes.columns.items()])
+        print_table(rows, _value_columns(changes.columns, rows))
     show_time = show_time_in(settings.time_zone)
     before, after = changes.before, changes.after
     since = f"snapshot {before.snapshot_version} ({show_time(before.as_of)})" if before else "nobody"
@@ -203,11 +209,13 @@ def snapshot_row(run: SegmentRun) -> dict[str, Any]:
 
 
 def _check_file(output: str, file: Path | None) -> None:
-    """Refuse a file where there is nothing to write to it, and Parquet without one."""
+    """Refuse a file where there is nothing to write to it or no folder for it, and Parquet without one."""
     if file is not None and output not in ("csv", "parquet"):
         raise click.UsageError("--file goes with -o csv or -o parquet.")
     if file is None and output == "parquet":
         raise click.UsageError("-o parquet needs --file FILE.")
+    if file is not None and not file.parent.is_dir():
+        raise click.UsageError(f"--file {file}: there is no folder {file.parent}.")
 
 
 def _write(output: str, file: Path | None, columns: Mapping[str, str], rows: Iterator[pa.RecordBatch]) -> None:

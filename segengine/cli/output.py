@@ -159,16 +159,26 @@ def show_value(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
+def make_value_column(name: str, rows: Sequence[Mapping[str, Any]]) -> Column:
+    """Return the column of stored values for people: numbers at the right, with as many digits after the point each."""
+    values = [row[name] for row in rows if row[name] is not None]
+    if not values or any(isinstance(value, bool) or not isinstance(value, int | float | Decimal) for value in values):
+        return Column(name, name, show_value)
+    return Column(name, name, show_numbers(values), right=True)
+
+
 def show_numbers(values: Iterable[Any]) -> Callable[[Any], str]:
     """Return a function that shows a column's numbers for people: as many digits after the point each, at most 4.
 
-    Where one of them would be 0 so, all have every digit.
+    Where one of them would be 0 so, all have every digit. Whole numbers have no separators: they may be years.
     """
     exact = [Decimal(str(value)) for value in values if value is not None]
     if any(not value.is_finite() or 0 < abs(value) < Decimal("0.001") for value in exact):
         return show_value
     digits = min(4, max((-int(value.as_tuple().exponent) for value in exact), default=0))
-    return lambda value: "" if value is None else f"{Decimal(str(value)):,.{max(digits, 0)}f}"
+    if digits <= 0:
+        return show_value
+    return lambda value: "" if value is None else f"{Decimal(str(value)):,.{digits}f}"
 
 
 def plain_value(value: Any) -> Any:

@@ -17,6 +17,7 @@ from segengine.cli.output import (
     MEMBER_COLUMNS,
     Column,
     emit_document,
+    make_value_column,
     plain_value,
     print_outline,
     print_table,
@@ -26,7 +27,6 @@ from segengine.cli.output import (
     show_share,
     show_time_in,
     show_users,
-    show_value,
 )
 from segengine.cli.periods import Period, within_period
 
@@ -139,7 +139,8 @@ def _show_members(details: SegmentDetails, members: pa.Table | None) -> None:
     if members is None:
         click.echo("no members: it has no snapshot yet")
         return
-    print_table(members.to_pylist(), [Column(name, name, show_value) for name in members.column_names])
+    rows = members.to_pylist()
+    print_table(rows, [make_value_column(name, rows) for name in members.column_names])
     current = details.summary.current
     click.echo(f"the first {members.num_rows:,} of {show_count(current and current.member_count)} members")
 

@@ -10,7 +10,7 @@ from decimal import Decimal
 import pytest
 
 from segengine.cli.layout import Cells, Layout, fit_columns, measure_cells
-from segengine.cli.output import Column, print_table, show_numbers
+from segengine.cli.output import Column, make_value_column, print_table, show_numbers
 
 NAME, TAGS, STATUS, COUNT, DUE = "Customers from California", "summer, cold brew", "Successful", "2,013", "2026-11-23"
 COLUMNS = (
@@ -88,9 +88,9 @@ def test_where_nothing_fits_words_break_from_the_widest_column_on() -> None:
     ("values", "shown"),
     [
         ([Decimal("1894.40"), Decimal(168), None], ["1,894.40", "168.00", ""]),
-        ([1979, 723], ["1,979", "723"]),
+        ([1979, 723], ["1979", "723"]),
         ([3.624125874125874, 0.5, -2.0], ["3.6241", "0.5000", "-2.0000"]),
-        ([Decimal("1E+3"), Decimal(7)], ["1,000", "7"]),
+        ([Decimal("1E+3"), Decimal(7)], ["1000", "7"]),
         ([0.0001, 12345.5], ["0.0001", "12345.5"]),
         ([float("inf"), 1.5], ["inf", "1.5"]),
         ([], []),
@@ -98,6 +98,17 @@ def test_where_nothing_fits_words_break_from_the_widest_column_on() -> None:
 )
 def test_numbers_of_a_column_have_as_many_digits(values: list[object], shown: list[str]) -> None:
     assert list(map(show_numbers(values), values)) == shown
+
+
+def test_a_column_of_numbers_is_at_the_right() -> None:
+    rows = [{"id": "a", "spend": Decimal("1000.50"), "is_new": True}, {"id": "b", "spend": None, "is_new": False}]
+    columns = [make_value_column(name, rows) for name in rows[0]]
+    assert [(column.right, column.show(rows[0][column.key])) for column in columns] == [
+        (False, "a"),
+        (True, "1,000.50"),
+        (False, "true"),
+    ]
+    assert make_value_column("spend", rows[1:]).right is False
 
 
 def test_wide_letters_take_two_places() -> None:

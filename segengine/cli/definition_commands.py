@@ -51,7 +51,12 @@ def validate(context: click.Context, conf: Path, environment: str, engine: str, 
         rest = len(result.issues) - errors
         click.echo(f"{result.definition_count} definition(s): {errors} error(s), {rest} other issue(s)")
     else:
-        emit_rows(output, "issues", [issue.as_dict() for issue in result.issues], [])
+        issues = [issue.as_dict() for issue in result.issues]
+        if output == "csv":
+            emit_rows(output, "issues", issues, [])
+        else:
+            counts = {"definition_count": result.definition_count, "error_count": result.error_count}
+            emit_document(output, {**counts, "issues": issues})
     if result.error_count:
         context.exit(3)
 

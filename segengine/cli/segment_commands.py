@@ -51,6 +51,7 @@ def _summary_row(summary: SegmentSummary) -> dict[str, Any]:
     return {
         "id": summary.segment.id,
         "name": summary.segment.name,
+        "kind": summary.record.kind,
         "audience": summary.segment.audience,
         "description": summary.segment.description,
         "type": summary.segment.type,

@@ -38,7 +38,7 @@ def test_lists_are_filtered_sorted_cut_and_paged(conf: str, capsys: pytest.Captu
     assert (code, out) == (0, "id,tags\nyoung_in_the_west,[]\nyoung,[]\n")
     assert err == "2 of 3 segments; more with --offset 2\n"
     _, out, err = run(capsys, "segments", "list", "--search", "WEST", "--tag", "region", "-o", "json")
-    assert [row["id"] for row in json.loads(out)["segments"]] == ["west_coast"]
+    assert [(row["id"], row["kind"]) for row in json.loads(out)["segments"]] == [("west_coast", "segment")]
     assert err == ""
     _, out, _ = run(capsys, "measures", "list", "--columns", "name,state")
     assert [line.split() for line in out.splitlines() if "─" not in line and line] == [

@@ -142,6 +142,7 @@ def test_validate_as_json(project: Path, capsys: pytest.CaptureFixture[str]) -> 
     assert main(["validate", "--conf", str(project), "-o", "json"]) == 3
     document = json.loads(capsys.readouterr().out)
     assert document["schema_version"] == 1
+    assert (document["definition_count"], document["error_count"]) == (1, 1)
     assert [(issue["code"], issue["line"]) for issue in document["issues"]] == [("SEG204", 3)]
 
 

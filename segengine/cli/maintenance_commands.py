@@ -148,7 +148,11 @@ def _document(report: MaintainReport, rows: list[dict[str, Any]]) -> dict[str, A
 
 def _summary(report: MaintainReport) -> str:
     if not report.thinned:
-        return f"no snapshot {'would be' if report.dry_run else 'was'} thinned ({report.seconds:.1f} s)"
+        left = sum(each.swept_rows for each in report.tables)
+        what = (
+            f", {left:,} row(s) of runs that did not end {'would go' if report.dry_run else 'are gone'}" if left else ""
+        )
+        return f"no snapshot {'would be' if report.dry_run else 'was'} thinned{what} ({report.seconds:.1f} s)"
     thinned = f"{report.thinned_count:,} snapshot(s) of {len(report.thinned):,} definition(s)"
     kept = sum(len(each.kept) for each in report.thinned)
     verb = "would keep only counts" if report.dry_run else "keep only counts now"

@@ -93,7 +93,7 @@ def _print_summary(report: RefreshReport, counts: str, zone: str) -> None:
     when = f"{show_time_in(zone)(report.as_of)} in {report.seconds:.1f} s"
     click.echo(f"{counts} published as of {when} ({report.run_id}, {report.engine})")
     if report.unchanged_count:
-        click.echo(f"{report.unchanged_count} of them cannot have changed and kept their snapshots")
+        click.echo(f"of them kept, because nothing behind them changed: {report.unchanged_count}")
     for scan in report.scans:
         orphans = f", {scan.orphan_count:,} reach no profile" if scan.orphan_count else ""
         click.echo(f"read {scan.name}: {scan.row_count:,} rows{orphans}")

@@ -14,8 +14,11 @@ import pytest
 
 import segengine
 from segengine.cli.main import cli, entrypoint, main
+from segengine.cli.maintenance_commands import _show as _show_maintained
 from segengine.demo.projects import copy_project
+from segengine.operations.maintain import MaintainReport, TableUpkeep
 from segengine.project.schema_lock import dump_lock
+from segengine.store.upkeep import TableContent
 
 LOCK = {"customers": {"customer_id": "text", "state": "text", "income": "decimal(12,2)"}}
 PROJECT = """\
@@ -229,3 +232,13 @@ def test_a_process_of_its_own_ends_at_once_after_the_embedded_engine(
         entrypoint(arguments)
     assert stop.value.code == 2
     assert left == ends
+
+
+def test_maintain_says_whose_rows_went_where_no_snapshot_was_thinned(capsys: pytest.CaptureFixture[str]) -> None:
+    content = TableContent(783, 142, 6_400_000)
+    swept = MaintainReport(True, (), (TableUpkeep("snapshots", content, 382),), 2.94)
+    _show_maintained(swept, "table")
+    last = "no snapshot would be thinned, 382 row(s) of runs that did not end would go (2.9 s)"
+    assert capsys.readouterr().out.splitlines()[-1] == last
+    _show_maintained(MaintainReport(True, (), (TableUpkeep("snapshots", content, 0),), 2.94), "table")
+    assert capsys.readouterr().out.splitlines()[-1] == "no snapshot would be thinned (2.9 s)"

@@ -471,7 +471,7 @@ class Project:
     def counts(self, name: str, *, snapshot: int | None = None, at: datetime | None = None) -> CountedOutline:
         """Return a segment's rules as a tree, each line with the profiles that satisfied it in a snapshot's run."""
         with self._session() as project:
-            return count_outline(project, name, snapshot=snapshot, at=at)
+            return count_outline(project, name, snapshot=snapshot, at=_aware(at))
 
     def similarity(self, name: str, *, snapshot: int | None = None, at: datetime | None = None) -> SimilarityDetails:
         """Return what there is to know of the model behind an expansion: fields, evidence, scores."""
@@ -525,7 +525,7 @@ class Project:
     def why(self, name: str, profile_id: str, *, snapshot: int | None = None, at: datetime | None = None) -> Why:
         """Return why a profile is in a segment or not: each rule and condition, the values and rows it saw."""
         with self._session() as project:
-            return explain_membership(project, name, profile_id, snapshot=snapshot, at=at)
+            return explain_membership(project, name, profile_id, snapshot=snapshot, at=_aware(at))
 
     def members(
         self,
@@ -538,7 +538,7 @@ class Project:
     ) -> list[str]:
         """Return the ids of a segment's members; `held`: of what a gate holds back instead of a snapshot."""
         with self._session() as project:
-            members = read_segment_members(project, name, limit=limit, snapshot=snapshot, at=at, held=held)
+            members = read_segment_members(project, name, limit=limit, snapshot=snapshot, at=_aware(at), held=held)
             return [str(profile_id) for batch in members.batches for profile_id in batch.to_pylist()]
 
     def members_with_attributes(
@@ -558,7 +558,7 @@ class Project:
         """
         with self._session() as project:
             members = read_segment_members(
-                project, name, limit=limit, snapshot=snapshot, at=at, held=held, attributes=attributes
+                project, name, limit=limit, snapshot=snapshot, at=_aware(at), held=held, attributes=attributes
             )
             return _as_table(members.rows, members.columns)
 
@@ -575,7 +575,7 @@ class Project:
         That is the id the source has, whether or not there is such an account; None where it has none.
         """
         with self._session() as project:
-            members = read_segment_members(project, name, limit=limit, snapshot=snapshot, at=at)
+            members = read_segment_members(project, name, limit=limit, snapshot=snapshot, at=_aware(at))
             if not members.account_name:
                 message = f'Segment "{members.segment.name}" is of audience "{members.segment.audience}"'
                 raise ConfigError(f"{message}, which has no account.", "Use `members` for the ids alone.")
@@ -638,7 +638,9 @@ class Project:
         Columns: `profile_id` where the values belong to profiles, its dimensions, its values; missing ones are NULL.
         """
         with self._session() as project:
-            return pa.Table.from_batches(read_measure_values(project, name, limit=limit, snapshot=snapshot, at=at).rows)
+            return pa.Table.from_batches(
+                read_measure_values(project, name, limit=limit, snapshot=snapshot, at=_aware(at)).rows
+            )
 
     def preview_values(
         self,
@@ -752,7 +754,7 @@ def _as_table(rows: Iterable[pa.RecordBatch], names: Mapping[str, str]) -> pa.Ta
     return pa.Table.from_batches(batches).rename_columns([*names.values()]).replace_schema_metadata()
 
 
-def _aware(as_of: datetime | None) -> datetime | None:
-    if as_of is not None and as_of.tzinfo is None:
-        raise ConfigError("as_of has no time zone.", "Example: datetime(2026, 6, 30, tzinfo=UTC).")
-    return as_of
+def _aware(moment: datetime | None) -> datetime | None:
+    if moment is not None and moment.tzinfo is None:
+        raise ConfigError(f"The time {moment} has no time zone.", "Example: datetime(2026, 6, 30, tzinfo=UTC).")
+    return moment

@@ -100,7 +100,7 @@ def read_state(project: OpenProject) -> tuple[ControlRow | None, History]:
 
 
 def parse_as_of(text: str, zone: str) -> datetime:
-    """Return the instant of `--as-of`: RFC 3339, or a date: the last microsecond of that local day.
+    """Return the instant that a text means: RFC 3339, or a date: the last microsecond of that local day.
 
     Raises:
         ConfigError: The text is neither.
@@ -115,7 +115,7 @@ def parse_as_of(text: str, zone: str) -> datetime:
     try:
         return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=parse_instant(text, zone))
     except LiteralError as error:
-        raise ConfigError(f"--as-of {text!r}: {error}.", "Examples: 2026-06-30, 2026-06-30T06:00:00Z.") from None
+        raise ConfigError(f"time {text!r}: {error}.", "Examples: 2026-06-30, 2026-06-30T06:00:00Z.") from None
 
 
 def find_author() -> str:

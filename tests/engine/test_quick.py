@@ -270,8 +270,16 @@ def test_the_python_api(workspace: Workspace) -> None:
         assert project.profile("state").values[0].value == "Texas"
         counted = project.create_segment("churn.score", "at_least", "0.5", name="At risk", dry_run=True)
         assert (counted.preview.member_count, counted.preview.profile_count, counted.member_share) == (1, 8, 0.125)
-        with pytest.raises(ConfigError, match="as_of has no time zone"):
-            project.profile("state", as_of=datetime(2026, 1, 1))  # noqa: DTZ001 - that is the mistake
+        without_zone = datetime(2026, 1, 1)  # noqa: DTZ001 - that is the mistake
+        for ask in (
+            lambda: project.profile("state", as_of=without_zone),
+            lambda: project.members("Texans", at=without_zone),
+            lambda: project.counts("Texans", at=without_zone),
+            lambda: project.why("Texans", "c1", at=without_zone),
+            lambda: project.values("Spend", at=without_zone),
+        ):
+            with pytest.raises(ConfigError, match="2026-01-01 00:00:00 has no time zone"):
+                ask()
         project.create_segment("score", "at_least", "0.5", name="At risk", source="predictions")
         assert [summary.segment.name for summary in project.segments()] == ["At risk"]
         assert [view.name for view in project.tables(["stores"])] == ["stores"]

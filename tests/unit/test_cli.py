@@ -201,7 +201,7 @@ def test_environment_variables_set_options(
 
 def test_as_of_must_be_a_time(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["refresh", "--as-of", "yesterday", "--conf", str(project)]) == 2
-    assert capsys.readouterr().err.startswith("error: --as-of 'yesterday': expected a timestamp")
+    assert capsys.readouterr().err.startswith("error: time 'yesterday': expected a timestamp")
 
 
 def test_the_schema_that_ships_is_the_one_that_is_made(capsys: pytest.CaptureFixture[str]) -> None:

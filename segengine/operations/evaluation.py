@@ -32,7 +32,7 @@ from segengine.operations.run_facts import (
     sum_nodes,
     sum_scans,
 )
-from segengine.operations.source_checks import check_sources, find_culprits, find_source_use
+from segengine.operations.source_checks import check_sources, find_culprits, find_source_use, find_use_of_plans
 from segengine.operations.suppression import find_erased
 from segengine.plan.audiences import plan_run, split_waves
 from segengine.plan.refresh import AudiencePlan
@@ -108,6 +108,7 @@ class Evaluation:
     invalid_values: dict[str, tuple[int, str]] = field(default_factory=dict)
     failures: dict[str, str] = field(default_factory=dict)
     _sources: dict[object, Sources] = field(default_factory=dict)
+    _plans: dict[tuple[int, frozenset[str]], list[AudiencePlan]] = field(default_factory=dict)
     _keys: dict[str, DataFrame] = field(default_factory=dict)
     _written: set[str] = field(default_factory=set)
 
@@ -118,7 +119,8 @@ class Evaluation:
             DataContractError: A source is not as the project says.
             RunError: The engine failed.
         """
-        use = find_source_use(due, self.catalogue, self.as_of)
+        plans = [plan for number, wave in enumerate(split_waves(due)) for plan in self._plan(wave, number)]
+        use = find_use_of_plans(due, plans, self.catalogue)
         if use.columns:
             self.progress(f"checking {len(use.columns)} source table(s)")
         opened = self.open_sources(set(use.columns) - set(self.versions))
@@ -142,7 +144,7 @@ class Evaluation:
         plans: list[AudiencePlan] = []
         for number, wave in enumerate(split_waves(due)):
             able = {key: one for key, one in wave.items() if self.failures.keys().isdisjoint(definition_parents(one))}
-            for plan in plan_run(able, self.catalogue, instant_of(self.as_of), number):
+            for plan in self._plan(able, number):
                 self._run_plan(plan)
                 plans.append(plan)
             for definition in able.values():
@@ -160,6 +162,13 @@ class Evaluation:
         invalid = find_invalid(plans, [fact for fact in written.facts if "invalid" in fact])
         self.invalid_values = {owner_of(key): found for key, found in invalid.items()}
         return written
+
+    def _plan(self, due: Mapping[str, Evaluated], wave: int) -> list[AudiencePlan]:
+        """Return the plans of a wave's rules and values, made once: they say what is read before they are run."""
+        ids = frozenset(due)
+        if (wave, ids) not in self._plans:
+            self._plans[wave, ids] = plan_run(due, self.catalogue, instant_of(self.as_of), wave)
+        return self._plans[wave, ids]
 
     def find_failing(self, due: Mapping[str, Evaluated]) -> dict[str, str]:
         """Return the definitions whose scans fail by themselves, by id, and why; for use after `evaluate` failed."""

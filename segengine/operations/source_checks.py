@@ -20,6 +20,7 @@ from segengine.engine.sources import Sources, check_against_lock
 from segengine.engine.uniqueness import Key, check_keys
 from segengine.errors import DataContractError, RunError
 from segengine.plan.audiences import is_modelled, plan_run
+from segengine.plan.refresh import AudiencePlan
 from segengine.project.analysis import Evaluated
 from segengine.project.catalogue import Catalogue
 from segengine.project.model import Attribute, Schema, Segment, Settings
@@ -39,8 +40,14 @@ class SourceUse:
 
 def find_source_use(definitions: Mapping[str, Evaluated], catalogue: Catalogue, as_of: datetime) -> SourceUse:
     """Return what definitions read of the sources; `definitions`: by id, parents first."""
+    return find_use_of_plans(definitions, plan_run(definitions, catalogue, instant_of(as_of)), catalogue)
+
+
+def find_use_of_plans(
+    definitions: Mapping[str, Evaluated], plans: Sequence[AudiencePlan], catalogue: Catalogue
+) -> SourceUse:
+    """Return what definitions read of the sources; `plans`: those of all their rules and values."""
     settings = catalogue.settings
-    plans = plan_run(definitions, catalogue, instant_of(as_of))
     segments = [definition for definition in definitions.values() if isinstance(definition, Segment)]
     scans = [scan for plan in plans for scan in plan.table_scans.values()]
     scans += [attachment_scan(segment.audience, item) for segment in segments for item in segment.attach]

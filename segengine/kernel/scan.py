@@ -101,7 +101,7 @@ class ScanKernel:
                     is_full = self._groups.is_full
                     if count and (count >= enough or is_full):
                         self._accumulate(_joined(waiting))
-                        waiting, count = [], 0
+                        count = 0
                 if is_full:
                     yield
         if count:
@@ -217,13 +217,16 @@ def _narrowed(codes: npt.NDArray[np.intp], count: int) -> Codes:
 
 
 def _joined(parts: list[_Coded]) -> _Coded:
+    """Return parts as one; the list is empty then, so that their memory is free while the whole is worked on."""
     columns = zip(*(part.codes for part in parts), strict=True)
     values = zip(*(part.values for part in parts), strict=True)
-    return _Coded(
+    joined = _Coded(
         np.concatenate([part.keys for part in parts]),
         [np.concatenate(column) for column in columns],
         [joined_values(column) for column in values],
     )
+    parts.clear()
+    return joined
 
 
 def _pieces(starts: AnyArray, count: int) -> Iterator[slice]:

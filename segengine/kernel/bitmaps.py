@@ -19,18 +19,18 @@ AnyArray = npt.NDArray[Any]
 _TRANSPOSE_STEPS = ((7, 0x00AA00AA00AA00AA), (14, 0x0000CCCC0000CCCC), (28, 0x00000000F0F0F0F0))
 
 
-def transpose_words(words: Words, columns: int | None = None) -> Bytes:
+def transpose_words(words: Words | Bytes, columns: int | None = None) -> Bytes:
     """Return the bit columns of a matrix as bitmaps.
 
     Args:
-        words: Shape (n, w), n a multiple of 8; bit b of word k of row i is cell (i, 64 k + b).
+        words: Shape (n, w), n a multiple of 8; bit b of word k of row i is cell (i, 64 k + b). Bytes likewise.
         columns: How many columns are wanted, the first ones; None: all.
 
     Returns:
         Shape (64 w, n / 8), or (columns, n / 8): row 64 k + b holds cell (i, 64 k + b) as its bit i.
         Source: Warren, Hacker's Delight, 2nd ed., 7-3: 8 x 8 bit matrices in three mask-and-shift steps.
     """
-    count, row_bytes = words.shape[0] // 8, words.shape[1] * 8  # named: NumPy cannot guess a side that has no word
+    count, row_bytes = words.shape[0] // 8, words.shape[1] * words.itemsize  # NumPy cannot guess a side without a word
     columns = 8 * row_bytes if columns is None else columns
     width = -(-columns // 8)
     planes = np.ascontiguousarray(words).view(np.uint8).reshape(count, 8, row_bytes)[..., :width].transpose(2, 0, 1)

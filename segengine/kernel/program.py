@@ -13,7 +13,7 @@ from functools import reduce
 import numpy as np
 
 from segengine.kernel.arithmetic import Clock
-from segengine.kernel.bitmaps import Words, pack_booleans
+from segengine.kernel.bitmaps import Bytes, Words, pack_booleans
 from segengine.kernel.columns import ColumnIndex, OrderedIndex, make_index
 from segengine.kernel.nests import Nest, find_nests
 from segengine.kernel.ordinals import Ordinals
@@ -190,7 +190,7 @@ class ScanProgram:
 
 @dataclass(frozen=True)
 class Judge:
-    """Judges an aggregate over a row set; bit i of its words is `outputs[i]` of the scan, about `attributes[i]`.
+    """Judges an aggregate over a row set; bit i of what it says is `outputs[i]` of the scan, about `attributes[i]`.
 
     `indexes` code its values, and the parts of dates and times that are asked for.
     """
@@ -215,10 +215,14 @@ class Judge:
         """Return a judge for another task."""
         return replace(self, indexes=tuple(index.fresh() for index in self.indexes))
 
-    def words(self, values: Ordinals) -> Words:
-        """Return which conditions each value passes, shape (n, words)."""
-        words: Words = reduce(np.bitwise_and, [index.table[index.ordinal_codes(values)] for index in self.indexes])
-        return words
+    def passed(self, values: Ordinals) -> Bytes:
+        """Return which conditions each value passes, shape (n, bytes): whole words would be mostly empty."""
+        width = -(-len(self.outputs) // 8)
+        tables = [np.ascontiguousarray(index.table.view(np.uint8)[:, :width]) for index in self.indexes]
+        codes = [index.ordinal_codes(values) for index in self.indexes]
+        found = [table.take(own, axis=0, mode="clip") for table, own in zip(tables, codes, strict=True)]
+        passed: Bytes = reduce(np.bitwise_and, found)
+        return passed
 
 
 def _make_judge(scan: Scan, rows: RowSet, aggregate: Aggregate) -> Judge:

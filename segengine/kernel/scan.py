@@ -416,7 +416,7 @@ class _States:
                 values = self._aggregation.result((judge.rows, judge.aggregate), own)
                 if places := drop_overflow(values):
                     over |= dict.fromkeys(judge.outputs, places)
-                blob[list(judge.outputs)] = transpose_words(judge.words(values), len(judge.outputs))
+                blob[list(judge.outputs)] = transpose_words(judge.passed(values), len(judge.outputs))
             if over:
                 self.overflow[bucket] = over
             yield bucket, blob.tobytes()

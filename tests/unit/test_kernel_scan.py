@@ -13,6 +13,7 @@ import pytest
 
 from segengine.kernel import scan as scan_module
 from segengine.kernel.bitmaps import BITMAP_BYTES, bitmap_keys, count_bits, pack_booleans, transpose_words
+from segengine.kernel.columns import make_index
 from segengine.kernel.formulas import BucketParts, Formulas
 from segengine.kernel.scan import KEY, BadColumnError, ScanKernel
 from segengine.plan.formulas import FormulaBuilder, FormulaNode
@@ -64,6 +65,19 @@ def test_transposed_words_are_the_bit_columns(count: int, words: int) -> None:
     assert np.array_equal(np.unpackbits(transposed, axis=1, bitorder="little"), cells.T)
     for columns in [each for each in (0, 1, 7, 8, 9, 64) if each <= 64 * words]:
         assert np.array_equal(transpose_words(pack_booleans(cells, words), columns), transposed[:columns])
+        own = np.packbits(cells[:, :columns], axis=1, bitorder="little")
+        assert np.array_equal(transpose_words(own, columns), transposed[:columns])
+
+
+@pytest.mark.parametrize("type_", ["integer", "double"])
+@pytest.mark.parametrize(("count", "apart"), [(1, 10), (4, 10), (9, 10), (9, 1 << 40)])
+def test_few_many_and_distant_bounds_judge_alike(count: int, apart: int, type_: str) -> None:
+    of, bounds = attribute("amount", type_), [place * apart for place in range(count)]
+    index = make_index(of, [frozenset((condition(of, "at_least", str(bound)),)) for bound in bounds])
+    values = [None, -1, 0, 1, *(bound + step for bound in bounds for step in (-1, 0, 1)), -(1 << 50), 1 << 50]
+    codes = index.codes(pa.array(values, pa.int64() if type_ == "integer" else pa.float64()))
+    found = np.unpackbits(index.table[codes].view(np.uint8), axis=1, bitorder="little")[:, :count]
+    assert found.tolist() == [[value is not None and value >= bound for bound in bounds] for value in values]
 
 
 def test_packed_bits_beyond_the_columns_are_zero() -> None:

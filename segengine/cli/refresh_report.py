@@ -59,6 +59,8 @@ def show_report(report: RefreshReport, output: str, zone: str) -> None:
         _print("suggestion or insight", analyses, ())
         parts = {"measures": measures, "segments": segments, "suggestions and insights": analyses}
         _print_summary(report, ", ".join(_show_good(kind, rows) for kind, rows in parts.items() if rows), zone)
+        if any(row["status"] == "Held" for row in segments):
+            click.echo("held back: `segengine release NAME` makes a result current, `segengine drop NAME` does not")
 
 
 def _rows(runs: Sequence[AnyRun], columns: Sequence[Column]) -> Rows:

@@ -169,7 +169,8 @@ def _show_details(details: SegmentDetails, snapshots: Sequence[SegmentRun], zone
         click.echo(f"why: {row['error']}")
     if (held := details.summary.held) is not None:
         what = f"{held.member_count:,} members, {held.entered_count:,} entered, {held.left_count:,} left"
-        click.echo(f"held back: {what}, as of {show_time(held.as_of)}; `release {row['id']}` or `drop {row['id']}`")
+        decide = f"`segengine release {row['id']}` or `segengine drop {row['id']}`"
+        click.echo(f"held back: {what}, as of {show_time(held.as_of)}; {decide}")
     if row["member_count"] is not None:
         change = f"{row['entered_count']:,} entered, {row['left_count']:,} left"
         click.echo(

@@ -44,8 +44,8 @@ def find_gate_problems(
     old, new = (previous.member_count or 0) if previous else 0, run.member_count or 0
     churn = (run.entered_count or 0) + (run.left_count or 0)
     found = [
-        _share_problem("the number of members changed", abs(new - old), old, gates.change_at_most),
-        _share_problem("members entered or left", churn, old, gates.churn_at_most),
+        _share_problem("the number of members changed by {:,} from {:,}", abs(new - old), old, gates.change_at_most),
+        _share_problem("{:,} members entered or left, of {:,} before", churn, old, gates.churn_at_most),
         "it has no members" if gates.not_empty and not new else "",
         f"it has {new:,} members, fewer than {gates.at_least:,}" if new < gates.at_least else "",
     ]
@@ -60,7 +60,7 @@ def find_gate_problems(
 def _share_problem(what: str, count: int, old: int, at_most: Decimal | None) -> str:
     if at_most is None or not old or count <= at_most * old:
         return ""
-    return f"{what} by {count:,} of {old:,}, {count / old:.1%}, at most {at_most:.1%} may"
+    return f"{what.format(count, old)} ({count / old * 100:.1f} %), at most {at_most * 100:.1f} % is allowed"
 
 
 def _age_problem(table: str, news: SourceNews, as_of: datetime, at_most: timedelta) -> str:
@@ -69,7 +69,7 @@ def _age_problem(table: str, news: SourceNews, as_of: datetime, at_most: timedel
     age = as_of - news.newest
     if age <= at_most:
         return ""
-    return f'the news of table "{table}" is {_show_span(age)} old, at most {_show_span(at_most)} may be'
+    return f'the news of table "{table}" is {_show_span(age)} old, at most {_show_span(at_most)} are allowed'
 
 
 def _show_span(span: timedelta) -> str:

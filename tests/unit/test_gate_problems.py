@@ -27,14 +27,19 @@ HALF, TENTH = Gates(change_at_most=Decimal("0.5")), Gates(churn_at_most=Decimal(
     [
         (HALF, run(150), run(100), ""),
         (HALF, run(50), run(100), ""),
-        (HALF, run(151), run(100), "the number of members changed by 51 of 100, 51.0%, at most 50.0% may"),
-        (HALF, run(49), run(100), "the number of members changed by 51 of 100, 51.0%, at most 50.0% may"),
+        (HALF, run(151), run(100), "the number of members changed by 51 from 100 (51.0 %), at most 50.0 % is allowed"),
+        (HALF, run(49), run(100), "the number of members changed by 51 from 100 (51.0 %), at most 50.0 % is allowed"),
         (HALF, run(1000), None, ""),
         (HALF, run(1000), run(0), ""),
-        (HALF, run(0), run(1), "the number of members changed by 1 of 1, 100.0%, at most 50.0% may"),
+        (HALF, run(0), run(1), "the number of members changed by 1 from 1 (100.0 %), at most 50.0 % is allowed"),
         (Gates(change_at_most=Decimal("0.3")), run(13), run(10), ""),  # exactly: 0.3 is no binary fraction
         (TENTH, run(100, 5, 5), run(100), ""),
-        (TENTH, run(100, 6, 5), run(100), "members entered or left by 11 of 100, 11.0%, at most 10.0% may"),
+        (
+            TENTH,
+            run(100, 6, 5),
+            run(100),
+            "11 members entered or left, of 100 before (11.0 %), at most 10.0 % is allowed",
+        ),
         (TENTH, run(100, 100, 0), None, ""),
         (Gates(not_empty=True), run(0), None, "it has no members"),
         (Gates(not_empty=True), run(1), None, ""),
@@ -52,9 +57,9 @@ def test_members(gates: Gates, new: SegmentRun, old: SegmentRun | None, problem:
     [
         (AS_OF - timedelta(days=2), ""),
         (AS_OF + timedelta(days=1), ""),
-        (AS_OF - timedelta(days=2, minutes=1), 'the news of table "t" is 48 hours old, at most 2 days may be'),
-        (AS_OF - timedelta(days=9), 'the news of table "t" is 9 days old, at most 2 days may be'),
-        (AS_OF - timedelta(days=12, hours=5), 'the news of table "t" is 12 days old, at most 2 days may be'),
+        (AS_OF - timedelta(days=2, minutes=1), 'the news of table "t" is 48 hours old, at most 2 days are allowed'),
+        (AS_OF - timedelta(days=9), 'the news of table "t" is 9 days old, at most 2 days are allowed'),
+        (AS_OF - timedelta(days=12, hours=5), 'the news of table "t" is 12 days old, at most 2 days are allowed'),
         (None, 'table "t" has no news'),
     ],
 )

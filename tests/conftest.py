@@ -7,9 +7,11 @@ pytest ends.
 
 from __future__ import annotations
 
+import fcntl
 import os
 import re
 import socket
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -17,6 +19,7 @@ from pathlib import Path
 import pytest
 
 from segengine.engine import session as session_module
+from segengine.engine.machine import GIBIBYTE, count_cores, measure_memory
 from segengine.engine.session import EngineSession, activate, open_session
 from segengine.errors import EngineUnavailableError
 
@@ -37,7 +40,9 @@ TEST_SETTINGS = {
 SERVER_SETTINGS = {
     "spark.plugins": "org.apache.spark.sql.connect.SparkConnectPlugin",
     "spark.connect.grpc.binding.address": "127.0.0.1",
+    "spark.driver.memory": "3g",  # the least that it has elsewhere
 }
+MEMORY_OF_A_WORKER = 7 * GIBIBYTE  # its JVM, those that its tests start, and Python
 # Small jobs give back little of what the JVM's second compiler takes: a quarter of all processor time. Without it the
 # JVM reserves a fifth of the room for compiled code; where that is full it spends another quarter on sweeping it.
 JVM_OPTIONS = "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=256m"
@@ -58,12 +63,16 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
-    """Share the tests among the cores, but not where files are named, to be debugged, nor those that start JVMs.
+    """Share the tests among the cores, but not where files are named, to be debugged.
 
-    A JVM fills the cores by itself, takes two fifths of the memory, and gets fast only after many jobs.
+    Those that start JVMs also by the memory. Nearly all that Spark does for a small job is done by one thread.
     """
-    named = any(argument.partition("::")[0].endswith(".py") for argument in config.args)
-    return 0 if named or asks_for(config, "spark") or asks_for(config, "connect") else None
+    if any(argument.partition("::")[0].endswith(".py") for argument in config.args):
+        return 0
+    if asks_for(config, "spark") or asks_for(config, "connect"):
+        workers = min(count_cores(), measure_memory() // MEMORY_OF_A_WORKER)
+        return workers if workers > 1 else 0
+    return None
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -134,7 +143,7 @@ def open_once(connect_port: int) -> Iterator[Callable[[str], EngineSession]]:
             if name in refusals:
                 refuse_engine(name, refusals[name])
             if name not in opened:
-                with environment_kept(), server_settings(connect_port):
+                with environment_kept(), server_settings(connect_port), one_at_a_time():
                     try:
                         opened[name] = stack.enter_context(open_session(name))
                     except EngineUnavailableError as refusal:
@@ -176,6 +185,14 @@ def server_settings(port: int) -> Iterator[None]:
         yield
     finally:
         del os.environ["PYSPARK_SUBMIT_ARGS"]
+
+
+@contextmanager
+def one_at_a_time() -> Iterator[None]:
+    """Let other workers wait that start an engine: JVMs fetch their jars to one place."""
+    with (Path(tempfile.gettempdir()) / f"segengine-tests-{os.getuid()}.lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 @pytest.fixture

@@ -217,7 +217,7 @@ def _check_bitmaps(store: Store, thinned: bool, forgotten: int) -> Iterator[str]
 
 
 def _without(keys: Keys, others: Keys) -> Keys:
-    """Return those of sorted keys that are not among others; `np.setdiff1d` would sort both again."""
+    """Return those of keys that are not among others; `np.setdiff1d` would sort both."""
     return keys[np.isin(keys, others, invert=True)]
 
 

@@ -124,9 +124,9 @@ class Store:
     def members(self, run_id: str, segment_id: str) -> Keys:
         """Return the profile keys in a snapshot of a segment."""
         if (run_id, segment_id) not in self._members:
-            rows = self.contents.get(("segment", run_id, segment_id), [])
+            rows = sorted(self.contents.get(("segment", run_id, segment_id), []), key=lambda row: int(row["bucket"]))
             keys = [bitmap_keys(row["content"], row["bucket"]) for row in rows if row["content"]]
-            self._members[run_id, segment_id] = np.sort(np.concatenate(keys)) if keys else np.empty(0, np.int64)
+            self._members[run_id, segment_id] = np.concatenate(keys) if keys else np.empty(0, np.int64)
         return self._members[run_id, segment_id]
 
     @cached_property

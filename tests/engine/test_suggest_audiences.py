@@ -76,13 +76,6 @@ dimensions: [recency, frequency]
 of: Bosses
 ---
 kind: suggestion
-name: Calls taken
-audience: contact
-activity: call
-via: [called]
-dimensions: [frequency]
----
-kind: suggestion
 name: Who buys
 audience: contact
 improve: Bought
@@ -103,9 +96,6 @@ FIGURES = {
         select caller_id as id, count(*) as frequency, max(called_at) as recency
         from calls join contacts on contact_id = caller_id
         where role = 'Boss' and called_at >= timestamptz '2026-05-02 00:00:00+00' group by all""",
-    "Calls taken": """
-        select called_id as id, count(*) as frequency
-        from calls join contacts on contact_id = called_id group by all""",
 }
 
 
@@ -173,10 +163,8 @@ def test_each_audience_and_way_has_its_own_groups(engine: EngineSession, tmp_pat
     workspace.set_up(PROJECT, tables, DEFINITIONS)
     workspace.apply()
     report = workspace.refresh(as_of=AS_OF)
-    assert {run.analysis_id: run.error for run in report.analyses} == {
-        **dict.fromkeys(("what_accounts_pay_for", "what_their_contacts_order", "calls_of_bosses", "calls_taken"), ""),
-        "who_buys": "",
-    }
+    assert [(run.analysis_id, run.error) for run in report.analyses if run.error] == []
+    assert len(report.analyses) == len(FIGURES) + 1
     expected: dict[str, set[str]] = {}
     documents: list[Plain] = []
     with duckdb.connect() as database:

@@ -106,7 +106,7 @@ def _show_status(state: ProjectStatus, rows: list[dict[str, Any]], zone: str) ->
     held += f": {state.progress}" if state.progress else ""
     click.echo(held if state.owner else "no run is under way")
     if state.died:
-        click.echo(f"{state.died} (was it killed?): what it refreshed shows as Failed until the next run")
+        click.echo(f"{state.died} (was it killed?): what it refreshed shows as Failed until it is refreshed again")
     following = show_time_in(zone)(state.next_due)
     click.echo(f"due now: {state.due_count} definitions; next due: {following or 'nothing by a schedule'}")
     if state.last_success:

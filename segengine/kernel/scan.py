@@ -34,7 +34,7 @@ from segengine.plan.scans import BUCKET_SIZE, RowCount, Scan, SomeRow, SomeRowOf
 
 _BATCH_ROWS = 1 << 21
 _FEWEST_BATCH_ROWS = 1 << 18
-_BATCH_BYTES = 48 << 20
+_BATCH_BYTES = 16 << 20  # beyond it the memory of a batch is given back, and its pages are cleared again for the next
 _GROUPING_BYTES = 48  # that a row takes while it is put into its group
 _PIECE_ROWS = 1 << 14
 Codes = npt.NDArray[np.unsignedinteger[Any]]

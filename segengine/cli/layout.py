@@ -54,7 +54,8 @@ def fit_columns(columns: Sequence[Cells], room: int) -> Layout:
     while optional and _total({place: columns[place].least for place in widths}, gap) > room:
         del widths[optional.pop()]
     while _total(widths, gap) > room and max(widths.values()) > 1:
-        broad = [place for place, width in widths.items() if width > columns[place].least] or list(widths)
+        broad = [place for place, width in widths.items() if width > columns[place].least]
+        broad = broad or [place for place, width in widths.items() if width > columns[place].word] or list(widths)
         widths[max(broad, key=widths.__getitem__)] -= 1
     return Layout(gap, widths)
 

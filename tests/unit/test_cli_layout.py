@@ -79,6 +79,10 @@ def test_a_pipe_leaves_nothing_out(capsys: pytest.CaptureFixture[str]) -> None:
     assert captured.err == ""
 
 
+def test_times_break_before_words_do() -> None:
+    assert fit_columns([Cells(16, 10), Cells(30, 30)], 45) == Layout(2, {0: 13, 1: 30})
+
+
 def test_where_nothing_fits_words_break_from_the_widest_column_on() -> None:
     assert fit_columns([Cells(30, 30), Cells(5, 5)], 20) == Layout(2, {0: 13, 1: 5})
     assert fit_columns([Cells(3, 3)] * 9, 4).widths == dict.fromkeys(range(9), 1)

@@ -11,7 +11,7 @@ from segengine.cli.output import show_share, show_time_in
 
 if TYPE_CHECKING:
     from segengine.operations.quick_segment import CountedDraft
-    from segengine.project.model import Settings
+    from segengine.project.project_file import Settings
 
 
 def show_draft(counted: CountedDraft, settings: Settings, value: str = "") -> None:

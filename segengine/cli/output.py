@@ -21,7 +21,7 @@ from segengine.cli.layout import fit_columns, measure_cells
 
 if TYPE_CHECKING:
     from segengine.operations.segments import OutlineLine
-    from segengine.project.model import Measure
+    from segengine.project.measure import Measure
     from segengine.project.usage import User
     from segengine.store.runs import AnyRun
 

@@ -11,8 +11,9 @@ import click
 from segengine.errors import ConfigError, DefinitionError
 
 if TYPE_CHECKING:
+    from segengine.project.attributes import Attribute
     from segengine.project.catalogue import Catalogue
-    from segengine.project.model import Attribute, Settings
+    from segengine.project.project_file import Settings
     from segengine.project.quick import Known, QuickSegment
 
 _MOST_LISTED = 60

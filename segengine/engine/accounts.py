@@ -23,7 +23,7 @@ from segengine.engine.parts import (
 )
 from segengine.engine.sources import Sources, column
 from segengine.kernel.carry import carry_bits, carry_values
-from segengine.project.model import Audience, Settings
+from segengine.project.project_file import Audience, Settings
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame

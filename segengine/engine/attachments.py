@@ -8,7 +8,8 @@ from segengine.engine.joins import ScanRows
 from segengine.engine.sources import Sources
 from segengine.kernel.scan import KEY
 from segengine.plan.scans import Scan
-from segengine.project.model import Attachment, Schema
+from segengine.project.model import Attachment
+from segengine.project.project_file import Schema
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame

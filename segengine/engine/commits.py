@@ -21,7 +21,7 @@ from segengine.engine.session import EngineSession
 from segengine.engine.source_files import is_here, list_files
 from segengine.engine.sources import pin_versions, sql_name
 from segengine.errors import DataContractError, RunError
-from segengine.project.model import Settings, Table
+from segengine.project.project_file import Settings, Table
 
 _YOUNG_SECONDS = 2.0  # the coarsest clock of a file system
 

@@ -41,7 +41,7 @@ from segengine.kernel.program import compile_scan
 from segengine.kernel.scan import KEY, BadColumnError, ScanKernel
 from segengine.plan.refresh import AudiencePlan
 from segengine.plan.scans import Scan
-from segengine.project.model import Schema
+from segengine.project.project_file import Schema
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame

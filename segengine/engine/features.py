@@ -26,7 +26,9 @@ from segengine.kernel.date_parts import to_instants
 from segengine.kernel.ordinals import BadValueError, read_ordinals, text_values
 from segengine.models.fields import HASH, KEY, Field
 from segengine.plan.scans import Scan
-from segengine.project.model import Attribute, Measure, Schema, Settings
+from segengine.project.attributes import Attribute
+from segengine.project.measure import Measure
+from segengine.project.project_file import Schema, Settings
 from segengine.project.types import AttributeType, Family
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from segengine.engine.source_files import delta_commit_time, is_here, list_files
 from segengine.engine.sources import Sources, read_commit_times
 
 if TYPE_CHECKING:
-    from segengine.project.model import Table
+    from segengine.project.project_file import Table
 
 
 def find_newest(sources: Sources, name: str) -> tuple[bool, datetime | None]:

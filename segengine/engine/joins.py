@@ -19,7 +19,8 @@ import pyarrow as pa
 from segengine.engine.sources import Sources, column, instant
 from segengine.kernel.scan import KEY
 from segengine.plan.scans import BUCKET_SIZE, Scan
-from segengine.project.model import Attribute, Hop, Schema, Settings, Table
+from segengine.project.attributes import Attribute, Hop
+from segengine.project.project_file import Schema, Settings, Table
 from segengine.project.types import EPOCH_DAY, Ordinal
 
 if TYPE_CHECKING:

@@ -17,8 +17,9 @@ from segengine.kernel.measures import PRESENT, with_names
 from segengine.kernel.scan import KEY
 from segengine.plan.audiences import plan_run
 from segengine.plan.scans import BUCKET_SIZE
+from segengine.project.attributes import Attribute
 from segengine.project.catalogue import Catalogue
-from segengine.project.model import Attribute, Measure
+from segengine.project.measure import Measure
 from segengine.project.types import AttributeType
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from segengine.errors import DataContractError
-from segengine.project.model import Table
+from segengine.project.project_file import Table
 from segengine.project.types import EPOCH, parse_type
 
 _ARROW_NAMES = {

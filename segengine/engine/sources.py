@@ -30,7 +30,7 @@ from segengine.engine.source_files import (
 )
 from segengine.engine.statistics import delta_to_read, parquet_to_read
 from segengine.errors import DataContractError, SegEngineError
-from segengine.project.model import Schema, Settings, Table
+from segengine.project.project_file import Schema, Settings, Table
 from segengine.project.types import EPOCH
 
 if TYPE_CHECKING:

@@ -25,7 +25,7 @@ from segengine.kernel.packed import pack_pairs, unpack_pairs, unpack_value
 from segengine.kernel.picks import Kept, Picks
 from segengine.kernel.values import Columns, Groups, Numbered, Texts, Values, make_groups, with_room
 from segengine.project.aggregates import MAX_PRECISION, QUOTIENT_SCALE, value_type
-from segengine.project.model import Aggregate, AggregateFunction, Arithmetic, Attribute, ValueOf
+from segengine.project.attributes import Aggregate, AggregateFunction, Arithmetic, Attribute, ValueOf
 from segengine.project.types import AttributeType, Family
 from segengine.project.walk import aggregate_attributes
 

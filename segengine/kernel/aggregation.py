@@ -28,7 +28,7 @@ from segengine.kernel.nests import Innermost, Nest
 from segengine.kernel.ordinals import Ordinals
 from segengine.kernel.values import Values, make_groups
 from segengine.plan.rows import RowSet
-from segengine.project.model import Aggregate, Arithmetic, Attribute
+from segengine.project.attributes import Aggregate, Arithmetic, Attribute
 
 Wanted = tuple[RowSet, Aggregate]
 

@@ -17,7 +17,7 @@ from segengine.kernel.bitmaps import AnyArray
 from segengine.kernel.date_parts import local_days
 from segengine.kernel.ordinals import Ordinals, to_nine_digits
 from segengine.project.aggregates import FLOAT_SCALE, MAX_PRECISION, exact_scale
-from segengine.project.model import Arithmetic, AsOf, Attribute, Number, Operand, ValueOf
+from segengine.project.attributes import Arithmetic, AsOf, Attribute, Number, Operand, ValueOf
 from segengine.project.types import AttributeType, Family
 
 Integers = npt.NDArray[np.int64]

@@ -16,7 +16,7 @@ import pyarrow as pa
 from segengine.kernel.date_parts import take_part
 from segengine.kernel.ordinals import read_ordinals
 from segengine.plan.scans import Groups, Limits, Scan, aggregates_of, asked_clauses, limits_of
-from segengine.project.model import Attribute
+from segengine.project.attributes import Attribute
 from segengine.project.walk import aggregate_attributes
 
 InvalidCounts = dict[tuple[int, str], int]  # (place among what is asked, column or aggregate) -> values

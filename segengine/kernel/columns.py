@@ -24,7 +24,8 @@ from segengine.kernel.date_parts import take_part
 from segengine.kernel.ordinals import Ordinals, read_ordinals, text_values
 from segengine.kernel.values import Columns
 from segengine.plan.rows import Clause
-from segengine.project.model import Attribute, Condition
+from segengine.project.attributes import Attribute
+from segengine.project.model import Condition
 from segengine.project.types import Family
 from segengine.project.values import Constant, Ranges, Test, TextTest
 

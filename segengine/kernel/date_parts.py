@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from segengine.kernel.ordinals import Ordinals
 from segengine.project.date_parts import DAY_OF_LEAP_YEAR
-from segengine.project.model import DimensionPeriod
+from segengine.project.measure import DimensionPeriod
 from segengine.project.types import CYCLE_MICROSECONDS, EPOCH, EPOCH_DAY, AttributeType, DatePart, Family
 
 Numbers = npt.NDArray[np.int64]

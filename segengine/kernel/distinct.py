@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 from segengine.kernel.groups import wanted_values
 from segengine.kernel.states import state_fields
 from segengine.plan.scans import Groups
-from segengine.project.model import Aggregate, AggregateFunction
+from segengine.project.attributes import Aggregate, AggregateFunction
 
 SHARES = 16
 _TOLD_BY = ["measure", "number", "group"]

@@ -29,7 +29,8 @@ from segengine.plan.formulas import FormulaBuilder, FormulaNode
 from segengine.plan.measures import Computation, StoredValue
 from segengine.plan.refresh import AudiencePlan
 from segengine.plan.scans import BUCKET_SIZE
-from segengine.project.model import Attribute, Condition, ValueOf
+from segengine.project.attributes import Attribute, ValueOf
+from segengine.project.model import Condition
 from segengine.project.types import AttributeType
 
 _WORDS = BITMAP_BYTES // 8

@@ -26,7 +26,7 @@ from segengine.kernel.values import Columns, Numbered, Values, make_groups
 from segengine.kernel.values import Groups as RowGroups
 from segengine.plan.rows import RowSet
 from segengine.plan.scans import Groups
-from segengine.project.model import Dimension
+from segengine.project.measure import Dimension
 from segengine.project.types import AttributeType, Family
 
 Integers = npt.NDArray[np.int64]

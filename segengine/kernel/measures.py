@@ -15,7 +15,8 @@ from segengine.kernel.arithmetic import compute, stored_type, to_arrow
 from segengine.kernel.ordinals import Ordinals, read_ordinals
 from segengine.kernel.scan import KEY
 from segengine.project.aggregates import ZERO_OF_NOTHING
-from segengine.project.model import Aggregate, Attribute, Measure, MeasureValue, ValueOf
+from segengine.project.attributes import Aggregate, Attribute, ValueOf
+from segengine.project.measure import Measure, MeasureValue
 from segengine.project.types import AttributeType, Family, parse_span
 from segengine.project.walk import aggregated_values, order_values
 

@@ -19,7 +19,7 @@ from segengine.kernel.nests import Nest, find_nests
 from segengine.kernel.ordinals import Ordinals
 from segengine.plan.rows import Clause, Clauses, RowSet
 from segengine.plan.scans import RowCount, Scan, SomeRow, SomeRowOf, ValueTest, aggregated
-from segengine.project.model import Aggregate, Attribute
+from segengine.project.attributes import Aggregate, Attribute
 
 Positions = list[Clause | None]
 

@@ -24,7 +24,7 @@ from segengine.kernel.aggregates import (
 from segengine.kernel.bitmaps import AnyArray
 from segengine.kernel.ordinals import Ordinals
 from segengine.kernel.values import Groups, Numbered, Values, make_groups
-from segengine.project.model import Aggregate, AggregateFunction, Arithmetic, Attribute
+from segengine.project.attributes import Aggregate, AggregateFunction, Arithmetic, Attribute
 from segengine.project.types import AttributeType, Family
 
 _SURE_DIGITS = 18  # a decimal of so many always fits 64 bits

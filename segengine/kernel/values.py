@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from segengine.kernel.bitmaps import AnyArray
 from segengine.kernel.ordinals import BadValueError, Ordinals, read_ordinals
-from segengine.project.model import Attribute
+from segengine.project.attributes import Attribute
 
 
 class BadColumnError(Exception):

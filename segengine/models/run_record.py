@@ -24,7 +24,7 @@ from segengine import __version__
 from segengine.errors import InternalError, SegEngineError
 from segengine.models.fields import HASH, KEY
 from segengine.models.similarity_pyfunc import SavedScorer, Scorer, make_example
-from segengine.project.model import Settings
+from segengine.project.project_file import Settings
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

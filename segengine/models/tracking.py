@@ -28,7 +28,7 @@ from segengine.models.isolation import environment, finish_within, silence
 from segengine.models.run_record import Outcome, RunRecord, Subject, make_record
 from segengine.models.similarity_pyfunc import SCORE, SavedScorer
 from segengine.models.tracking_stores import Store, anchor, check_answers, find_stores, hide_secrets
-from segengine.project.model import Settings
+from segengine.project.project_file import Settings
 
 if TYPE_CHECKING:
     from mlflow.models import ModelSignature

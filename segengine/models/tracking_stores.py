@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from urllib.parse import urlsplit
 
-from segengine.project.model import Settings
+from segengine.project.project_file import Settings
 from segengine.project.tracking import DATABASES, scheme_of
 
 URI_VARIABLE = "MLFLOW_TRACKING_URI"

@@ -15,9 +15,10 @@ from segengine.operations.model_run import ModelRun
 from segengine.operations.proposed_rules import write_steps_rule
 from segengine.operations.scope import Scope, open_scope
 from segengine.project.analysis import ActivityQuestion, Analysis
+from segengine.project.attributes import Aggregate, Attribute
 from segengine.project.fixed_times import write_fixed_times
+from segengine.project.measure import Measure, MeasureValue
 from segengine.project.measure_names import list_value_attributes
-from segengine.project.model import Aggregate, Attribute, Measure, MeasureValue
 from segengine.project.nodes import Plain, to_plain
 from segengine.project.types import instant_of
 

@@ -23,9 +23,10 @@ from segengine.operations.definition_plan import (
 )
 from segengine.project.catalogue import check_definitions, raise_on_errors
 from segengine.project.definitions import load_definitions, load_files
-from segengine.project.model import Definition, Settings
+from segengine.project.model import Definition
 from segengine.project.nodes import Plain, from_plain, to_plain
 from segengine.project.problems import Problems
+from segengine.project.project_file import Settings
 from segengine.project.references import store_references
 from segengine.project.schema_lock import load_schema
 from segengine.store.registry import DefinitionRecord, PlainFields, Registry, read_registry

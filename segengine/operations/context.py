@@ -15,8 +15,8 @@ from segengine.engine.session import EngineSession, open_session
 from segengine.errors import ConfigError
 from segengine.project.broken import keep_broken
 from segengine.project.catalogue import Catalogue, check_definitions, raise_on_errors
-from segengine.project.model import Schema, Settings
 from segengine.project.problems import Problems
+from segengine.project.project_file import Schema, Settings
 from segengine.project.schema_lock import load_schema
 from segengine.project.settings import load_settings
 from segengine.project.types import LiteralError, parse_instant

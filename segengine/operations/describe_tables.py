@@ -16,8 +16,8 @@ from segengine.kernel.ordinals import BadValueError
 from segengine.operations.context import OpenProject
 from segengine.project.catalogue import raise_on_errors
 from segengine.project.literals import show_literal
-from segengine.project.model import Schema, Settings, Table
 from segengine.project.problems import Problems, did_you_mean
+from segengine.project.project_file import Schema, Settings, Table
 from segengine.project.schema_lock import load_schema
 from segengine.project.types import AttributeType, Family
 from segengine.project.ways import Way, find_ways

@@ -10,7 +10,9 @@ from segengine.plan.audiences import plan_run
 from segengine.plan.explain import AudienceExplanation, explain_audience
 from segengine.project.catalogue import load_catalogue
 from segengine.project.find import find_definition
-from segengine.project.model import Measure, Segment, Settings
+from segengine.project.measure import Measure
+from segengine.project.model import Segment
+from segengine.project.project_file import Settings
 from segengine.project.types import instant_of
 
 

@@ -20,10 +20,10 @@ from segengine.operations.suppression import check_secret
 from segengine.operations.waiting import check_last_run_ended
 from segengine.project.catalogue import Catalogue
 from segengine.project.dimensions import read_per
-from segengine.project.model import Settings
 from segengine.project.names import SEGMENT_MEMBERS, make_measure_table, make_output_table
 from segengine.project.nodes import Plain
 from segengine.project.problems import Problems, did_you_mean
+from segengine.project.project_file import Settings
 from segengine.project.usage import User, make_usage_graph
 from segengine.store.control import Control
 from segengine.store.erasures import Erasure, KeyedHash, append_erasure, read_erasures, read_secret

@@ -16,8 +16,8 @@ from segengine.operations.run_log import log_run
 from segengine.operations.thinning import ThinnedDefinition, find_needed, plan_thinning
 from segengine.operations.waiting import check_last_run_ended
 from segengine.project.catalogue import Catalogue
-from segengine.project.model import Settings
 from segengine.project.names import SEGMENT_MEMBERS, make_measure_table, make_output_table
+from segengine.project.project_file import Settings
 from segengine.store.control import Control, Lease
 from segengine.store.registry import registry_control
 from segengine.store.run_writing import make_run_id

@@ -22,10 +22,11 @@ from segengine.project.catalogue import check_definitions, raise_on_errors
 from segengine.project.changes import Change, copy_as
 from segengine.project.definitions import is_of, load_files
 from segengine.project.find import Filter, suggest_name
-from segengine.project.model import Definition, Settings
+from segengine.project.model import Definition
 from segengine.project.names import make_slug
 from segengine.project.nodes import Plain, to_plain
 from segengine.project.problems import Problems
+from segengine.project.project_file import Settings
 from segengine.project.quick import ORIGIN
 from segengine.project.references import store_references
 from segengine.project.schema_lock import load_schema

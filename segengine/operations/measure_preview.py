@@ -15,7 +15,7 @@ from segengine.operations.outcomes import find_failures_of_values
 from segengine.operations.preview import evaluate_unpublished
 from segengine.project.catalogue import Catalogue
 from segengine.project.find import find_measure
-from segengine.project.model import Measure
+from segengine.project.measure import Measure
 from segengine.project.walk import find_behind
 from segengine.store.snapshots import MeasureCounts, SnapshotKey
 

@@ -14,7 +14,8 @@ from segengine.kernel.arithmetic import stored_type
 from segengine.kernel.measures import PRESENT
 from segengine.operations.context import OpenProject, read_state
 from segengine.operations.segments import find_snapshot
-from segengine.project.model import Attribute, Measure
+from segengine.project.attributes import Attribute
+from segengine.project.measure import Measure
 from segengine.store.runs import MeasureRun
 from segengine.store.snapshots import read_values
 

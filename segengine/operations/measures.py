@@ -22,7 +22,7 @@ from segengine.operations.segments import find_snapshot, find_version, show_stat
 from segengine.operations.unused import note_use
 from segengine.project.catalogue import Catalogue
 from segengine.project.find import find_measure
-from segengine.project.model import Measure
+from segengine.project.measure import Measure
 from segengine.project.names import is_table_name, make_measure_table, make_output_table
 from segengine.project.nodes import Plain
 from segengine.project.references import show_references

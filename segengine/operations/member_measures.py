@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from segengine.engine.measure_rows import attribute_rows
 from segengine.operations.context import OpenProject
+from segengine.project.attributes import Attribute
 from segengine.project.catalogue import Catalogue
-from segengine.project.model import Attribute
 from segengine.store.runs import History, MeasureRun, SegmentRun
 from segengine.store.snapshots import read_contents, snapshot_of
 

@@ -22,11 +22,13 @@ from segengine.operations.past_sources import sources_of_run
 from segengine.operations.segments import find_held, find_snapshot
 from segengine.operations.unused import note_use
 from segengine.plan.scans import BUCKET_SIZE, Scan
+from segengine.project.attributes import Attribute
 from segengine.project.catalogue import Catalogue
 from segengine.project.find import find_segment
-from segengine.project.model import Attribute, Audience, Condition, ProfileRule, Segment, Settings
+from segengine.project.model import Condition, ProfileRule, Segment
 from segengine.project.profile_attributes import find_profile_attribute
 from segengine.project.profile_measures import find_profile_measure, names_measure, suggest_measure
+from segengine.project.project_file import Audience, Settings
 from segengine.project.walk import expression_leaves, segment_rules
 from segengine.store.profile_keys import read_profile_keys
 from segengine.store.runs import History, MeasureRun, SegmentRun

@@ -14,7 +14,8 @@ from segengine.operations.members import PREVIEW_MEMBERS, find_profiles, member_
 from segengine.operations.segments import find_snapshot
 from segengine.operations.unused import note_use
 from segengine.project.find import find_segment
-from segengine.project.model import Segment, Settings
+from segengine.project.model import Segment
+from segengine.project.project_file import Settings
 from segengine.store.runs import History, SegmentRun
 from segengine.store.snapshots import read_bitmaps
 

@@ -12,7 +12,7 @@ from segengine.operations.evaluation import Evaluation
 from segengine.operations.gates import SourceNews, find_gate_problems
 from segengine.project.analysis import Analysis, Evaluated
 from segengine.project.catalogue import Catalogue
-from segengine.project.model import Measure
+from segengine.project.measure import Measure
 from segengine.store.control import Lease, died
 from segengine.store.registry import Registry
 from segengine.store.runs import (

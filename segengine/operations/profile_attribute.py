@@ -19,12 +19,13 @@ from segengine.kernel.ordinals import BadValueError
 from segengine.operations.context import OpenProject, load_registered
 from segengine.operations.measured_values import count_measured
 from segengine.plan.scans import Scan
+from segengine.project.attributes import Attribute
 from segengine.project.catalogue import Catalogue, raise_on_errors
 from segengine.project.literals import show_literal
-from segengine.project.model import Attribute, Schema, Settings, Table
 from segengine.project.problems import Problems
 from segengine.project.profile_attributes import find_profile_attribute
 from segengine.project.profile_measures import find_profile_measure, names_measure, suggest_measure
+from segengine.project.project_file import Schema, Settings, Table
 from segengine.project.schema_lock import load_schema
 from segengine.project.types import AttributeType, Family, Ordinal
 from segengine.report.histogram import Spread, choose_edges

@@ -20,8 +20,9 @@ from segengine.kernel.scan import KEY
 from segengine.operations.context import OpenProject
 from segengine.operations.past_sources import sources_of_run
 from segengine.plan.scans import BUCKET_SIZE, Scan
+from segengine.project.attributes import Attribute, Path
 from segengine.project.catalogue import Catalogue
-from segengine.project.model import Attribute, Condition, Path, RowsRule, Segment
+from segengine.project.model import Condition, RowsRule, Segment
 from segengine.project.paths import find_attribute, row_key
 from segengine.project.types import instant_of
 from segengine.project.walk import expression_leaves, rule_expressions, segment_rules

@@ -15,9 +15,10 @@ from segengine.operations.patterns import find_pattern_issues
 from segengine.operations.preview import PreviewedSegment, preview_plan
 from segengine.project.catalogue import Catalogue, check_definitions, raise_on_errors
 from segengine.project.definitions import load_definitions, read_definition
-from segengine.project.model import Definition, Segment, Settings
+from segengine.project.model import Definition, Segment
 from segengine.project.nodes import Plain, dump_documents, from_plain, read_documents
 from segengine.project.problems import Problems
+from segengine.project.project_file import Settings
 from segengine.project.quick import ORIGIN, PLACE, Known, QuickSegment, write_fields
 from segengine.project.schema_lock import load_schema
 

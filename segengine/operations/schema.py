@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from segengine.engine.session import EngineSession
 from segengine.engine.sources import stored_columns
-from segengine.project.model import Settings
+from segengine.project.project_file import Settings
 from segengine.project.schema_lock import LOCK_FILE, dump_lock, load_lock
 
 

@@ -16,7 +16,8 @@ from segengine.operations.run_facts import OutlineCounts
 from segengine.project.analysis import Analysis, Evaluated
 from segengine.project.catalogue import Catalogue, resolve_version
 from segengine.project.find import find_segment
-from segengine.project.model import Measure, Segment
+from segengine.project.measure import Measure
+from segengine.project.model import Segment
 from segengine.project.nodes import Plain
 from segengine.project.outline import outline_segment
 from segengine.project.references import show_references

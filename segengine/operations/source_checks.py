@@ -22,8 +22,10 @@ from segengine.errors import DataContractError, RunError
 from segengine.plan.audiences import is_modelled, plan_run
 from segengine.plan.refresh import AudiencePlan
 from segengine.project.analysis import Evaluated
+from segengine.project.attributes import Attribute
 from segengine.project.catalogue import Catalogue
-from segengine.project.model import Attribute, Schema, Segment, Settings
+from segengine.project.model import Segment
+from segengine.project.project_file import Schema, Settings
 from segengine.project.source_fields import find_rule_fields
 from segengine.project.types import instant_of
 from segengine.project.walk import model_attributes, reads_profiles

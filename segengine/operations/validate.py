@@ -8,8 +8,8 @@ from segengine.errors import DefinitionError, Issue, Level, sort_issues
 from segengine.operations.patterns import find_pattern_issues
 from segengine.project.catalogue import check_definitions
 from segengine.project.definitions import load_definitions
-from segengine.project.model import Settings
 from segengine.project.problems import Problems
+from segengine.project.project_file import Settings
 from segengine.project.schema_lock import load_schema
 
 

@@ -25,21 +25,18 @@ from segengine.kernel.values import Columns, Values, make_groups
 from segengine.operations.context import OpenProject, load_registered, read_state
 from segengine.operations.profile_reader import ProfileReader, column_of
 from segengine.operations.segments import find_snapshot, find_version
+from segengine.project.attributes import Aggregate, AggregateFunction, Attribute, Path
 from segengine.project.find import find_segment
 from segengine.project.logic import push_not_inward
 from segengine.project.model import (
-    Aggregate,
-    AggregateFunction,
     All,
     AnyOf,
-    Attribute,
     Brackets,
     Condition,
     Everyone,
     Expression,
     InSegment,
     Not,
-    Path,
     ProfileRule,
     Quantifier,
     RowsRule,

@@ -12,18 +12,11 @@ from dataclasses import dataclass, field, replace
 from segengine.plan.questions import Ask, Question
 from segengine.plan.refresh import Around, AudiencePlan, opposite, plan_audience
 from segengine.project.analysis import HIDDEN, Analysis, Evaluated
+from segengine.project.attributes import Attribute
 from segengine.project.catalogue import Catalogue
-from segengine.project.model import (
-    Attribute,
-    Condition,
-    Measure,
-    MeasureValue,
-    ProfileRule,
-    RowsRule,
-    Segment,
-    Settings,
-    Step,
-)
+from segengine.project.measure import Measure, MeasureValue
+from segengine.project.model import Condition, ProfileRule, RowsRule, Segment, Step
+from segengine.project.project_file import Settings
 from segengine.project.walk import definition_parents
 
 

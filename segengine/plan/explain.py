@@ -10,7 +10,9 @@ from segengine.plan.audiences import is_hidden, is_question
 from segengine.plan.refresh import AudiencePlan
 from segengine.plan.rows import Clause, Common, RowSet, clauses_of
 from segengine.plan.scans import Output, Scan, SomeRow, SomeRowOf, ValueTest, asked_clauses
-from segengine.project.model import Attribute, Condition, Measure, ProfileRule, Segment
+from segengine.project.attributes import Attribute
+from segengine.project.measure import Measure
+from segengine.project.model import Condition, ProfileRule, Segment
 from segengine.project.types import EPOCH_DAY, Family, Ordinal
 from segengine.project.values import Ranges, epoch_text
 from segengine.project.walk import segment_leaves, segment_rules

@@ -10,21 +10,9 @@ from segengine.plan.passes import Passes
 from segengine.plan.rows import ALL_ROWS, Combined, RowSet
 from segengine.plan.scans import Groups, Value
 from segengine.project.aggregates import ZERO_OF_NOTHING
-from segengine.project.model import (
-    Aggregate,
-    AggregateFunction,
-    All,
-    AnyOf,
-    Attribute,
-    Condition,
-    Expression,
-    Measure,
-    MeasureValue,
-    Not,
-    Operand,
-    Path,
-    ValueOf,
-)
+from segengine.project.attributes import Aggregate, AggregateFunction, Attribute, Operand, Path, ValueOf
+from segengine.project.measure import Measure, MeasureValue
+from segengine.project.model import All, AnyOf, Condition, Expression, Not
 from segengine.project.profile_parts import split_common
 from segengine.project.types import AttributeType, Family
 from segengine.project.walk import aggregated_values, operand_leaves, order_values

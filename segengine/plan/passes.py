@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from segengine.plan.scans import Asked, Groups, Output, Scan, ScanBuilder, Value
-from segengine.project.model import Path
+from segengine.project.attributes import Path
 
 PROFILES = 0  # the profile scan is always the first
 

@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterable
 
 from segengine.plan.formulas import FormulaBuilder
 from segengine.plan.passes import Passes
-from segengine.project.model import Attribute, Condition, RowsRule
+from segengine.project.attributes import Attribute
+from segengine.project.model import Condition, RowsRule
 
 Question = RowsRule | Condition | Attribute
 """A rule over rows of the account, a condition on a measure of it, or the value of one."""

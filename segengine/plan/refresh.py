@@ -11,9 +11,10 @@ from segengine.plan.passes import Passes
 from segengine.plan.questions import AccountQuestions, Ask
 from segengine.plan.rows import EVERY_ROW, NO_ROWS, Clauses, RowSet, make_row_set
 from segengine.plan.scans import Output, RowCount, Scan, SomeRow, SomeRowOf, ValueTest
+from segengine.project.attributes import AggregateFunction, Path
 from segengine.project.logic import push_not_inward
+from segengine.project.measure import Measure
 from segengine.project.model import (
-    AggregateFunction,
     All,
     AnyOf,
     Brackets,
@@ -21,18 +22,16 @@ from segengine.project.model import (
     Everyone,
     Expression,
     InSegment,
-    Measure,
-    Path,
     ProfileRule,
     Quantifier,
     RowsRule,
     Rule,
     Segment,
-    Settings,
     Step,
 )
 from segengine.project.outline import OutlineItem, is_counted, outline_segment
 from segengine.project.profile_parts import Alternative, split_alternatives, split_common
+from segengine.project.project_file import Settings
 from segengine.project.relative import anchor_expression
 from segengine.project.values import Constant, Ranges, Relative
 from segengine.project.walk import rule_expressions, segment_rules

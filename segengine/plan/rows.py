@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from itertools import product
 from math import prod
 
+from segengine.project.attributes import Attribute
 from segengine.project.logic import is_satisfiable, push_not_inward
-from segengine.project.model import All, AnyOf, Attribute, Condition, Expression
+from segengine.project.model import All, AnyOf, Condition, Expression
 
 MAX_CLAUSES = 64
 

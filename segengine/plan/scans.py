@@ -10,8 +10,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from segengine.plan.rows import Clause, RowSet, clauses_of
+from segengine.project.attributes import Aggregate, AggregateFunction, Attribute, Path
 from segengine.project.date_parts import column_ranges
-from segengine.project.model import Aggregate, AggregateFunction, Attribute, Condition, Dimension, Path
+from segengine.project.measure import Dimension
+from segengine.project.model import Condition
 from segengine.project.types import Family
 from segengine.project.values import Ranges, make_ranges
 from segengine.project.walk import aggregate_attributes

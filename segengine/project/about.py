@@ -6,9 +6,10 @@ from dataclasses import dataclass
 
 from segengine.project.context import definition_audience
 from segengine.project.definitions import read_exemption, read_state, read_tags
-from segengine.project.model import Definition, SegmentType, Settings, State
+from segengine.project.model import Definition, SegmentType, State
 from segengine.project.operating import OWN_PERIODS, read_schedule
 from segengine.project.problems import Problems, did_you_mean
+from segengine.project.project_file import Settings
 from segengine.project.schedule import Schedule
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from segengine.project.model import Activity, Schema, Settings, Table
 from segengine.project.nodes import Fields, Node
 from segengine.project.problems import Problems, did_you_mean
+from segengine.project.project_file import Activity, Schema, Settings, Table
 from segengine.project.types import Family
 
 

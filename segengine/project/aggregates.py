@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from segengine.project.attributes import Aggregate, AggregateFunction, Attribute
 from segengine.project.measure_names import Base, MeasureNames, find_row_attribute
-from segengine.project.model import Aggregate, AggregateFunction, Attribute, Schema, Settings
 from segengine.project.paths import Unresolved
+from segengine.project.project_file import Schema, Settings
 from segengine.project.types import AttributeType, Family
 
 FLOAT_SCALE = 9  # digits after the point at which a float enters sums and averages

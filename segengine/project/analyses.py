@@ -20,10 +20,11 @@ from segengine.project.analysis import (
     Question,
     TargetQuestion,
 )
+from segengine.project.attributes import Attribute
 from segengine.project.context import Context
 from segengine.project.definitions import COMMON_FIELDS
 from segengine.project.measures import resolve_written
-from segengine.project.model import Activity, Attribute, Definition, ModelField, Schema, Settings
+from segengine.project.model import Definition, ModelField
 from segengine.project.model_fields import (
     is_everyone_else,
     is_key_field,
@@ -35,6 +36,7 @@ from segengine.project.model_fields import (
 from segengine.project.names import with_article
 from segengine.project.nodes import Fields, Items, Node
 from segengine.project.problems import Problems, did_you_mean
+from segengine.project.project_file import Activity, Schema, Settings
 from segengine.project.templates import DIMENSIONS, expand_figures, find_activity
 from segengine.project.types import Family
 

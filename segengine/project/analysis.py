@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from segengine.errors import Place
-from segengine.project.model import Measure, ModelField, Segment, SegmentType, State
+from segengine.project.measure import Measure
+from segengine.project.model import ModelField, Segment, SegmentType, State
 from segengine.project.names import make_output_table
 from segengine.project.schedule import Schedule
 

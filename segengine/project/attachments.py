@@ -7,11 +7,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from segengine.errors import Place
-from segengine.project.model import Attachment, Attribute, Path, Schema, Settings
+from segengine.project.attributes import Attribute, Path
+from segengine.project.model import Attachment
 from segengine.project.names import is_table_name
 from segengine.project.nodes import Fields, Items, Node, Scalar
 from segengine.project.paths import Unresolved, ViaStep, find_attribute, find_path, row_key
 from segengine.project.problems import Problems, show_node
+from segengine.project.project_file import Schema, Settings
 from segengine.project.via import read_path
 
 ATTACH_FIELDS = ("over", "via", "columns", "name")

@@ -10,10 +10,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
 
-from segengine.project.model import AccountLink, Audience, Path, Relationship, Settings, Table
+from segengine.project.attributes import Path
 from segengine.project.nodes import Fields, Node
 from segengine.project.paths import MAX_LISTED, Unresolved, ViaStep, find_path, find_paths
 from segengine.project.problems import Problems, did_you_mean
+from segengine.project.project_file import AccountLink, Audience, Relationship, Settings, Table
 
 AUDIENCE_FIELDS = ("table", "account", "via")
 

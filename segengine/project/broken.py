@@ -13,10 +13,12 @@ from segengine.project.catalogue import Catalogue
 from segengine.project.changes import tags_of
 from segengine.project.context import definition_audience
 from segengine.project.definitions import ANALYSIS_KINDS, SEGMENT_KINDS, read_exemption, read_state
-from segengine.project.model import Definition, InSegment, Measure, ModelField, Segment, SegmentType, Settings
+from segengine.project.measure import Measure
+from segengine.project.model import Definition, InSegment, ModelField, Segment, SegmentType
 from segengine.project.names import make_output_table
 from segengine.project.nodes import Plain, to_plain
 from segengine.project.problems import Problems
+from segengine.project.project_file import Settings
 from segengine.project.references import refers_to
 
 _NO_QUESTIONS: Mapping[str, Question] = {

@@ -14,38 +14,30 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from segengine.project.analysis import ActivityQuestion, Analysis, DifferenceQuestion, Evaluated, TargetQuestion
+from segengine.project.attributes import Aggregate, AsOf, Attribute, Hop, Number, Operand, ValueOf
 from segengine.project.logic import push_not_inward
+from segengine.project.measure import Measure, MeasureValue
 from segengine.project.measure_names import is_group_attribute
 from segengine.project.model import (
     NO_GATES,
-    Aggregate,
     All,
     AnyOf,
-    AsOf,
     Attachment,
-    Attribute,
     Brackets,
     Condition,
     Everyone,
     Expansion,
     Expression,
-    Hop,
     InSegment,
-    Measure,
-    MeasureValue,
     ModelField,
     Not,
-    Number,
-    Operand,
     ProfileRule,
     RowsRule,
     Rule,
     Segment,
-    Settings,
     Step,
-    Table,
-    ValueOf,
 )
+from segengine.project.project_file import Settings, Table
 from segengine.project.values import Constant, Ranges, Relative, Test
 
 SEMANTICS_VERSION = 1

@@ -16,13 +16,15 @@ from segengine.project.checks import find_logic_issues, find_measure_logic_issue
 from segengine.project.consumers import resolve_consumer
 from segengine.project.context import Context, definition_audience
 from segengine.project.definitions import ANALYSIS_KINDS, SEGMENT_KINDS, load_definitions
+from segengine.project.measure import Measure
 from segengine.project.measure_names import MeasureNames
 from segengine.project.measures import resolve_measure
-from segengine.project.model import Consumer, Definition, Measure, Schema, Segment, Settings
+from segengine.project.model import Consumer, Definition, Segment
 from segengine.project.names import with_article
 from segengine.project.output_tables import find_output_table_issues
 from segengine.project.path_issues import find_measure_path_issues, find_path_issues
 from segengine.project.problems import Problems
+from segengine.project.project_file import Schema, Settings
 from segengine.project.resolve import resolve_segment
 from segengine.project.schema_lock import load_schema
 from segengine.project.walk import definition_parents

@@ -14,20 +14,11 @@ from itertools import combinations, pairwise
 from typing import Literal
 
 from segengine.errors import Level, Place
+from segengine.project.attributes import Attribute
 from segengine.project.date_parts import PARTS
 from segengine.project.logic import domain, is_exact, is_satisfiable, push_not_inward
-from segengine.project.model import (
-    All,
-    AnyOf,
-    Attribute,
-    Condition,
-    Expression,
-    Measure,
-    ProfileRule,
-    Quantifier,
-    RowsRule,
-    Segment,
-)
+from segengine.project.measure import Measure
+from segengine.project.model import All, AnyOf, Condition, Expression, ProfileRule, Quantifier, RowsRule, Segment
 from segengine.project.problems import Problems
 from segengine.project.relative import anchor_test, days_to_anniversary, local_date
 from segengine.project.types import local_day

@@ -7,20 +7,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from segengine.errors import Level, Place
+from segengine.project.attributes import Attribute
 from segengine.project.date_parts import PARTS, part_of, read_part_value
 from segengine.project.measure_names import Base, MeasureNames, find_named
-from segengine.project.model import (
-    All,
-    AnyOf,
-    Attribute,
-    Condition,
-    Everyone,
-    Expression,
-    InSegment,
-    Not,
-    Schema,
-    Settings,
-)
+from segengine.project.model import All, AnyOf, Condition, Everyone, Expression, InSegment, Not
 from segengine.project.nodes import Fields, Items, Node, Scalar
 from segengine.project.operators import (
     BY_NAME,
@@ -35,6 +25,7 @@ from segengine.project.operators import (
 )
 from segengine.project.paths import Unresolved
 from segengine.project.problems import LATER, Problems, did_you_mean
+from segengine.project.project_file import Schema, Settings
 from segengine.project.types import Family, LiteralError
 
 FindSegment = Callable[[str, Place], str | None]

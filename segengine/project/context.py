@@ -7,11 +7,13 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from segengine.errors import Place
+from segengine.project.attributes import Path
 from segengine.project.conditions import ExpressionReader
 from segengine.project.measure_names import Base, MeasureNames
-from segengine.project.model import Definition, Expression, Path, Schema, Settings
+from segengine.project.model import Definition, Expression
 from segengine.project.nodes import Node, Scalar
 from segengine.project.problems import Problems, did_you_mean
+from segengine.project.project_file import Schema, Settings
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass, replace
 from datetime import date
 
-from segengine.project.model import Attribute
+from segengine.project.attributes import Attribute
 from segengine.project.types import EPOCH_DAY, WEEKDAYS, AttributeType, DatePart, Family, LiteralError, local_day
 from segengine.project.values import Bound, Ranges, make_ranges, stored_ranges
 

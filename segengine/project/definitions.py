@@ -6,10 +6,11 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from segengine.errors import ConfigError, Place
-from segengine.project.model import Definition, Settings, State
+from segengine.project.model import Definition, State
 from segengine.project.names import is_slug, make_slug, with_article
 from segengine.project.nodes import Fields, Node, read_documents
 from segengine.project.problems import LATER, Problems, did_you_mean
+from segengine.project.project_file import Settings
 
 MAX_TAGS = 20
 SEGMENT_KINDS = ("segment", "expansion")

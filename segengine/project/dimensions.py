@@ -6,11 +6,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import get_args
 
+from segengine.project.attributes import Attribute
 from segengine.project.date_parts import DAY_OF_LEAP_YEAR, PARTS, part_of
-from segengine.project.model import Attribute, Dimension, DimensionPeriod, Settings
+from segengine.project.measure import Dimension, DimensionPeriod
 from segengine.project.nodes import Fields, Items, Node, Scalar
 from segengine.project.paths import Unresolved
 from segengine.project.problems import Problems, did_you_mean
+from segengine.project.project_file import Settings
 from segengine.project.types import AttributeType, Family
 
 BUSINESS = "business"

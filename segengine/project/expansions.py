@@ -8,10 +8,11 @@ from decimal import Decimal, InvalidOperation
 
 from segengine.project.analysis import Evaluated
 from segengine.project.context import Context
-from segengine.project.model import Expansion, Schema, Segment, Settings
+from segengine.project.model import Expansion, Segment
 from segengine.project.model_fields import is_everyone_else, list_fields, read_fields, read_segment
 from segengine.project.nodes import Fields
 from segengine.project.problems import Problems, show_node
+from segengine.project.project_file import Schema, Settings
 
 EXPANSION_FIELDS = ("source", "fields", "candidates", "size", "include_source", "minimum_score")
 DEFAULT_SIZE = Decimal("0.2")

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from segengine.errors import Place
 from segengine.project.aggregates import MAX_PRECISION, QUOTIENT_SCALE, exact_scale
-from segengine.project.model import Arithmetic, ArithmeticOperator, AsOf, Number, Operand
+from segengine.project.attributes import Arithmetic, ArithmeticOperator, AsOf, Number, Operand
 from segengine.project.paths import Unresolved
 from segengine.project.problems import Problems
 from segengine.project.tokens import ExpressionError, Token, split_tokens

@@ -10,7 +10,8 @@ from segengine.errors import ConfigError
 from segengine.project.analysis import Analysis, AnalysisKind, Evaluated
 from segengine.project.catalogue import Catalogue
 from segengine.project.changes import tags_of
-from segengine.project.model import Measure, Segment
+from segengine.project.measure import Measure
+from segengine.project.model import Segment
 from segengine.project.nodes import Plain
 from segengine.project.problems import did_you_mean
 

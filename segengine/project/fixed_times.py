@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from segengine.project.attributes import Attribute
 from segengine.project.date_parts import PARTS
 from segengine.project.literals import show_literal
 from segengine.project.logic import push_not_inward
-from segengine.project.model import All, Attribute, Condition, Expression
+from segengine.project.model import All, Condition, Expression
 from segengine.project.nodes import Plain
 from segengine.project.relative import anchor_test
 from segengine.project.types import AttributeType, Family, parse_instant

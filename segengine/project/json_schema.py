@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from segengine.project.aggregates import AGGREGATE_SUMMARIES, find_aggregate
 from segengine.project.attachments import DEFAULT_ATTACH_LIMIT, MAX_ATTACH_LIMIT
+from segengine.project.attributes import AggregateFunction, Attribute
 from segengine.project.canonical import Json
 from segengine.project.date_parts import PARTS
 from segengine.project.definitions import KINDS
@@ -29,7 +30,7 @@ from segengine.project.json_schema_forms import (
 )
 from segengine.project.json_schema_measures import measure_definitions
 from segengine.project.json_schema_models import model_definitions
-from segengine.project.model import AggregateFunction, Attribute, Measure, Schema, Settings
+from segengine.project.measure import Measure
 from segengine.project.operators import (
     MODIFIERS,
     OPERATORS,
@@ -39,6 +40,7 @@ from segengine.project.operators import (
     operators_for,
 )
 from segengine.project.paths import find_hop, hop_names, tables_with_rows_of
+from segengine.project.project_file import Schema, Settings
 from segengine.project.relative import PERIODS
 from segengine.project.resolve import COUNTS, SET_OPERATORS
 from segengine.project.types import Family

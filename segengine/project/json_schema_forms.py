@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from segengine.project.canonical import Json
 from segengine.project.definitions import MAX_TAGS
-from segengine.project.model import Settings
 from segengine.project.operating import AGE_PATTERN, GATES, MAX_TIMES, OWN_PERIODS, TIME_PATTERN
+from segengine.project.project_file import Settings
 from segengine.project.types import WEEKDAYS
 
 Object = dict[str, Json]

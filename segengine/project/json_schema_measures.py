@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from segengine.project.aggregates import PICK_SUMMARIES
+from segengine.project.attributes import AggregateFunction
 from segengine.project.canonical import Json
 from segengine.project.dimensions import BUSINESS, DATE_PARTS, ONLY_AUDIENCE, PERIODS
 from segengine.project.json_schema_forms import TEXT, Object, common_properties, reference
 from segengine.project.measure_values import FUNCTIONS, ROWS
-from segengine.project.model import AggregateFunction, Settings
+from segengine.project.project_file import Settings
 from segengine.project.templates import TEMPLATES
 
 _SUMMARIES = {

@@ -12,7 +12,7 @@ from segengine.project.json_schema_forms import (
     one_key,
     reference,
 )
-from segengine.project.model import Settings
+from segengine.project.project_file import Settings
 from segengine.project.templates import DIMENSIONS
 
 

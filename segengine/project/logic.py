@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from segengine.project.attributes import Attribute
 from segengine.project.date_parts import PARTS, column_ranges
-from segengine.project.model import All, AnyOf, Attribute, Condition, Expression, Not
+from segengine.project.model import All, AnyOf, Condition, Expression, Not
 from segengine.project.values import Constant, Ranges, TextTest
 
 EVERYTHING = Ranges(((None, None),))

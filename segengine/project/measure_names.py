@@ -9,10 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from dataclasses import replace
 
+from segengine.project.attributes import Attribute, Hop, Path
 from segengine.project.dependencies import MAX_NESTED, mentioned_names, read_first
-from segengine.project.model import Attribute, Definition, Hop, Measure, MeasureValue, Path, Schema, Settings
+from segengine.project.measure import Measure, MeasureValue
+from segengine.project.model import Definition
 from segengine.project.paths import Unresolved, find_attribute, find_hop
 from segengine.project.problems import did_you_mean
+from segengine.project.project_file import Schema, Settings
 
 BY_ID = "@"
 Base = str | Path | Measure

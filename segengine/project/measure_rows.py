@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
+from segengine.project.attributes import Attribute, Path
 from segengine.project.context import Context
+from segengine.project.measure import Measure
 from segengine.project.measure_names import Base, find_row_attribute, group_attributes
-from segengine.project.model import Attribute, Measure, Path
 from segengine.project.nodes import Fields
 from segengine.project.paths import Unresolved, ViaStep, find_path, row_key
 from segengine.project.problems import Problems, did_you_mean

@@ -7,22 +7,14 @@ from dataclasses import replace
 
 from segengine.errors import Level, Place
 from segengine.project.aggregates import MAX_PRECISION, ORDERED, PICK_SUMMARIES, find_misfit, value_type
+from segengine.project.attributes import Aggregate, AggregateFunction, Arithmetic, Attribute, Operand, Path, ValueOf
 from segengine.project.context import Context, read_condition
 from segengine.project.dependencies import MAX_NESTED, names_in, read_first
 from segengine.project.expressions import read_operand
+from segengine.project.measure import MeasureValue
 from segengine.project.measure_names import BY_ID, find_named
 from segengine.project.measure_rows import Rows
-from segengine.project.model import (
-    Aggregate,
-    AggregateFunction,
-    Arithmetic,
-    Attribute,
-    Expression,
-    MeasureValue,
-    Operand,
-    Path,
-    ValueOf,
-)
+from segengine.project.model import Expression
 from segengine.project.nodes import Fields, Node, Scalar
 from segengine.project.paths import Unresolved
 from segengine.project.problems import Problems, did_you_mean

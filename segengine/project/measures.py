@@ -4,21 +4,15 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from segengine.project.attributes import Path
 from segengine.project.context import Context
 from segengine.project.definitions import COMMON_FIELDS, read_exemption, read_state, read_tags
 from segengine.project.dimensions import BUSINESS, Grain, read_dimensions, read_per
 from segengine.project.expressions import AS_OF
+from segengine.project.measure import Dimension, Measure, MeasureValue
 from segengine.project.measure_rows import Rows, read_rows
 from segengine.project.measure_values import ValueReader, is_value_name, read_filter
-from segengine.project.model import (
-    Definition,
-    Dimension,
-    Expression,
-    InSegment,
-    Measure,
-    MeasureValue,
-    Path,
-)
+from segengine.project.model import Definition, Expression, InSegment
 from segengine.project.nodes import Fields, Node
 from segengine.project.operating import OWN_PERIODS, read_schedule
 from segengine.project.paths import Unresolved, find_path, hop_names

@@ -6,13 +6,16 @@ from collections.abc import Mapping
 
 from segengine.errors import Place
 from segengine.project.analysis import Evaluated
+from segengine.project.attributes import Attribute
 from segengine.project.context import Context, find_member_segment
+from segengine.project.measure import Measure
 from segengine.project.measure_names import find_named, list_value_attributes
-from segengine.project.model import Attribute, InSegment, Measure, ModelField, Schema, Settings
+from segengine.project.model import InSegment, ModelField
 from segengine.project.nodes import Fields, Items, Node, Scalar
 from segengine.project.paths import Unresolved
 from segengine.project.problems import Problems
 from segengine.project.profile_attributes import list_profile_attributes
+from segengine.project.project_file import Schema, Settings
 from segengine.project.walk import find_behind
 
 EVERYONE_ELSE = "everyone_else"

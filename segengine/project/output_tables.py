@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from segengine.project.analysis import Analysis, Evaluated
-from segengine.project.model import Measure, Segment
+from segengine.project.measure import Measure
+from segengine.project.model import Segment
 from segengine.project.names import SEGMENT_MEMBERS, make_measure_table, make_output_table
 from segengine.project.problems import Problems
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from segengine.errors import Level, Place
+from segengine.project.attributes import Path
 from segengine.project.logic import push_not_inward
-from segengine.project.model import Condition, Measure, Path, Quantifier, RowsRule, Segment, Settings
+from segengine.project.measure import Measure
+from segengine.project.model import Condition, Quantifier, RowsRule, Segment
 from segengine.project.paths import row_key
 from segengine.project.problems import Problems
+from segengine.project.project_file import Settings
 from segengine.project.walk import expression_leaves, segment_rules
 
 

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field, replace
 from itertools import islice
 
 from segengine.errors import Place
-from segengine.project.model import Attribute, Hop, Path, Relationship, Schema, Settings
+from segengine.project.attributes import Attribute, Hop, Path
 from segengine.project.problems import did_you_mean
+from segengine.project.project_file import Relationship, Schema, Settings
 from segengine.project.types import Family
 
 MAX_HOPS = 20

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from segengine.errors import ConfigError
-from segengine.project.model import Attribute, Schema, Settings
+from segengine.project.attributes import Attribute
 from segengine.project.paths import Unresolved, find_attribute, find_hop, hop_names
 from segengine.project.problems import did_you_mean
+from segengine.project.project_file import Schema, Settings
 from segengine.project.types import Family
 
 _SEE = "`segengine schema show` lists what there is."

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from segengine.errors import ConfigError
+from segengine.project.attributes import Attribute
 from segengine.project.catalogue import Catalogue
+from segengine.project.measure import Measure
 from segengine.project.measure_names import find_measured, list_value_attributes, measure_part
-from segengine.project.model import Attribute, Measure
 from segengine.project.paths import Unresolved
 from segengine.project.problems import did_you_mean
 

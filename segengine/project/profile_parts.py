@@ -11,19 +11,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import product
 
+from segengine.project.attributes import Path
 from segengine.project.logic import push_not_inward
 from segengine.project.measure_names import is_group_attribute
-from segengine.project.model import (
-    All,
-    AnyOf,
-    Condition,
-    Expression,
-    InSegment,
-    Not,
-    Path,
-    Quantifier,
-    RowsRule,
-)
+from segengine.project.model import All, AnyOf, Condition, Expression, InSegment, Not, Quantifier, RowsRule
 from segengine.project.problems import Problems
 from segengine.project.walk import expression_leaves, profile_attribute, rule_expressions
 

@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from typing import Literal
 
 from segengine.errors import ConfigError, Place
+from segengine.project.attributes import Attribute
 from segengine.project.catalogue import Catalogue
-from segengine.project.model import Attribute, Schema, Settings
 from segengine.project.nodes import Plain
 from segengine.project.operators import BY_NAME
 from segengine.project.problems import did_you_mean
 from segengine.project.profile_attributes import find_profile_attribute, list_profile_attributes
 from segengine.project.profile_measures import find_profile_measure, list_profile_measures, names_measure
+from segengine.project.project_file import Schema, Settings
 
 Source = Literal["profiles", "predictions", "measures"]
 PLACE = Place("quick create")

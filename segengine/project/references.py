@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from segengine.project.definitions import ANALYSIS_KINDS
 from segengine.project.measure_names import BY_ID, measure_part
 from segengine.project.measure_values import FUNCTIONS
-from segengine.project.model import Schema
 from segengine.project.nodes import Plain
+from segengine.project.project_file import Schema
 from segengine.project.tokens import ExpressionError, split_tokens
 
 _CONDITIONS = ("where", "among")

@@ -8,18 +8,17 @@ from functools import partial
 from segengine.project.about import read_about
 from segengine.project.aggregates import AGGREGATE_SUMMARIES, find_aggregate
 from segengine.project.attachments import read_attach_limit, read_attachments
+from segengine.project.attributes import AggregateFunction, Path
 from segengine.project.audiences import find_rows_path
 from segengine.project.conditions import ExpressionReader
 from segengine.project.context import Context, read_condition
 from segengine.project.definitions import COMMON_FIELDS
 from segengine.project.expansions import EXPANSION_FIELDS, read_expansion
 from segengine.project.model import (
-    AggregateFunction,
     All,
     Brackets,
     Definition,
     Expression,
-    Path,
     ProfileRule,
     Quantifier,
     RowsRule,

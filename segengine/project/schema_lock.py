@@ -10,9 +10,9 @@ from collections.abc import Mapping
 
 from segengine.errors import DefinitionError, Place
 from segengine.project.activities import find_activity_issues
-from segengine.project.model import Schema, Settings, Table
 from segengine.project.nodes import Fields, Plain, Scalar, dump_documents, read_documents
 from segengine.project.problems import Problems, did_you_mean
+from segengine.project.project_file import Schema, Settings, Table
 from segengine.project.settings import RESERVED
 from segengine.project.types import AttributeType, Family, parse_type
 

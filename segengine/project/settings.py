@@ -9,11 +9,11 @@ from segengine.errors import ConfigError, DefinitionError, Place
 from segengine.project.activities import read_activities
 from segengine.project.audiences import read_audiences
 from segengine.project.keep import read_keep
-from segengine.project.model import ColumnSetting, Relationship, Settings, Table, TableFormat
 from segengine.project.nodes import Fields, Items, Node, Scalar, read_documents
 from segengine.project.operating import SYSTEM_PERIODS, read_schedule
 from segengine.project.operators import BY_NAME, MODIFIERS
 from segengine.project.problems import Problems, did_you_mean
+from segengine.project.project_file import ColumnSetting, Relationship, Settings, Table, TableFormat
 from segengine.project.tracking import read_tracking
 from segengine.project.types import AttributeType, is_time_zone, parse_type
 

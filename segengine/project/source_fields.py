@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from segengine.project.analysis import Evaluated
+from segengine.project.attributes import Attribute
 from segengine.project.catalogue import Catalogue
-from segengine.project.model import Attribute, Condition, ModelField, RowsRule, Segment
+from segengine.project.model import Condition, ModelField, RowsRule, Segment
 from segengine.project.walk import (
     definition_leaves,
     expression_leaves,

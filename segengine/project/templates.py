@@ -32,9 +32,10 @@ from dataclasses import dataclass, field
 from segengine.project.activities import column_of
 from segengine.project.analysis import DimensionName
 from segengine.project.context import Context
-from segengine.project.model import Activity, Definition
+from segengine.project.model import Definition
 from segengine.project.nodes import Fields, Items, Node, Plain, Scalar, from_plain
 from segengine.project.problems import Problems, did_you_mean
+from segengine.project.project_file import Activity
 
 TEMPLATE_FIELDS = ("template", "activity", "period")
 _LATER: Plain = {"within_next": "1000 years"}  # all that is after as_of

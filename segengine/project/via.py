@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from segengine.project.model import Path
+from segengine.project.attributes import Path
 from segengine.project.nodes import Fields, Items, Node, Scalar
 from segengine.project.paths import Unresolved, ViaStep
 from segengine.project.problems import Problems

@@ -7,30 +7,23 @@ from dataclasses import replace
 from graphlib import TopologicalSorter
 
 from segengine.project.analysis import Analysis, Evaluated, OverlapQuestion
+from segengine.project.attributes import Aggregate, Arithmetic, AsOf, Attribute, Operand, Path, ValueOf
+from segengine.project.measure import Measure, MeasureValue
 from segengine.project.model import (
-    Aggregate,
     All,
     AnyOf,
-    Arithmetic,
-    AsOf,
-    Attribute,
     Brackets,
     Condition,
     Expression,
     InSegment,
-    Measure,
-    MeasureValue,
     ModelField,
     Not,
-    Operand,
-    Path,
     ProfileRule,
     RowsRule,
     Segment,
-    Settings,
     Step,
-    ValueOf,
 )
+from segengine.project.project_file import Settings
 from segengine.project.values import Relative
 
 

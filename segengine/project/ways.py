@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 
+from segengine.project.attributes import Path
 from segengine.project.audiences import find_rows_path
-from segengine.project.model import Path, Settings
 from segengine.project.paths import MAX_LISTED, find_hop, find_paths, hop_names
+from segengine.project.project_file import Settings
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from segengine.engine.failures import engine_errors
 from segengine.engine.session import EngineSession
 from segengine.engine.source_files import is_local
 from segengine.errors import ConfigError
-from segengine.project.model import Settings
+from segengine.project.project_file import Settings
 from segengine.store import folder_tables
 
 if TYPE_CHECKING:

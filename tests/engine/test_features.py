@@ -19,7 +19,7 @@ from segengine.engine.sources import open_sources
 from segengine.errors import DataContractError
 from segengine.models.fields import HASH, KEY, draw_by_hash
 from segengine.operations.context import OpenProject, load_registered, read_state
-from segengine.project.model import Attribute
+from segengine.project.attributes import Attribute
 from segengine.project.profile_attributes import find_profile_attribute
 from segengine.project.profile_measures import find_profile_measure
 from segengine.store.profile_keys import read_profile_keys

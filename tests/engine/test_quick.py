@@ -21,7 +21,7 @@ from segengine.operations.definition_plan import Action
 from segengine.operations.describe_tables import describe_tables, read_samples
 from segengine.operations.profile_attribute import AttributeProfile, profile_attribute
 from segengine.operations.quick_segment import count_draft, draft_segment, record_draft
-from segengine.project.model import Settings
+from segengine.project.project_file import Settings
 from segengine.project.quick import QuickSegment
 
 PROJECT = """

@@ -26,8 +26,9 @@ from segengine.models.activity import (
 from segengine.models.cells import CellCounter, tally_counts
 from segengine.models.fields import Field
 from segengine.models.levels import Dimension, DimensionName
+from segengine.project.attributes import Attribute
 from segengine.project.literals import show_literal
-from segengine.project.model import Attribute, Condition
+from segengine.project.model import Condition
 from segengine.project.operators import BY_NAME, build_test
 from segengine.project.types import AttributeType, Ordinal
 from tests.models.comparisons import DOUBLE, INTEGER, MONEY, TEXT, make_table, send

@@ -29,7 +29,7 @@ from segengine.models import plots
 from segengine.models.run_record import Outcome, RunRecord
 from segengine.models.tracking import track
 from segengine.models.tracking_stores import LOCAL_ARTIFACTS, LOCAL_FILE, URI_VARIABLE
-from segengine.project.model import Settings
+from segengine.project.project_file import Settings
 from segengine.project.settings import load_settings
 
 if TYPE_CHECKING:

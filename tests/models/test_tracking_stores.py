@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from segengine.models.tracking_stores import URI_VARIABLE, Store, check_answers, find_stores, hide_secrets
-from segengine.project.model import Settings
+from segengine.project.project_file import Settings
 from segengine.project.settings import load_settings
 
 PROJECT = """

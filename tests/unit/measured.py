@@ -6,7 +6,7 @@ from pathlib import Path
 
 from segengine.project.catalogue import Catalogue, check_definitions
 from segengine.project.definitions import read_definition
-from segengine.project.model import Measure
+from segengine.project.measure import Measure
 from segengine.project.nodes import parse_documents
 from segengine.project.problems import Problems
 from segengine.project.schema_lock import load_schema

@@ -10,12 +10,12 @@ import pytest
 from segengine.operations.explain import explain_refresh
 from segengine.plan.audiences import is_hidden, plan_run
 from segengine.plan.refresh import AudiencePlan
+from segengine.project.attributes import Path as RelationshipPath
 from segengine.project.audiences import find_rows_path
 from segengine.project.canonical import Hashes, hash_definitions
 from segengine.project.catalogue import Catalogue, check_definitions
 from segengine.project.definitions import read_definition
 from segengine.project.model import InSegment, RowsRule, Segment
-from segengine.project.model import Path as RelationshipPath
 from segengine.project.names import is_slug
 from segengine.project.nodes import parse_documents
 from segengine.project.problems import Problems

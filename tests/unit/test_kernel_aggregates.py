@@ -25,7 +25,7 @@ from segengine.kernel.arithmetic import half_even
 from segengine.kernel.ordinals import Ordinals, to_nine_digits
 from segengine.kernel.values import Columns, make_groups
 from segengine.plan.scans import BUCKET_SIZE
-from segengine.project.model import Aggregate, AggregateFunction, Attribute
+from segengine.project.attributes import Aggregate, AggregateFunction, Attribute
 from segengine.project.types import AttributeType
 
 INTEGER, DECIMAL, WIDE = AttributeType("integer"), AttributeType("decimal", 12, 2), AttributeType("decimal", 38, 0)

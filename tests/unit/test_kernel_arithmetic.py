@@ -16,7 +16,7 @@ import pytest
 
 from segengine.kernel.arithmetic import compute, stored_type, to_arrow
 from segengine.kernel.ordinals import Ordinals, read_ordinals
-from segengine.project.model import Arithmetic, ArithmeticOperator, AsOf, Attribute, Number, Operand, ValueOf
+from segengine.project.attributes import Arithmetic, ArithmeticOperator, AsOf, Attribute, Number, Operand, ValueOf
 from segengine.project.types import EPOCH, AttributeType, instant_of
 
 INTEGER, DOUBLE, FLOAT = AttributeType("integer"), AttributeType("double"), AttributeType("float")

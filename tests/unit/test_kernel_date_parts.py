@@ -18,8 +18,9 @@ from segengine.kernel.date_parts import take_part, to_instants, to_local
 from segengine.kernel.ordinals import Ordinals, read_ordinals
 from segengine.kernel.scan import KEY, BadColumnError, ScanKernel
 from segengine.plan.scans import ScanBuilder, SomeRow
+from segengine.project.attributes import Attribute
 from segengine.project.date_parts import DAY_OF_LEAP_YEAR, PARTS, part_of
-from segengine.project.model import Attribute, Condition
+from segengine.project.model import Condition
 from segengine.project.types import EPOCH, AttributeType, instant_of
 from segengine.project.values import Constant, Ranges
 

@@ -46,8 +46,9 @@ from segengine.kernel.groups import finish_states, merge_states, state_schema
 from segengine.kernel.scan import KEY, ScanKernel
 from segengine.plan.rows import ALL_ROWS, RowSet, make_row_set
 from segengine.plan.scans import Groups, ScanBuilder
+from segengine.project.attributes import Aggregate, AggregateFunction, Attribute
 from segengine.project.date_parts import part_of
-from segengine.project.model import Aggregate, AggregateFunction, Attribute, Dimension
+from segengine.project.measure import Dimension
 from segengine.project.types import AttributeType
 
 BERLIN = "Europe/Berlin"

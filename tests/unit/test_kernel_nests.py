@@ -12,7 +12,8 @@ import pytest
 from segengine.kernel.bitmaps import pack_booleans
 from segengine.kernel.nests import Innermost, Nest, find_nests
 from segengine.plan.rows import ALL_ROWS, NO_ROWS, RowSet, make_row_set
-from segengine.project.model import All, AnyOf, Attribute, Condition, Expression
+from segengine.project.attributes import Attribute
+from segengine.project.model import All, AnyOf, Condition, Expression
 from segengine.project.operators import BY_NAME, build_test
 from segengine.project.types import AttributeType
 

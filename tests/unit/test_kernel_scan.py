@@ -20,7 +20,8 @@ from segengine.plan.formulas import FormulaBuilder, FormulaNode
 from segengine.plan.refresh import AudiencePlan
 from segengine.plan.rows import ALL_ROWS, EVERY_ROW, MAX_CLAUSES, Clauses, Combined, Common, RowSet, make_row_set
 from segengine.plan.scans import BUCKET_SIZE, Output, RowCount, Scan, SomeRow, SomeRowOf
-from segengine.project.model import All, AnyOf, Attribute, Condition, Not
+from segengine.project.attributes import Attribute
+from segengine.project.model import All, AnyOf, Condition, Not
 from segengine.project.operators import BY_NAME, build_test, empty_test
 from segengine.project.types import AttributeType, parse_type
 

@@ -25,17 +25,8 @@ from segengine.kernel.scan import KEY, ScanKernel
 from segengine.kernel.values import Values
 from segengine.plan.rows import ALL_ROWS, NO_ROWS, RowSet, make_row_set
 from segengine.plan.scans import BUCKET_SIZE, ScanBuilder, Value, ValueTest
-from segengine.project.model import (
-    Aggregate,
-    AggregateFunction,
-    All,
-    AnyOf,
-    Arithmetic,
-    AsOf,
-    Attribute,
-    Condition,
-    Path,
-)
+from segengine.project.attributes import Aggregate, AggregateFunction, Arithmetic, AsOf, Attribute, Path
+from segengine.project.model import All, AnyOf, Condition
 from segengine.project.operators import BY_NAME, build_test
 from segengine.project.types import EPOCH_DAY, AttributeType
 

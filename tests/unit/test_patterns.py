@@ -11,7 +11,8 @@ import pytest
 from judging import judge
 
 from segengine.operations.patterns import find_pattern_issues
-from segengine.project.model import Attribute, Condition, ProfileRule, Segment, Step
+from segengine.project.attributes import Attribute
+from segengine.project.model import Condition, ProfileRule, Segment, Step
 from segengine.project.operators import BY_NAME, build_test
 from segengine.project.types import AttributeType
 

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from segengine.errors import ConfigError
+from segengine.project.attributes import Attribute
+from segengine.project.attributes import Path as RelationshipPath
 from segengine.project.canonical import Hashes, hash_definitions
 from segengine.project.catalogue import Catalogue, check_definitions
 from segengine.project.definitions import read_definition
 from segengine.project.find import find_segment, suggest_name
-from segengine.project.model import Attribute
-from segengine.project.model import Path as RelationshipPath
 from segengine.project.names import is_slug, is_table_name, make_output_table, make_slug
 from segengine.project.nodes import parse_documents
 from segengine.project.paths import Unresolved, find_attribute, find_path

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from segengine.errors import Place
+from segengine.project.attributes import Arithmetic, AsOf, Attribute, Number, Operand
 from segengine.project.expressions import joined_type, read_operand
-from segengine.project.model import Arithmetic, AsOf, Attribute, Number, Operand
 from segengine.project.paths import Unresolved
 from segengine.project.problems import Problems
 from segengine.project.tokens import ExpressionError, split_tokens

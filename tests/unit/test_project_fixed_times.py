@@ -12,9 +12,10 @@ from local_times import ZONES, random_moment
 from segengine.project.conditions import ExpressionReader
 from segengine.project.fixed_times import write_fixed_times
 from segengine.project.logic import push_not_inward
-from segengine.project.model import All, AnyOf, Condition, Expression, Schema, Settings, Table
+from segengine.project.model import All, AnyOf, Condition, Expression
 from segengine.project.nodes import Plain, dump_documents, parse_documents
 from segengine.project.problems import Problems
+from segengine.project.project_file import Schema, Settings, Table
 from segengine.project.relative import anchor_expression
 from segengine.project.types import AttributeType, instant_of
 from segengine.project.values import Ranges

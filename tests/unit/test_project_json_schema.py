@@ -13,8 +13,8 @@ import yaml
 from segengine.project.catalogue import check_definitions
 from segengine.project.definitions import load_definitions
 from segengine.project.json_schema import make_json_schema
-from segengine.project.model import Settings
 from segengine.project.problems import Problems
+from segengine.project.project_file import Settings
 from segengine.project.schema_lock import load_schema
 from segengine.project.settings import load_settings
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from segengine.project.attributes import Aggregate, Attribute
 from segengine.project.catalogue import Catalogue, resolve_version
 from segengine.project.find import find_measure
-from segengine.project.model import Aggregate, Attribute, Condition, InSegment, ProfileRule, RowsRule
+from segengine.project.model import Condition, InSegment, ProfileRule, RowsRule
 from segengine.project.profile_parts import split_alternatives, split_common
 from segengine.project.settings import load_settings
 from segengine.project.walk import (

@@ -14,10 +14,11 @@ import pytest
 
 from segengine.project.conditions import ExpressionReader
 from segengine.project.logic import push_not_inward
-from segengine.project.model import AnyOf, Condition, Not, Settings
+from segengine.project.model import AnyOf, Condition, Not
 from segengine.project.nodes import parse_documents
 from segengine.project.operators import BY_NAME, EVERY, MODIFIERS, OPERATORS, operators_for
 from segengine.project.problems import Problems
+from segengine.project.project_file import Settings
 from segengine.project.relative import anchor_expression
 from segengine.project.schema_lock import load_schema
 from segengine.project.settings import RESERVED, load_settings

@@ -9,14 +9,16 @@ import pytest
 
 from segengine.engine.joins import ScanRows
 from segengine.plan.scans import Scan
+from segengine.project.attributes import Attribute
+from segengine.project.attributes import Path as RelationshipPath
 from segengine.project.canonical import hash_definitions
 from segengine.project.catalogue import Catalogue, check_definitions
 from segengine.project.definitions import read_definition
-from segengine.project.model import Attribute, RowsRule, Schema, Settings
-from segengine.project.model import Path as RelationshipPath
+from segengine.project.model import RowsRule
 from segengine.project.nodes import parse_documents
 from segengine.project.paths import Unresolved, ViaStep, find_attribute, find_path, find_paths, row_key
 from segengine.project.problems import Problems
+from segengine.project.project_file import Schema, Settings
 from segengine.project.schema_lock import load_schema
 from segengine.project.settings import load_settings
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from segengine.project.attributes import Attribute
 from segengine.project.measure_names import find_named
-from segengine.project.model import Attribute
 from segengine.project.paths import find_attribute
 from segengine.project.problems import Problems
 from segengine.project.schema_lock import load_schema

@@ -10,10 +10,10 @@ from segengine.demo.projects import copy_project
 from segengine.errors import ConfigError, DefinitionError
 from segengine.operations.describe_tables import describe_tables
 from segengine.operations.quick_segment import draft_segment
-from segengine.project.model import Schema, Settings
 from segengine.project.nodes import Plain
 from segengine.project.problems import Problems
 from segengine.project.profile_attributes import find_profile_attribute, list_profile_attributes
+from segengine.project.project_file import Schema, Settings
 from segengine.project.quick import Known, QuickSegment, list_source, propose_name, write_fields, write_value
 from segengine.project.schema_lock import load_schema
 from segengine.project.settings import load_settings

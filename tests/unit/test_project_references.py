@@ -10,9 +10,9 @@ import yaml
 from segengine.errors import Place
 from segengine.project.catalogue import check_definitions
 from segengine.project.definitions import read_definition
-from segengine.project.model import Schema
 from segengine.project.nodes import Plain, from_plain, parse_documents, to_plain
 from segengine.project.problems import Problems
+from segengine.project.project_file import Schema
 from segengine.project.references import show_references, store_references
 from segengine.project.schema_lock import load_schema
 from segengine.project.settings import load_settings

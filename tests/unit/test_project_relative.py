@@ -13,7 +13,8 @@ import pytest
 from judging import judge
 from local_times import MICROSECOND, ZONES, day_of, instant_of_wall, random_moment, shift, start_of_day
 
-from segengine.project.model import All, AnyOf, Attribute, Condition, Everyone, Expression, Not
+from segengine.project.attributes import Attribute
+from segengine.project.model import All, AnyOf, Condition, Everyone, Expression, Not
 from segengine.project.operators import BY_NAME, build_test
 from segengine.project.relative import anchor_expression, read_relative
 from segengine.project.types import AttributeType, LiteralError, instant_of

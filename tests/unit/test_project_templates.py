@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from segengine.project.model import Aggregate, Condition, Measure
+from segengine.project.attributes import Aggregate
+from segengine.project.measure import Measure
+from segengine.project.model import Condition
 from segengine.project.templates import TEMPLATES
 from segengine.project.values import Relative
 from segengine.project.walk import measure_leaves, order_values

@@ -40,9 +40,11 @@ TEST_SETTINGS = {
 SERVER_SETTINGS = {
     "spark.plugins": "org.apache.spark.sql.connect.SparkConnectPlugin",
     "spark.connect.grpc.binding.address": "127.0.0.1",
-    "spark.driver.memory": "3g",  # the least that it has elsewhere
+    # Delta keeps the plans of each table's log for an hour: of all tables that tests make 3 GB and more.
+    "spark.databricks.delta.delta.log.cacheSize": "50",
+    "spark.driver.memory": "5g",
 }
-MEMORY_OF_A_WORKER = 7 * GIBIBYTE  # its JVM, those that its tests start, and Python
+MEMORY_OF_A_WORKER = 9 * GIBIBYTE  # its JVM, those that its tests start, and Python
 # Small jobs give back little of what the JVM's second compiler takes: a quarter of all processor time. Without it the
 # JVM reserves a fifth of the room for compiled code; where that is full it spends another quarter on sweeping it.
 JVM_OPTIONS = "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=256m"

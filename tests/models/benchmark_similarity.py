@@ -6,15 +6,13 @@ the processor seconds of its phases and the peak memory, in which the generated 
 
 from __future__ import annotations
 
-import multiprocessing
-import resource
 import sys
 import time
-from collections.abc import Callable
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+from contenders import run_contenders
 from tastes import AS_OF, FIELDS, Bools, draw_customers, draw_source
 
 from segengine.models.calibration import STEPS
@@ -79,19 +77,5 @@ def run_plain(table: pa.Table, source: Bools) -> Timings:
     return {"learning": learning, "scoring": time.process_time() - started - learning, "members": members}
 
 
-def report(run: Callable[[pa.Table, Bools], Timings], count: int) -> None:
-    table, source = draw(count)
-    started = time.perf_counter()
-    timings = run(table, source)
-    seconds = time.perf_counter() - started
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    figures = ", ".join(f"{name} {value:,.2f}" for name, value in timings.items())
-    print(f"{run.__name__}: {seconds:.1f} s; {figures}; peak memory {peak:.2f} GiB")  # noqa: T201 - its output
-
-
 if __name__ == "__main__":
-    size = int(sys.argv[1]) if len(sys.argv) > 1 else 1_000_000
-    for contender in (run_ours, run_plain):
-        process = multiprocessing.get_context("spawn").Process(target=report, args=(contender, size))
-        process.start()
-        process.join()
+    run_contenders(draw, run_ours, run_plain, size=int(sys.argv[1]) if len(sys.argv) > 1 else 1_000_000)

@@ -23,6 +23,7 @@ DPI = 150
 LABEL_SIZE, TICK_SIZE, TITLE_SIZE = 11, 10, 13
 _LABEL_WIDTH = 44  # characters
 _ROW_HEIGHT = 0.32  # inches
+_DWARFING = 4  # times as high as all others
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,8 @@ class Bar:
 def draw_scores(counts: Sequence[int], bands: Sequence[Band], title: str = "Scores of candidates") -> Figure:
     """Return how candidates spread over scores, with the share of each band.
 
+    A bar that dwarfs all others, as of candidates with nothing in common, is cut off and says its share.
+
     Args:
         counts: Candidates in bins of equal width from 0 to 1.
         bands: Ascending; the last one ends at 1.
@@ -59,7 +62,14 @@ def draw_scores(counts: Sequence[int], bands: Sequence[Band], title: str = "Scor
     # A bin belongs to the band its middle is in; one that is in none is grey.
     places = np.searchsorted(band_starts, starts + width / 2, side="right")
     colours = [GREY if place == 0 else BLUE for place in places]
-    axes.bar(starts, 100 * np.array(counts) / total, width, align="edge", color=colours, edgecolor="white", lw=0.5)
+    shares = 100 * np.array(counts) / total
+    axes.bar(starts, shares, width, align="edge", color=colours, edgecolor="white", lw=0.5)
+    *_, second, first = sorted(shares)
+    if first > _DWARFING * second > 0:  # beside it, nothing else would be seen
+        axes.set_ylim(0, 1.2 * second)
+        edge = starts[shares.argmax()] + width  # beside the bar, on the side with room
+        side, place = ("left", edge) if edge < 0.5 else ("right", edge - width)
+        axes.text(place, 1.2 * second, f" ↑ {first:.0f} % ", ha=side, va="top", fontsize=TICK_SIZE)
     top = axes.get_ylim()[1]
     axes.set_yticks([tick for tick in axes.get_yticks() if tick <= top])  # what lies above has room for names alone
     axes.set_ylim(0, top * 1.25)

@@ -37,6 +37,17 @@ def test_scores_have_the_share_of_each_band() -> None:
     assert read_texts(figure) == ["somewhat\nsimilar\n4.0%", "similar\n3.0%", "very similar\n3.0%"]
 
 
+def test_a_bar_that_dwarfs_the_others_is_cut_off_and_says_so() -> None:
+    counts = [900, 10, 20, 10, 10, 10, 10, 10, 10, 10]
+    figure = draw_scores(counts, BANDS)
+    assert figure.axes[0].get_ylim()[1] == pytest.approx(1.2 * 1.25 * 2.0)
+    assert read_texts(figure)[0] == " ↑ 90 % "
+    assert [bar.get_height() for bar in figure.axes[0].patches][:2] == pytest.approx([90, 1])
+    even = draw_scores([100, 50, 50], BANDS)
+    assert even.axes[0].get_ylim()[1] > 50
+    assert not any("↑" in text for text in read_texts(even))
+
+
 def test_scores_of_nobody_are_drawn() -> None:
     assert [text[-4:] for text in read_texts(draw_scores([0] * 20, BANDS))] == ["0.0%"] * 3
 

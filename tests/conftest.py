@@ -40,11 +40,10 @@ TEST_SETTINGS = {
 SERVER_SETTINGS = {
     "spark.plugins": "org.apache.spark.sql.connect.SparkConnectPlugin",
     "spark.connect.grpc.binding.address": "127.0.0.1",
-    # Delta keeps the plans of each table's log for an hour: of all tables that tests make 3 GB and more.
-    "spark.databricks.delta.delta.log.cacheSize": "50",
-    "spark.driver.memory": "5g",
+    "spark.databricks.delta.delta.log.cacheSize": "50",  # else it keeps the plans of all tables that tests make
+    "spark.driver.memory": "8g",  # of which planning the largest random project takes 3
 }
-MEMORY_OF_A_WORKER = 9 * GIBIBYTE  # its JVM, those that its tests start, and Python
+MEMORY_OF_A_WORKER = 11 * GIBIBYTE  # its JVM, those that its tests start, and Python
 # Small jobs give back little of what the JVM's second compiler takes: a quarter of all processor time. Without it the
 # JVM reserves a fifth of the room for compiled code; where that is full it spends another quarter on sweeping it.
 JVM_OPTIONS = "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=256m"

@@ -18,6 +18,7 @@ from zoneinfo import ZoneInfo
 import click
 
 from segengine.cli.layout import fit_columns, measure_cells
+from segengine.report.lines import show_share as show_known_share
 
 if TYPE_CHECKING:
     from segengine.operations.segments import OutlineLine
@@ -211,7 +212,7 @@ def show_users(users: Sequence[User]) -> str:
 
 def show_share(value: Any) -> str:
     """Return a share of 0 to 1 as per cent, nothing for None."""
-    return "" if value is None else f"{value * 100:.1f} %"
+    return "" if value is None else show_known_share(value)
 
 
 def show_due_in(zone: str) -> Callable[[Any], str]:

@@ -10,6 +10,7 @@ from decimal import Decimal
 from segengine.engine.freshness import find_newest
 from segengine.engine.sources import Sources
 from segengine.project.model import Gates
+from segengine.report.lines import show_share
 from segengine.store.runs import SegmentRun
 
 
@@ -60,7 +61,7 @@ def find_gate_problems(
 def _share_problem(what: str, count: int, old: int, at_most: Decimal | None) -> str:
     if at_most is None or not old or count <= at_most * old:
         return ""
-    return f"{what.format(count, old)} ({count / old * 100:.1f} %), at most {at_most * 100:.1f} % is allowed"
+    return f"{what.format(count, old)} ({show_share(count / old)}), at most {show_share(at_most)} is allowed"
 
 
 def _age_problem(table: str, news: SourceNews, as_of: datetime, at_most: timedelta) -> str:

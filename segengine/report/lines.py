@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from decimal import Decimal
 
 GAP = "  "
 
@@ -19,7 +20,7 @@ def align(rows: Sequence[Sequence[str]], right: frozenset[int] = frozenset()) ->
     ]
 
 
-def show_share(share: float) -> str:
+def show_share(share: float | Decimal) -> str:
     """Return a share of 0 to 1 as per cent with one digit."""
     return f"{share:.1%}".replace("%", " %")
 

@@ -14,10 +14,10 @@ from segengine.engine.failures import engine_errors
 from segengine.store.snapshots import SnapshotKey
 from segengine.store.warehouse import SCHEMAS, Row, Warehouse, make_frame
 
-ERASED = "(forgotten)"
-
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
+
+ERASED = "(forgotten)"
 
 
 def write_scores(warehouse: Warehouse, key: SnapshotKey, scores: DataFrame) -> None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import io
 import sys
 from collections.abc import Sequence
 from decimal import Decimal
 
 import pytest
+from launching import Terminal
 
 from segengine.cli.layout import Cells, Layout, fit_columns, measure_cells
 from segengine.cli.output import Column, make_value_column, print_table, show_numbers
@@ -20,11 +20,6 @@ COLUMNS = (
     Column("count", "members", right=True),
     Column("due", "next due", optional=True),
 )
-
-
-class Terminal(io.StringIO):
-    def isatty(self) -> bool:
-        return True
 
 
 def table(width: int, monkeypatch: pytest.MonkeyPatch, columns: Sequence[Column] = COLUMNS) -> list[str]:

@@ -323,7 +323,7 @@ def test_sources_emptied_between_two_runs(workspace: Workspace) -> None:
 STORE: dict[str, tuple[str, str, Callable[[Path], None], str]] = {
     "snapshot cut off": ("snapshots", "*.parquet", cut_off, r"Failed while writing to table snapshots: .*/part-"),
     "snapshot gone": ("snapshots", "*.parquet", Path.unlink, r"Failed while writing to table snapshots: .*/part-"),
-    "keys cut off": ("profile_keys", "*.parquet", cut_off, "Failed while counting new profiles of audience customer: "),
+    "keys cut off": ("profile_keys", "*.parquet", cut_off, "Failed while reading new profiles of audience customer: "),
     "rows cut off": ("segment_runs", "*.parquet", cut_off, r"Failed while reading table segment_runs: .*part-"),
     "log cut off": (
         "segment_runs",

@@ -115,6 +115,11 @@ def kills(first: int, last: int) -> list[Any]:
     return [*before, *after, pytest.param(last, "after", id=f"after_{last}")]
 
 
+def is_taken(number: int, when: str) -> bool:
+    """Whether a run had the lease when it was killed."""
+    return number > TAKING or (number, when) == (TAKING, "after")
+
+
 def check_between(workspace: Workspace, after_publishing: bool, died: bool) -> None:
     """Verify from outside and through the list that the old state counts, or the new one."""
     check_store(workspace.warehouse)
@@ -147,7 +152,7 @@ def test_killed_refresh_leaves_the_old_or_the_new_state(
     run_until_killed(workspace, "refresh", number, when)
 
     published = (number, when) == (PUBLISHING, "after")
-    check_between(workspace, published, died=not published and (number, when) > (TAKING, "before"))
+    check_between(workspace, published, died=not published and is_taken(number, when))
     report = workspace.refresh()
     assert {run.status for run in report.segments} == {Status.SUCCESSFUL}
     assert workspace.published().members() == NEW
@@ -169,7 +174,7 @@ def test_killed_first_refresh_leaves_nothing_or_everything(
     summaries = workspace.listed().values()
     published = (number, when) == (PUBLISHING, "after")
     assert {summary.current is not None for summary in summaries} == {published}
-    died = Status.FAILED if (number, when) > (TAKING, "before") else Status.NOT_STARTED
+    died = Status.FAILED if is_taken(number, when) else Status.NOT_STARTED
     assert {summary.status for summary in summaries} == {Status.SUCCESSFUL if published else died}
     if published:
         assert workspace.published().members() == OLD

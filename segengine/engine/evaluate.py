@@ -38,7 +38,7 @@ from segengine.kernel.formulas import BucketParts, Formulas, Result, bits_of
 from segengine.kernel.groups import merge_states
 from segengine.kernel.measures import with_names
 from segengine.kernel.program import compile_scan
-from segengine.kernel.scan import KEY, BadColumnError, ScanKernel
+from segengine.kernel.scan import KEY, BadColumnError, BucketAnswers, ScanKernel
 from segengine.plan.refresh import AudiencePlan
 from segengine.plan.scans import Scan
 from segengine.project.project_file import Schema
@@ -140,7 +140,8 @@ def make_scan_function(plan: AudiencePlan, scan: Scan, number: int) -> BatchFunc
             raise coded_failure(DATA_CONTRACT, message)
         if not kernel.row_count:
             return
-        yield from _scan_parts(kernel, scan, number)
+        for answers in kernel.take():
+            yield from _answer_parts(scan, number, answers)
         counts = (kernel.row_count, kernel.orphan_count) if scan.is_first_pass else (0, 0)
         yield facts_part(scan.name, *counts)
         if invalid := kernel.invalid_counts():
@@ -149,14 +150,12 @@ def make_scan_function(plan: AudiencePlan, scan: Scan, number: int) -> BatchFunc
     return accumulate
 
 
-def _scan_parts(kernel: ScanKernel, scan: Scan, number: int) -> Iterator[pa.RecordBatch]:
+def _answer_parts(scan: Scan, number: int, answers: BucketAnswers) -> Iterator[pa.RecordBatch]:
     if scan.outputs:
-        bits = dict(kernel.bitmaps())
-        overflow = kernel.overflow_places()
-        for bucket, blob in bits.items():
-            yield make_part(bucket, scan_source("bits", number), blob, overflow_facts(overflow.get(bucket, {})))
-    for bucket, values in kernel.values() if scan.values else ():
-        yield make_part(bucket, scan_source("values", number), pack_rows(values))
+        overflow = overflow_facts(answers.overflow)
+        yield make_part(answers.bucket, scan_source("bits", number), answers.bits, overflow)
+    if scan.values:
+        yield make_part(answers.bucket, scan_source("values", number), pack_rows(answers.values))
 
 
 def _group_parts(scan: Scan, number: int, piece: int, states: Mapping[int, pa.RecordBatch]) -> Iterator[pa.RecordBatch]:

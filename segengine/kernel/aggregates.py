@@ -157,14 +157,15 @@ class Counts:
 
     def __init__(self) -> None:
         self._counts: Integers = np.zeros(0, dtype=np.int64)
+        self._first = 0
 
     def grow(self, room: int) -> None:
         """Make room for so many places."""
         self._counts = with_room(self._counts, room)
 
-    def share(self, counts: Integers) -> None:
-        """Keep the counts in an array of others from now on; what was counted is in there."""
-        self._counts = counts
+    def share(self, counts: Integers, first: int) -> None:
+        """Have the counts kept elsewhere; these are those of the places from `first` on."""
+        self._counts, self._first = counts, first
 
     def add(self, groups: Groups) -> None:
         """Take in rows."""
@@ -176,7 +177,7 @@ class Counts:
 
     def result(self, own: slice) -> Ordinals:
         """Return the counts of a bucket, shape (32,768,)."""
-        return Ordinals(self._counts[own].astype(np.int64), None)
+        return Ordinals(self._counts[_shifted(own, self._first)].astype(np.int64), None)
 
 
 class Sums:
@@ -184,6 +185,7 @@ class Sums:
 
     def __init__(self) -> None:
         self._totals: Integers = np.zeros(0, dtype=np.int64)
+        self._first = 0
         self._is_shared = False
         self._bound = 0  # no total lies further from 0
         self._exact: dict[int, int] = {}
@@ -207,14 +209,14 @@ class Sums:
         self._bound += bound
         self._totals[groups.places] += np.add.reduceat(values, groups.starts)
 
-    def share(self, totals: Integers) -> None:
-        """Keep the totals in an array of others from now on; what was summed is in there."""
-        self._totals, self._is_shared = totals, True
+    def share(self, totals: Integers, first: int) -> None:
+        """Have the totals kept elsewhere; these are those of the places from `first` on."""
+        self._totals, self._first, self._is_shared = totals, first, True
 
     def spill(self) -> None:
         """Move the totals out of their array, which is 0 then."""
         places = np.flatnonzero(self._totals)
-        self._add_exactly(places, self._totals[places])
+        self._add_exactly(places + self._first, self._totals[places])
         self._totals[:] = 0
 
     def _add_exactly(self, places: AnyArray, sums: AnyArray) -> None:
@@ -223,11 +225,11 @@ class Sums:
 
     def result(self, own: slice) -> Ordinals:
         """Return the sums of a bucket, shape (32,768,); 0 where there was nothing."""
-        values = self._totals[own].astype(np.int64)
+        values = self._totals[_shifted(own, self._first)].astype(np.int64)
         large: dict[int, int] = {}
         for place in [place for place in self._exact if own.start <= place < own.stop]:
-            total = self._exact[place] + int(self._totals[place])
-            put_exactly(values, large, place - own.start, total)
+            here = place - own.start
+            put_exactly(values, large, here, self._exact[place] + int(values[here]))
         return Ordinals(values, None, large)
 
 
@@ -271,6 +273,11 @@ class Averages:
         return Ordinals(averages, missing if missing.any() else None, large)
 
 
+def _shifted(own: slice, first: int) -> slice:
+    """Return where places are in an array that starts with the place `first`."""
+    return slice(own.start - first, own.stop - first)
+
+
 def _divided(numbers: Integers, divisors: Integers) -> tuple[Integers, Integers]:
     """Return quotients rounded down, and what is left, as `np.divmod` does; divisors are positive.
 
@@ -298,6 +305,7 @@ class Extremes:
         self.is_float = is_float
         self._best: AnyArray = np.zeros(0, dtype=np.float64 if is_float else np.int64)
         self._shared: AnyArray | None = None
+        self._first = 0
         self._seen: npt.NDArray[np.bool_] = np.zeros(0, dtype=bool)
         self._exact: dict[int, int] = {}
 
@@ -306,9 +314,12 @@ class Extremes:
         self._best = with_room(self._best, room)
         self._seen = with_room(self._seen, room)
 
-    def share(self, packed: AnyArray) -> None:
-        """Keep the extremes in an array of others from now on, by `pack_value`: of the smallest the complement."""
-        self._shared = packed
+    def share(self, packed: AnyArray, first: int) -> None:
+        """Have the extremes kept elsewhere, by `pack_value`, of the smallest the complement.
+
+        These are those of the places from `first` on.
+        """
+        self._shared, self._first = packed, first
 
     def add(self, values: AnyArray, groups: Groups) -> None:
         """Take in values, shape (groups.count,); beside a shared array, those that it cannot hold."""
@@ -330,7 +341,8 @@ class Extremes:
         if self._shared is None:
             values, missing = self._best[own].copy(), ~self._seen[own]
         else:
-            values, missing = unpack_value(self._shared[own]), self._shared[own] == 0
+            packed = self._shared[_shifted(own, self._first)]
+            values, missing = unpack_value(packed), packed == 0
             values = np.where(missing, 0, ~values if self.least else values)
         pick = min if self.least else max
         large: dict[int, int] = {}

@@ -146,10 +146,15 @@ class Aggregation:
             for member in members:
                 member.accumulator.grow(room)
 
-    def settle(self) -> None:
-        """Prepare for the results, when all rows are in."""
+    def shrink(self, room: int) -> None:
+        """Forget the places beyond in blocks; the other states take little."""
         for block in self._blocks:
-            block.settle()
+            block.shrink(room)
+
+    def settle(self, own: slice) -> None:
+        """Prepare for the results of some places, when all rows are in."""
+        for block in self._blocks:
+            block.settle(own)
 
     def begin(self, values: Mapping[ValueKey, Values], longest: int) -> bool:
         """Prepare for the bits of a batch.

@@ -7,7 +7,7 @@ that the work does not grow with the number of row sets; in the end each row set
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -17,9 +17,10 @@ from segengine.kernel.bitmaps import AnyArray, Words, transpose_words
 from segengine.kernel.nests import Nest
 from segengine.kernel.packed import pack_pairs, pack_value, repack, unpack_pairs
 from segengine.kernel.ranks import sorted_order
-from segengine.kernel.values import Texts, Values, make_groups, with_room
+from segengine.kernel.values import Texts, Values, drop_room, make_groups, with_room
 
-_SETTLED = 1 << 8  # places whose states are turned at a time
+_TURNED = 1 << 8  # places whose states are laid out at a time: they stay in the processor's cache
+_SETTLED = 1 << 15  # places that are settled at a time where all are
 _INT32, _INT64 = np.iinfo(np.int32), np.iinfo(np.int64)
 _UNSIGNED = tuple(map(np.dtype, (np.uint8, np.uint16, np.uint32, np.uint64)))
 _FEWEST_LOOSE = 1 << 20  # pairs from which they are made distinct
@@ -33,6 +34,10 @@ class Block(ABC):
     @abstractmethod
     def grow(self, room: int) -> None:
         """Make room for so many places."""
+
+    @abstractmethod
+    def shrink(self, room: int) -> None:
+        """Forget the places beyond."""
 
     @abstractmethod
     def begin(self, values: Mapping[ValueKey, Values], longest: int) -> None:
@@ -50,8 +55,8 @@ class Block(ABC):
         """
 
     @abstractmethod
-    def settle(self) -> None:
-        """Prepare for the results: lay the states out by row set, not by place, as they are added to."""
+    def settle(self, own: slice) -> None:
+        """Prepare for the results of some places, until others are prepared."""
 
 
 class MatrixBlock(Block):
@@ -84,36 +89,34 @@ class MatrixBlock(Block):
         ]
         self._links = [link for nest in nests for link in nest.links(columns)]
         self._states: AnyArray = np.zeros((0, len(columns) + 1), dtype=type_)
+        self._settled: AnyArray = self._states[:, :-1].T
         self._bound = 0  # no state lies further from 0
-        self._is_settled = False
+        self._share(0)
+
+    def _share(self, first: int) -> None:
         for column, member in self._members:
-            member.share(self._states[:, column])
+            member.share(self._settled[column], first)
 
     def grow(self, room: int) -> None:  # noqa: D102 - as in the base
-        self._unsettle()
         self._states = with_room(self._states, room)
 
-    def settle(self) -> None:  # noqa: D102 - as in the base
-        if self._is_settled:
-            return
-        settled = np.empty(self._states.shape, dtype=self._states.dtype, order="F")
-        for first in range(0, len(settled), _SETTLED):
-            own = slice(first, first + _SETTLED)
-            settled[own] = self._states[own]
-        for inner, outer in self._links:
-            self._join(settled[:, outer], settled[:, inner], out=settled[:, outer])
-        self._states, self._is_settled = settled, True
-        for column, member in self._members:
-            member.share(settled[:, column])
+    def shrink(self, room: int) -> None:  # noqa: D102 - as in the base
+        self._states = drop_room(self._states, room)
 
-    def _unsettle(self) -> None:
-        """Lay the states out by place again, each without what is in those inside it."""
-        if not self._is_settled:
-            return
-        if self._join is np.add:
-            for inner, outer in reversed(self._links):
-                self._states[:, outer] -= self._states[:, inner]
-        self._states, self._is_settled = np.ascontiguousarray(self._states), False
+    def settle(self, own: slice) -> None:
+        """Lay the states out by row set, not by place as they are added to, each with those inside it.
+
+        In one buffer for all places: as many again as there are states would be half of a task's memory.
+        """
+        states = self._states[own, :-1]
+        if self._settled.shape != states.T.shape or self._settled.dtype != states.dtype:
+            self._settled = np.empty(states.T.shape, dtype=states.dtype)
+        for first in range(0, len(states), _TURNED):
+            turned = slice(first, first + _TURNED)
+            self._settled[:, turned] = states[turned].T
+        for inner, outer in self._links:
+            self._join(self._settled[outer], self._settled[inner], out=self._settled[outer])
+        self._share(own.start)
 
     def _expect(self, bound: int) -> None:
         """Take more bits for states from where theirs might not hold another batch that adds at most so much."""
@@ -155,18 +158,24 @@ class SumBlock(MatrixBlock):
             return
         if self._bound + bound > _INT64.max:
             self._make_room(bound)
-        self._unsettle()
         self._expect(bound)
         self._data = data.astype(self._states.dtype, copy=False)
 
     def _make_room(self, bound: int) -> None:
         """Learn how large the sums really are; move them out where a batch with that bound might overflow."""
-        self.settle()
-        self._bound = most(self._states[:, :-1])
+        self._bound = max(most(self._settled) for _ in self._settle_all())
         if self._bound + bound > _INT64.max:
-            for sums in self._sums:
-                sums.spill()
+            for _ in self._settle_all():
+                for sums in self._sums:
+                    sums.spill()
+            self._states[:] = 0
             self._bound = 0
+
+    def _settle_all(self) -> Iterator[None]:
+        """Settle all places, some at a time."""
+        for first in range(0, len(self._states), _SETTLED):
+            self.settle(slice(first, first + _SETTLED))
+            yield
 
     def add(self, bits: Words, innermost: Sequence[AnyArray], rows: slice, places: AnyArray) -> None:  # noqa: D102
         self._add(self._data[rows], innermost, places)
@@ -180,7 +189,6 @@ class CountBlock(MatrixBlock):
 
     def begin(self, values: Mapping[ValueKey, Values], longest: int) -> None:  # noqa: D102 - as in the base
         self._there = None if self.key is None else values[self.key].there
-        self._unsettle()
         self._expect(longest)
         self.is_ready = True
 
@@ -213,7 +221,6 @@ class ExtremeBlock(MatrixBlock):
         self.is_ready = low > _INT64.min
         if not self.is_ready:
             return
-        self._unsettle()
         furthest = max(high, -low)
         type_ = next(each for each in _UNSIGNED if furthest < 1 << (8 * each.itemsize - 1))
         if type_.itemsize > self._states.dtype.itemsize:
@@ -251,6 +258,9 @@ class DistinctBlock(Block):
     def grow(self, room: int) -> None:  # noqa: D102 - as in the base
         self._room = room
 
+    def shrink(self, room: int) -> None:
+        """Forget nothing: what takes room is the pairs, and they are of all places."""
+
     def begin(self, values: Mapping[ValueKey, Values], longest: int) -> None:  # noqa: D102 - as in the base
         self._is_settled = False
         if self._loose > max(_FEWEST_LOOSE, 2 * self._distinct_count):
@@ -276,7 +286,8 @@ class DistinctBlock(Block):
         self._bits = [np.bitwise_or.reduceat(bits.take(order, axis=0), starts, axis=0)]
         self._distinct_count, self._loose = len(starts), 0
 
-    def settle(self) -> None:  # noqa: D102 - as in the base
+    def settle(self, own: slice) -> None:
+        """Count the pairs of all places, where this was not done before."""
         if self._is_settled:
             return
         counts = {lane: Counts() for lane in self._members}
@@ -289,7 +300,7 @@ class DistinctBlock(Block):
             bits = np.concatenate([self._bits[0], np.zeros((-len(places) % 8, len(self._words)), dtype=np.uint64)])
             bitmaps = transpose_words(bits)
             for lane, count in counts.items():
-                own = np.unpackbits(bitmaps[lane], count=len(places), bitorder="little").view(np.bool_)
-                if own.any():
-                    count.add(make_groups(places[own]))
+                counted = np.unpackbits(bitmaps[lane], count=len(places), bitorder="little").view(np.bool_)
+                if counted.any():
+                    count.add(make_groups(places[counted]))
         self._is_settled = True

@@ -275,12 +275,10 @@ class _Bucket:
             columns[f"c{place}"] = groups.rows.column(attribute.column)
         kernel = ScanKernel(program.scan, program)
         kernel.add([pa.record_batch(columns)])
-        for _, blob in kernel.bitmaps():
-            self._outputs[scan] = np.frombuffer(blob, np.uint64).reshape(-1, _WORDS)
-        for _, values in kernel.values():
-            self._parts.values[scan] = values
-        for places in kernel.overflow_places().values():
-            self._parts.overflow[scan] = places
+        for answers in kernel.take():
+            self._outputs[scan] = np.frombuffer(answers.bits, np.uint64).reshape(-1, _WORDS)
+            self._parts.values[scan] = answers.values
+            self._parts.overflow[scan] = answers.overflow
         for number in range(len(program.scan.groups)):
             states = kernel.group_states(number)
             if states is not None:

@@ -28,7 +28,7 @@ from segengine.kernel.program import ScanProgram, compile_scan
 from segengine.kernel.ranks import Ranked, profile_order, rank_rows
 from segengine.kernel.scan_groups import NOBODY, ScanGroups
 from segengine.kernel.values import BadColumnError as BadColumnError  # callers know it from here
-from segengine.kernel.values import Columns, Values, joined_values, with_room
+from segengine.kernel.values import Columns, Values, drop_room, joined_values, with_room
 from segengine.plan.rows import Clause, Clauses, Combined, RowSet
 from segengine.plan.scans import BUCKET_SIZE, RowCount, Scan, SomeRow, SomeRowOf
 
@@ -178,28 +178,28 @@ class ScanKernel:
         """Return how many values of a column or aggregate were errors for what is asked: infinities, bad years."""
         return self._bad_values.counts() | self._state.invalid_counts()
 
-    def overflow_places(self) -> dict[int, dict[int, list[int]]]:
-        """Return the profiles for whom the aggregate that an output judges had too many digits.
-
-        By bucket and output their places in the bucket; known once the bucket's bitmaps have been taken.
-        """
-        return self._state.overflow
-
-    def bitmaps(self) -> Iterator[tuple[int, bytes]]:
-        """Yield each bucket seen and its outputs: one bitmap of 4,096 bytes after the other."""
-        yield from self._state.bitmaps()
-
-    def values(self) -> Iterator[tuple[int, pa.RecordBatch]]:
-        """Yield each bucket seen and the scan's values of its 32,768 profiles: columns `v0`, `v1`, ...
-
-        Narrowed, NULL where missing. Where a number has more than 38 digits it is NULL too, and the schema's metadata
-        have `overflow`: by number of the value the places in the bucket, as JSON.
-        """
-        yield from self._state.values()
+    def take(self) -> Iterator[BucketAnswers]:
+        """Yield the answers for each bucket seen, once all rows are in, and forget it: memory shrinks meanwhile."""
+        yield from self._state.take()
 
     def group_states(self, number: int) -> pa.RecordBatch | None:
         """Return the states of the scan's groups with that number (`state_schema`); None where there was no row."""
         return self._groups.states(number)
+
+
+@dataclass(frozen=True)
+class BucketAnswers:
+    """What the rows of a scan say of the 32,768 profiles of a bucket.
+
+    `bits`: the outputs, one bitmap of 4,096 bytes after the other. `overflow`: by output the places in the bucket of
+    the profiles for whom the aggregate that it judges had too many digits. `values`: the scan's values, columns `v0`,
+    `v1`, ... as `value_batch` makes them.
+    """
+
+    bucket: int
+    bits: bytes
+    overflow: dict[int, list[int]]
+    values: pa.RecordBatch
 
 
 @dataclass(frozen=True)
@@ -257,7 +257,6 @@ class _States:
         self._values = scan.values
         self._noted: list[Words] = []
         self._keeps_lanes = False
-        self.overflow: dict[int, dict[int, list[int]]] = {}
 
     @property
     def is_ranked(self) -> bool:
@@ -386,47 +385,46 @@ class _States:
         joined: npt.NDArray[np.bool_] = join.reduce([self._tree_bits(words, part, positions) for part in tree.parts])
         return joined
 
-    def _buckets(self) -> Iterator[tuple[int, slice]]:
-        """Yield each bucket seen and the places of its profiles; rows of nobody are in none."""
-        for bucket, slot in self._slots.items():
+    def take(self) -> Iterator[BucketAnswers]:
+        """Yield the answers for each bucket, and drop its states; rows of nobody are in none."""
+        for bucket, slot in reversed(self._slots.items()):
+            own = slice(slot * BUCKET_SIZE, (slot + 1) * BUCKET_SIZE)
             if bucket:
-                yield bucket, slice(slot * BUCKET_SIZE, (slot + 1) * BUCKET_SIZE)
+                self._aggregation.settle(own)
+                yield BucketAnswers(bucket, *self._outputs_of(own), self._values_of(own))
+            self._bits = drop_room(self._bits, own.start)
+            self._counts = [drop_room(plane, own.start) for plane in self._counts]
+            self._aggregation.shrink(own.start)
 
-    def bitmaps(self) -> Iterator[tuple[int, bytes]]:
-        """Yield each bucket and the bitmaps of all outputs."""
+    def _outputs_of(self, own: slice) -> tuple[bytes, dict[int, list[int]]]:
+        """Return the bitmaps of all outputs, and the places of aggregates with too many digits."""
         layout = self._layout
         singles = {clause: place for place, clause in enumerate(layout.single)}
         lanes = {lane: layout.single_words.stop * 64 + place for place, lane in enumerate(layout.lanes)}
         counters = {rows: place for place, rows in enumerate(layout.counted)}
-        self._aggregation.settle()
-        for bucket, own in self._buckets():
-            rows = transpose_words(self._bits[own])
-            planes = [transpose_words(plane[own]) for plane in self._counts] if counters else []
-            blob = np.empty((len(self._outputs), BITMAP_BYTES), dtype=np.uint8)
-            for place, output in enumerate(self._outputs):
-                if isinstance(output, SomeRow):
-                    blob[place] = rows[singles[output.clause]]
-                elif isinstance(output, SomeRowOf):
-                    blob[place] = rows[lanes[output]]
-                elif isinstance(output, RowCount):
-                    lane = counters[output.rows]
-                    blob[place] = at_least([plane[lane] for plane in planes], output.at_least)
-            over: dict[int, list[int]] = {}
-            for judge in self._judges:
-                values = self._aggregation.result((judge.rows, judge.aggregate), own)
-                if places := drop_overflow(values):
-                    over |= dict.fromkeys(judge.outputs, places)
-                blob[list(judge.outputs)] = transpose_words(judge.passed(values), len(judge.outputs))
-            if over:
-                self.overflow[bucket] = over
-            yield bucket, blob.tobytes()
+        rows = transpose_words(self._bits[own])
+        planes = [transpose_words(plane[own]) for plane in self._counts] if counters else []
+        blob = np.empty((len(self._outputs), BITMAP_BYTES), dtype=np.uint8)
+        for place, output in enumerate(self._outputs):
+            if isinstance(output, SomeRow):
+                blob[place] = rows[singles[output.clause]]
+            elif isinstance(output, SomeRowOf):
+                blob[place] = rows[lanes[output]]
+            elif isinstance(output, RowCount):
+                lane = counters[output.rows]
+                blob[place] = at_least([plane[lane] for plane in planes], output.at_least)
+        overflow: dict[int, list[int]] = {}
+        for judge in self._judges:
+            values = self._aggregation.result((judge.rows, judge.aggregate), own)
+            if places := drop_overflow(values):
+                overflow |= dict.fromkeys(judge.outputs, places)
+            blob[list(judge.outputs)] = transpose_words(judge.passed(values), len(judge.outputs))
+        return blob.tobytes(), overflow
 
-    def values(self) -> Iterator[tuple[int, pa.RecordBatch]]:
-        """Yield each bucket and the values of its profiles."""
-        self._aggregation.settle()
-        for bucket, own in self._buckets():
-            found = [
+    def _values_of(self, own: slice) -> pa.RecordBatch:
+        return value_batch(
+            [
                 (self._aggregation.result((value.rows, value.aggregate), own), aggregate_type(value.aggregate))
                 for value in self._values
             ]
-            yield bucket, value_batch(found)
+        )

@@ -168,6 +168,15 @@ def make_groups(places: AnyArray) -> Groups:
     return Groups(places[starts], starts, len(places))
 
 
+def drop_room(states: AnyArray, room: int) -> AnyArray:
+    """Return the states of the places below `room`; the memory of the others is given back, not copied around.
+
+    Nothing else may look into these states any more.
+    """
+    states.resize((room, *states.shape[1:]), refcheck=False)
+    return states
+
+
 def with_room(states: AnyArray, room: int) -> AnyArray:
     """Return states with room for so many places, 0 at first; pages that nobody touches cost nothing."""
     roomy: AnyArray = np.zeros((room, *states.shape[1:]), dtype=states.dtype)

@@ -51,6 +51,16 @@ def arrow_type(type_: str) -> pa.DataType:
     return ARROW[type_.split()[0]]
 
 
+def found_keys(kernel: ScanKernel) -> list[list[int]]:
+    """Return by output the keys of the profiles in it, ascending, and forget them."""
+    found: dict[int, list[int]] = {}
+    for answers in kernel.take():
+        for output, start in enumerate(range(0, len(answers.bits), BITMAP_BYTES)):
+            keys = bitmap_keys(answers.bits[start : start + BITMAP_BYTES], answers.bucket)
+            found.setdefault(output, []).extend(keys.tolist())
+    return [sorted(found[output]) for output in sorted(found)]
+
+
 @dataclass(frozen=True)
 class KernelResult:
     """Members by segment name, and what validation said; segments with errors have no members.
@@ -135,10 +145,9 @@ class KernelRun:
             kernel = ScanKernel(scan, clock=Clock(plan.as_of, plan.zone))
             kernel.add(self.batches(scan))
             assert not kernel.duplicate_count
-            for bucket, blob in kernel.bitmaps():
-                buckets.setdefault(bucket, BucketParts()).bits[number] = blob
-            for bucket, places in kernel.overflow_places().items():
-                buckets[bucket].overflow[number] = places
+            for answers in kernel.take():
+                parts = buckets.setdefault(answers.bucket, BucketParts())
+                parts.bits[number], parts.overflow[number] = answers.bits, answers.overflow
             bad |= {(number, place) for place, _ in kernel.invalid_counts()}
         for place, name in enumerate(plan.stored):
             for bucket, bitmap in self._bitmaps(stored[name]).items():

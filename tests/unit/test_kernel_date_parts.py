@@ -11,9 +11,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from judging import judge
+from kernel_runs import found_keys
 from local_times import MICROSECOND, ZONES, instant_of_wall, random_moment
 
-from segengine.kernel.bitmaps import BITMAP_BYTES, bitmap_keys
 from segengine.kernel.date_parts import take_part, to_instants, to_local
 from segengine.kernel.ordinals import Ordinals, read_ordinals
 from segengine.kernel.scan import KEY, BadColumnError, ScanKernel
@@ -134,11 +134,6 @@ def test_missing_values_have_no_parts() -> None:
     assert judge(empty.negated(), array) == [True, True, False]
 
 
-def found_keys(kernel: ScanKernel, output: int) -> list[int]:
-    blobs = [(bucket, blob[output * BITMAP_BYTES : (output + 1) * BITMAP_BYTES]) for bucket, blob in kernel.bitmaps()]
-    return [int(key) for bucket, bits in blobs for key in bitmap_keys(bits, bucket)]
-
-
 def test_a_column_is_read_once_whatever_its_parts() -> None:
     at = column(INSTANT)
     tests: list[tuple[Attribute, Any]] = [
@@ -156,7 +151,8 @@ def test_a_column_is_read_once_whatever_its_parts() -> None:
     hour = DAY // 24
     values = pa.array([-1, 0, hour, 40 * DAY + hour, 2**62, None], pa.int64()).cast(pa.timestamp("us", "UTC"))
     kernel.add([pa.record_batch([pa.array(range(1, 7), pa.int64()), values], names=[KEY, "c0"])])
-    assert [found_keys(kernel, output) for output in outputs] == [[1], [2, 3], [3, 4], [3]]
+    keys = found_keys(kernel)
+    assert [keys[output] for output in outputs] == [[1], [2, 3], [3, 4], [3]]
     assert kernel.invalid_counts() == {(output, "at"): 1 for output in outputs[1:]}
 
 

@@ -304,4 +304,4 @@ def test_dimensions_that_are_errors_are_missing_and_counted() -> None:
     assert by_group(groups, finish_states(groups, states)) == {(0,): [2], (None,): [3]}
     assert kernel.invalid_counts() == {(0, "score"): 1}
     assert (kernel.row_count, kernel.orphan_count) == (5, 1)
-    assert [bucket for bucket, _ in kernel.bitmaps()] == [1]
+    assert [answers.bucket for answers in kernel.take()] == [1]

@@ -146,6 +146,11 @@ class Aggregation:
             for member in members:
                 member.accumulator.grow(room)
 
+    def clear(self, own: slice) -> None:
+        """Prepare for the first rows of some places."""
+        for block in self._blocks:
+            block.clear(own)
+
     def shrink(self, room: int) -> None:
         """Forget the places beyond in blocks; the other states take little."""
         for block in self._blocks:

@@ -35,6 +35,9 @@ class Block(ABC):
     def grow(self, room: int) -> None:
         """Make room for so many places."""
 
+    def clear(self, own: slice) -> None:  # noqa: B027 - only some blocks have something to clear
+        """Prepare for the first rows of some places."""
+
     @abstractmethod
     def shrink(self, room: int) -> None:
         """Forget the places beyond."""
@@ -99,6 +102,13 @@ class MatrixBlock(Block):
 
     def grow(self, room: int) -> None:  # noqa: D102 - as in the base
         self._states = with_room(self._states, room)
+
+    def clear(self, own: slice) -> None:
+        """Have the system find memory for the states of some places.
+
+        Otherwise it would while rows are added, which holds the interpreter's lock: all tasks would wait for it.
+        """
+        self._states[own] = 0
 
     def shrink(self, room: int) -> None:  # noqa: D102 - as in the base
         self._states = drop_room(self._states, room)

@@ -285,6 +285,7 @@ class _States:
         """Return where each key's state lies, making room for buckets not seen before."""
         buckets = (keys + (BUCKET_SIZE - 1)) >> _SHIFT
         slot_of = np.zeros(int(buckets.max()) + 1, dtype=np.int64)
+        seen = len(self._slots)
         for bucket in np.flatnonzero(np.bincount(buckets)):
             slot_of[bucket] = self._slots.setdefault(int(bucket), len(self._slots))
         if len(self._slots) * BUCKET_SIZE > len(self._bits):
@@ -292,6 +293,8 @@ class _States:
             self._bits = with_room(self._bits, room)
             self._counts = [with_room(plane, room) for plane in self._counts]
             self._aggregation.grow(room)
+        if len(self._slots) > seen:
+            self._aggregation.clear(slice(seen * BUCKET_SIZE, len(self._slots) * BUCKET_SIZE))
         found: npt.NDArray[np.int64] = (slot_of[buckets] << _SHIFT) | ((keys - 1) & (BUCKET_SIZE - 1))
         return found
 

@@ -18,7 +18,6 @@ from segengine.engine.parts import (
     BatchFunction,
     facts_part,
     make_part,
-    pack_rows,
     unpack_rows,
 )
 from segengine.engine.sources import Sources, column
@@ -130,9 +129,9 @@ def make_carry_function(carried: Carried, name: str) -> BatchFunction:
         if len(of_accounts) + orphan_count:
             yield facts_part(name, len(of_accounts) + orphan_count, orphan_count)
         for bucket, blob in carry_bits(members, len(numbers), of_accounts, of_contacts):
-            yield make_part(bucket, CARRIED, blob)
+            yield make_part(bucket, CARRIED, pa.py_buffer(blob))
         values = {bucket: [own[source] for source in carried.measures] for bucket, own in found.items()}
         for bucket, rows in carry_values(values, of_accounts, of_contacts):
-            yield make_part(bucket, CARRIED_VALUES, pack_rows(rows))
+            yield make_part(bucket, CARRIED_VALUES, rows)
 
     return carry

@@ -11,6 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from segengine.engine.failures import engine_errors
+from segengine.engine.handover import Content
 from segengine.engine.joins import BUCKET, ScanRows, bucket_numbers
 from segengine.engine.parts import (
     CARRIED,
@@ -18,13 +19,12 @@ from segengine.engine.parts import (
     FACTS_BUCKET,
     PARTS,
     BatchFunction,
-    binary_values,
     facts_part,
     invalid_part,
     make_part,
     overflow_facts,
-    pack_rows,
     read_overflow,
+    read_parts,
     scan_source,
     unpack_narrowed,
     unpack_rows,
@@ -59,6 +59,7 @@ def evaluate_plan(
     previous: Mapping[str, str],
     partitions: int,
     carried: DataFrame | None = None,
+    handover: str | None = None,
 ) -> DataFrame:
     """Return the members of every segment by bucket, and the values of every measure.
 
@@ -72,6 +73,7 @@ def evaluate_plan(
         previous: The `source` of each segment's preceding snapshot, by segment id.
         partitions: Number of tasks after each exchange by bucket.
         carried: The parts of `carry_over`, where the plan asks something of accounts.
+        handover: The name of a `Handover` that is open until the rows have been read, once.
 
     Returns:
         `RESULTS`: one row per segment and bucket that has members now or had some before, one per measure and bucket;
@@ -80,15 +82,16 @@ def evaluate_plan(
     """
     parts = None
     for number, scan in plan.table_scans.items():
-        part = _scan(plan, number, scan, sources, schema, keys, partitions)
+        part = _scan(plan, number, scan, sources, schema, keys, partitions, handover)
         parts = part if parts is None else parts.unionByName(part)
     if parts is None:
         raise ValueError("a plan has at least the profile scan")
     if snapshots is not None:
-        parts = parts.unionByName(snapshots.selectExpr("bucket", "source", "content", "cast(null as string) as facts"))
+        nothing = ("cast(null as bigint) as ticket", "cast(null as string) as facts")
+        parts = parts.unionByName(snapshots.selectExpr("bucket", "source", "content", *nothing))
     if carried is not None:
         parts = parts.unionByName(carried)
-    function = make_formula_function(plan, dict(parents), dict(previous))
+    function = make_formula_function(plan, dict(parents), dict(previous), handover)
     return parts.repartition(partitions, BUCKET).mapInArrow(function, RESULTS)
 
 
@@ -100,12 +103,13 @@ def _scan(
     schema: Schema,
     keys: DataFrame,
     partitions: int,
+    handover: str | None = None,
 ) -> DataFrame:
     """Return the parts that one scan makes of its rows."""
     rows = ScanRows(scan, sources.settings, schema).frame(sources, keys)
     if scan.path is None or scan.path.hops:
         rows = rows.repartition(partitions, BUCKET)
-    return rows.mapInArrow(make_scan_function(plan, scan, number), PARTS)
+    return rows.mapInArrow(make_scan_function(plan, scan, number, handover), PARTS)
 
 
 def try_scans(plan: AudiencePlan, sources: Sources, schema: Schema, keys: DataFrame, partitions: int) -> None:
@@ -120,7 +124,7 @@ def try_scans(plan: AudiencePlan, sources: Sources, schema: Schema, keys: DataFr
             _scan(plan, number, scan, sources, schema, keys, partitions).count()
 
 
-def make_scan_function(plan: AudiencePlan, scan: Scan, number: int) -> BatchFunction:
+def make_scan_function(plan: AudiencePlan, scan: Scan, number: int, handover: str | None = None) -> BatchFunction:
     """Return the function that turns rows of one scan into parts; it sees whole buckets, in any order."""
     program = compile_scan(scan, Clock(plan.as_of, plan.zone))
     label = plan.label  # all of the plan would travel to the workers with each scan
@@ -129,7 +133,7 @@ def make_scan_function(plan: AudiencePlan, scan: Scan, number: int) -> BatchFunc
         kernel = ScanKernel(scan, program)
         try:
             for piece, states in enumerate(kernel.add_in_parts(batches)):
-                yield from _group_parts(scan, number, piece, states)
+                yield from _group_parts(scan, number, piece, states, handover)
         except BadColumnError as error:
             message = (
                 f'{error.count} value(s) of "{error.column}" in table "{scan.table}" are not of type {error.type}.'
@@ -141,7 +145,7 @@ def make_scan_function(plan: AudiencePlan, scan: Scan, number: int) -> BatchFunc
         if not kernel.row_count:
             return
         for answers in kernel.take():
-            yield from _answer_parts(scan, number, answers)
+            yield from _answer_parts(scan, number, answers, handover)
         counts = (kernel.row_count, kernel.orphan_count) if scan.is_first_pass else (0, 0)
         yield facts_part(scan.name, *counts)
         if invalid := kernel.invalid_counts():
@@ -150,28 +154,32 @@ def make_scan_function(plan: AudiencePlan, scan: Scan, number: int) -> BatchFunc
     return accumulate
 
 
-def _answer_parts(scan: Scan, number: int, answers: BucketAnswers) -> Iterator[pa.RecordBatch]:
+def _answer_parts(scan: Scan, number: int, answers: BucketAnswers, handover: str | None) -> Iterator[pa.RecordBatch]:
     if scan.outputs:
-        overflow = overflow_facts(answers.overflow)
-        yield make_part(answers.bucket, scan_source("bits", number), answers.bits, overflow)
+        bits, overflow = pa.py_buffer(answers.bits), overflow_facts(answers.overflow)
+        yield make_part(answers.bucket, scan_source("bits", number), bits, overflow, handover)
     if scan.values:
-        yield make_part(answers.bucket, scan_source("values", number), pack_rows(answers.values))
+        yield make_part(answers.bucket, scan_source("values", number), answers.values, handover=handover)
 
 
-def _group_parts(scan: Scan, number: int, piece: int, states: Mapping[int, pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+def _group_parts(
+    scan: Scan, number: int, piece: int, states: Mapping[int, pa.RecordBatch], handover: str | None
+) -> Iterator[pa.RecordBatch]:
     """Yield states of groups; those of no profile under a bucket for each piece, so that several tasks share them."""
     for place, found in states.items():
         source = scan_source("groups", number, place, piece)
         if not scan.groups[place].per_profile:
-            yield make_part(FACTS_BUCKET - piece, source, pack_rows(found))
+            yield make_part(FACTS_BUCKET - piece, source, found, handover=handover)
             continue
         buckets = bucket_numbers(found.column(KEY))
         for bucket in np.unique(buckets).tolist():
             own = found.filter(pa.array(buckets == bucket))
-            yield make_part(bucket or FACTS_BUCKET - piece, source, pack_rows(own))
+            yield make_part(bucket or FACTS_BUCKET - piece, source, own, handover=handover)
 
 
-def make_formula_function(plan: AudiencePlan, parents: dict[str, str], previous: dict[str, str]) -> BatchFunction:
+def make_formula_function(
+    plan: AudiencePlan, parents: dict[str, str], previous: dict[str, str], handover: str | None = None
+) -> BatchFunction:
     """Return the function that evaluates all formulas on the buckets it sees.
 
     It also counts the profiles of the outlines' nodes, and of those that say who has too many digits.
@@ -180,14 +188,13 @@ def make_formula_function(plan: AudiencePlan, parents: dict[str, str], previous:
     counted = sorted({*lines, *plan.overflow.values()})
 
     def evaluate(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        buckets: dict[int, dict[str, tuple[pa.Buffer, str | None]]] = {}
-        carried: dict[tuple[int, str], list[pa.Buffer]] = {}
+        buckets: dict[int, dict[str, tuple[Content, str | None]]] = {}
+        carried: dict[tuple[int, str], list[Content]] = {}
         values = MeasureResults(plan)
         for batch in batches:
-            names = zip(*(batch.column(place).to_pylist() for place in (0, 1, 3)), strict=True)
-            for (bucket, source, facts), content in zip(names, binary_values(batch.column(2)), strict=True):
+            for bucket, source, content, facts in read_parts(batch, handover):
                 if bucket == FACTS_BUCKET and not source:
-                    yield facts_row(facts)
+                    yield facts_row(facts or "")
                 elif bucket <= FACTS_BUCKET:
                     _, scan, place, _ = source.split()
                     yield from values.add_orphans((int(scan), int(place)), unpack_rows(content))
@@ -201,7 +208,8 @@ def make_formula_function(plan: AudiencePlan, parents: dict[str, str], previous:
         formulas = Formulas(plan)
         members = SegmentResults()
         sums = np.zeros(len(counted), dtype=np.int64)
-        for bucket, found in sorted(buckets.items()):
+        for bucket in sorted(buckets):
+            found = buckets.pop(bucket)
             parts = _bucket_parts(plan, parents, found)
             if bits := carried.pop((bucket, CARRIED), None):
                 of_accounts = join_carried(bits, len(plan.carried))
@@ -224,7 +232,7 @@ def make_formula_function(plan: AudiencePlan, parents: dict[str, str], previous:
 def _bucket_parts(
     plan: AudiencePlan,
     parents: Mapping[str, str],
-    found: Mapping[str, tuple[pa.Buffer, str | None]],
+    found: Mapping[str, tuple[Content, str | None]],
 ) -> BucketParts:
     """Return what came of one bucket, by what it is."""
     parts = BucketParts()

@@ -2,8 +2,8 @@
 
 `source` says what the content is: of a scan the bits of its outputs, its values or the states of its groups (see
 `scan_source`), the name of a stored snapshot, or `CARRIED` and `CARRIED_VALUES` for bits and values of accounts, as
-`kernel.carry` sends them to their contacts. Facts are JSON: of bits the places with too many digits, in the bucket of
-facts what a task read.
+`kernel.carry` sends them to their contacts. The content is bytes, or a ticket for what was left in this process
+(`handover`). Facts are JSON: of bits the places with too many digits, in the bucket of facts what a task read.
 """
 
 from __future__ import annotations
@@ -16,15 +16,24 @@ from typing import Literal
 import numpy as np
 import pyarrow as pa
 
+from segengine.engine.handover import Content, fetch, leave
 from segengine.kernel.narrow import join_bytes, narrow, split_bytes, widen
 
 BatchFunction = Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]
 
-PARTS = "bucket int, source string, content binary, facts string"
+PARTS = "bucket int, source string, content binary, ticket bigint, facts string"
 FACTS_BUCKET = 0  # profiles have buckets from 1 on; also of states without a profile, whose further pieces are below
 CARRIED, CARRIED_VALUES = "carried", "carried values"
 ScanPart = Literal["bits", "values", "groups"]
-_ARROW = pa.schema([("bucket", pa.int32()), ("source", pa.string()), ("content", pa.binary()), ("facts", pa.string())])
+_ARROW = pa.schema(
+    [
+        ("bucket", pa.int32()),
+        ("source", pa.string()),
+        ("content", pa.binary()),
+        ("ticket", pa.int64()),
+        ("facts", pa.string()),
+    ]
+)
 
 
 def scan_source(part: ScanPart, *numbers: int) -> str:
@@ -33,11 +42,30 @@ def scan_source(part: ScanPart, *numbers: int) -> str:
 
 
 def make_part(
-    bucket: int, source: str, content: bytes | pa.Buffer, facts: Mapping[str, object] | None = None
+    bucket: int,
+    source: str,
+    content: Content,
+    facts: Mapping[str, object] | None = None,
+    handover: str | None = None,
 ) -> pa.RecordBatch:
-    """Return what one source says of one bucket."""
-    columns = [[bucket], [source], one_binary(content), [json.dumps(facts) if facts else None]]
+    """Return what one source says of one bucket; `handover`: where the content is left if that is possible."""
+    if isinstance(content, pa.RecordBatch):
+        content = narrow(content)
+    ticket = leave(handover, content) if handover else None
+    if ticket is not None:
+        content = pa.py_buffer(b"")
+    elif isinstance(content, pa.RecordBatch):
+        content = pack_rows(content)
+    columns = [[bucket], [source], one_binary(content), [ticket], [json.dumps(facts) if facts else None]]
     return pa.record_batch(columns, schema=_ARROW)
+
+
+def read_parts(batch: pa.RecordBatch, handover: str | None) -> Iterator[tuple[int, str, Content, str | None]]:
+    """Yield the bucket, source, content and facts of parts."""
+    buckets, sources, tickets, facts = (batch.column(place).to_pylist() for place in (0, 1, 3, 4))
+    contents = binary_values(batch.column(2))
+    for bucket, source, content, ticket, said in zip(buckets, sources, contents, tickets, facts, strict=True):
+        yield bucket, source, content if ticket is None else fetch(handover or "", ticket), said
 
 
 def facts_part(scan: str, rows: int, orphans: int) -> pa.RecordBatch:
@@ -52,7 +80,7 @@ def invalid_part(plan: str, number: int, counts: Mapping[tuple[int, str], int]) 
 
 
 def _facts(facts: Mapping[str, object]) -> pa.RecordBatch:
-    return pa.record_batch([[FACTS_BUCKET], [""], [None], [json.dumps(facts)]], schema=_ARROW)
+    return pa.record_batch([[FACTS_BUCKET], [""], [None], [None], [json.dumps(facts)]], schema=_ARROW)
 
 
 def overflow_facts(places: Mapping[int, Sequence[int]]) -> dict[str, object] | None:
@@ -65,10 +93,10 @@ def read_overflow(facts: str | None) -> dict[int, list[int]]:
     return {int(output): places for output, places in json.loads(facts)["overflow"].items()} if facts else {}
 
 
-def one_binary(content: bytes | pa.Buffer) -> pa.Array:
+def one_binary(content: pa.Buffer) -> pa.Array:
     """Return a binary column of one value, which is not copied."""
-    offsets = pa.py_buffer(np.array([0, len(content)], dtype=np.int32))
-    return pa.Array.from_buffers(pa.binary(), 1, [None, offsets, pa.py_buffer(content)])
+    offsets = pa.py_buffer(np.array([0, content.size], dtype=np.int32))
+    return pa.Array.from_buffers(pa.binary(), 1, [None, offsets, content])
 
 
 def binary_values(column: pa.Array) -> list[pa.Buffer]:
@@ -90,12 +118,14 @@ def pack_rows(rows: pa.RecordBatch, *, small: bool = False) -> pa.Buffer:
     return sink.getvalue()
 
 
-def unpack_rows(content: bytes | pa.Buffer) -> pa.RecordBatch:
-    """Return rows that were packed."""
+def unpack_rows(content: bytes | Content) -> pa.RecordBatch:
+    """Return rows that were packed or left."""
     return widen(unpack_narrowed(content))
 
 
-def unpack_narrowed(content: bytes | pa.Buffer) -> pa.RecordBatch:
-    """Return rows that were packed, their numbers still narrowed; of a buffer nothing is copied but what was kept."""
+def unpack_narrowed(content: bytes | Content) -> pa.RecordBatch:
+    """Return rows that were packed or left, their numbers still narrowed; of a buffer only what was kept is copied."""
+    if isinstance(content, pa.RecordBatch):
+        return content
     with pa.ipc.open_stream(content) as reader:
         return join_bytes(reader.read_next_batch())

@@ -12,6 +12,7 @@ from segengine.engine.accounts import Carried, carry_over
 from segengine.engine.business import merge_business
 from segengine.engine.evaluate import evaluate_plan, try_scans
 from segengine.engine.features import Asked, Features, FeatureSources, read_features
+from segengine.engine.handover import Handover
 from segengine.engine.measure_rows import find_nothing
 from segengine.engine.sources import Sources, column, cut_off, open_sources
 from segengine.errors import ConfigError, DataContractError, RunError, SegEngineError
@@ -243,18 +244,20 @@ class Evaluation:
         earlier = self.compared_before or self.as_of
         preceding = {segment_id: self.history.segments.preceding(segment_id, earlier) for segment_id in plan.members}
         previous = {segment_id: snapshot_of(run) for segment_id, run in preceding.items() if run is not None}
-        results = evaluate_plan(
-            plan,
-            self.sources(),
-            self.catalogue.schema,
-            keys,
-            read_contents(warehouse, [*parents.values(), *previous.values()]),
-            {parent: snapshot.source for parent, snapshot in parents.items()},
-            {segment_id: snapshot.source for segment_id, snapshot in previous.items()},
-            self._partitions(last_key),
-            self._carry(plan, keys),
-        )
-        write_snapshots(warehouse, self.run_id, results)
+        with Handover() as handover:
+            results = evaluate_plan(
+                plan,
+                self.sources(),
+                self.catalogue.schema,
+                keys,
+                read_contents(warehouse, [*parents.values(), *previous.values()]),
+                {parent: snapshot.source for parent, snapshot in parents.items()},
+                {segment_id: snapshot.source for segment_id, snapshot in previous.items()},
+                self._partitions(last_key),
+                self._carry(plan, keys),
+                handover.name,
+            )
+            write_snapshots(warehouse, self.run_id, results)
         if any(result.states is not None for result in plan.results.values()):
             states = read_states(warehouse, self.run_id, plan.results)
             pairs = read_pairs(warehouse, self.run_id, plan.label)

@@ -18,6 +18,7 @@ from chispa import assert_df_equality
 from deltalake import DeltaTable
 from workspace import Workspace
 
+from segengine.engine import handover
 from segengine.engine.session import EngineSession
 from segengine.errors import ConfigError, LeaseHeldError, RunError
 from segengine.operations.member_rows import write_member_rows
@@ -267,6 +268,23 @@ def test_few_profiles_get_the_keys_that_many_would(
     keys = many.published().keys["customer"]
     assert keys == workspace.published().keys["customer"]
     assert sorted(keys.values()) == list(range(1, len(ids) + 1))
+
+
+def test_contents_stay_in_the_process_where_the_tasks_run_in_it(
+    shop: Workspace, engine: EngineSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tickets: list[int | None] = []
+
+    def leave(name: str, content: handover.Content) -> int | None:
+        tickets.append(handover.leave(name, content))
+        return tickets[-1]
+
+    monkeypatch.setattr("segengine.engine.parts.leave", leave)
+    shop.refresh("Buyers", full=True)
+
+    assert bool(tickets) == (engine.kind == "embedded")
+    assert None not in tickets
+    assert handover._open == {}
 
 
 # ---- parents outside of the run

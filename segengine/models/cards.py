@@ -8,6 +8,7 @@ from segengine.models.activity import ActivityGroup, GroupLevel
 from segengine.models.cells import Cell, describe_cell
 from segengine.models.groups import Condition, Group, show_value
 from segengine.models.intervals import CONFIDENCE
+from segengine.models.shares import show_share
 from segengine.models.suggestions import Question, Suggestion
 from segengine.project.types import AttributeType, Family
 
@@ -22,12 +23,12 @@ def describe_suggestion(suggestion: Suggestion, question: Question) -> str:
     12 %; expect 1,031 (968 to 1,094)`.
     """
     expected = suggestion.expected
-    show = _show_number if suggestion.outcome is None else _show_share
+    show = _show_number if suggestion.outcome is None else show_share
     types = {field.name: field.type for field in question.influences}
     return (
         f"{_describe_difference(suggestion, question)}: {describe_group(suggestion.group, types, question.zone)}; "
-        f"{suggestion.member_count:,} members, {_show_share(suggestion.member_share)}; "
-        f"expect {show(expected.value)} ({show(expected.low)} to {show(expected.high)}, {_show_share(CONFIDENCE)} sure)"
+        f"{suggestion.member_count:,} members, {show_share(suggestion.member_share)}; "
+        f"expect {show(expected.value)} ({show(expected.low)} to {show(expected.high)}, {show_share(CONFIDENCE)} sure)"
     )
 
 
@@ -36,12 +37,12 @@ def _describe_difference(suggestion: Suggestion, question: Question) -> str:
     if suggestion.outcome is not None:
         is_truth = question.target.type.family is Family.BOOLEAN
         outcome = "true" if is_truth else str(suggestion.outcome)
-        return f"{name} is {outcome} for {_show_share(here)} against {_show_share(everywhere)}"
+        return f"{name} is {outcome} for {show_share(here)} against {show_share(everywhere)}"
     side = "above" if here > everywhere else "below"
     averages = f"({_show_number(here)} against {_show_number(everywhere)})"
     if everywhere <= 0 or here < 0:  # a percentage would mean nothing
         return f"{name} is {side} average {averages}"
-    return f"{name} is {_show_share(abs(here / everywhere - 1))} {side} average {averages}"
+    return f"{name} is {show_share(abs(here / everywhere - 1))} {side} average {averages}"
 
 
 def describe_activity_group(group: ActivityGroup, activity: str, zone: str) -> str:
@@ -57,9 +58,9 @@ def describe_activity_group(group: ActivityGroup, activity: str, zone: str) -> s
     """
     levels = ", ".join(f"{one.dimension} {one.level} ({_describe_level(one, zone)})" for one in group.levels)
     is_money = group.amount_share is not None
-    done = _show_share(group.amount_share if group.amount_share is not None else group.activity_share)
+    done = show_share(group.amount_share if group.amount_share is not None else group.activity_share)
     return (
-        f"{activity}: {levels}; {group.member_count:,} members, {_show_share(group.share)} of those with activity, "
+        f"{activity}: {levels}; {group.member_count:,} members, {show_share(group.share)} of those with activity, "
         f"{done} of the {'money' if is_money else 'activity'}"
     )
 
@@ -112,8 +113,3 @@ def _show_number(value: float) -> str:
     if value == 0 or abs(value) >= 100:
         return f"{value:,.0f}"
     return f"{value:.3g}" if abs(value) >= 0.001 else f"{value:.1e}"
-
-
-def _show_share(share: float) -> str:
-    per_cent = 100 * share
-    return f"{per_cent:.0f} %" if per_cent >= 10 or per_cent == round(per_cent) else f"{per_cent:.1f} %"

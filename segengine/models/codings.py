@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 
 from segengine.models.fields import Bins, Categories, Coding, Field
 from segengine.models.matrix import rank_values
+from segengine.models.shares import show_share
 from segengine.models.thresholds import round_threshold
 from segengine.project.types import Family, Ordinal
 
@@ -54,7 +55,8 @@ def find_flaw(column: pa.Array, field: Field) -> str:
         return "is free text" if words >= _MANY_WORDS else "looks like an id: most customers have a value of their own"
     covered = sum(counts[:MOST_VALUES]) / known
     if covered < _LEAST_COVERED:
-        return f"has too many values: {distinct:,}, and the {MOST_VALUES} most frequent cover only {covered:.0%}"
+        share = show_share(covered)
+        return f"has too many values: {distinct:,}, and the {MOST_VALUES} most frequent cover only {share}"
     return ""
 
 

@@ -25,6 +25,7 @@ from segengine.models.near_copies import (
     explain_truth,
     has_pure_value,
 )
+from segengine.models.shares import show_share
 from segengine.models.targets import Target
 
 _LEAST_PURE_ROWS, _LEAST_PURE_SHARE = 50, 0.02
@@ -94,10 +95,11 @@ class _LookedUp:
             least = round(max(_LEAST_PURE_ROWS, _LEAST_PURE_SHARE * len(codes)))
             if not is_copy and any(has_pure_value(codes, truth, least) for truth in self._truths):
                 return f'repeats "{self._field.name}": one of its values goes with a single outcome', ""
+        share = show_share(explained)
         if is_copy:
-            return f'is nearly a copy of "{self._field.name}": alone it explains {explained:.0%} of it', ""
+            return f'is nearly a copy of "{self._field.name}": alone it explains {share} of it', ""
         if is_suspect:
-            return "", f'"{field}" alone explains {explained:.0%} of "{self._field.name}": is it computed from it?'
+            return "", f'"{field}" alone explains {share} of "{self._field.name}": is it computed from it?'
         return "", ""
 
     def judge_together(self, rows: pa.Table, usable: Sequence[Field], zone: str) -> str:
@@ -112,7 +114,8 @@ class _LookedUp:
         for values in truths or [rankdata(np.asarray(self._column))]:
             explained = explain_together(np.column_stack(columns), are_categories, values, self._learning)
             if explained >= SUM_OF_FIELDS_R2:
-                return f'Together the fields explain {explained:.0%} of "{self._field.name}": is it computed from them?'
+                share = show_share(explained)
+                return f'Together the fields explain {share} of "{self._field.name}": is it computed from them?'
         return ""
 
 

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from segengine.models.shares import show_share
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -77,7 +79,7 @@ def draw_scores(counts: Sequence[int], bands: Sequence[Band], title: str = "Scor
         end = band_starts[place] if place < len(bands) else 1.0
         share = sum(count for count, each in zip(counts, places, strict=True) if each == place) / total
         axes.axvline(band.start, color=VERMILLION, lw=1, ls="--")
-        text = f"{_plain(textwrap.fill(band.name, 12))}\n{share:.1%}"
+        text = f"{_plain(textwrap.fill(band.name, 12))}\n{show_share(share)}"
         axes.text((band.start + end) / 2, top * 1.23, text, ha="center", va="top", fontsize=TICK_SIZE)
     axes.set_xlim(0, 1)
     axes.grid(visible=False, axis="x")
@@ -165,7 +167,7 @@ def draw_overlap(bars: Sequence[Bar], title: str = "Overlap") -> Figure:
     total = max(sum(bar.value for bar in bars), 1)
     axes.barh(rows, [bar.value for bar in bars], 0.6, color=BLUE)
     for row, bar in zip(rows, bars, strict=True):
-        text = f"{bar.value:,.0f} ({bar.value / total:.1%})"
+        text = f"{bar.value:,.0f} ({show_share(bar.value / total)})"
         axes.annotate(text, (bar.value, row), (5, 0), textcoords="offset points", va="center", fontsize=TICK_SIZE)
     axes.margins(x=0.45)
     _name_rows(axes, bars)

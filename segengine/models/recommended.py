@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 from segengine.errors import ConfigError
 from segengine.models.fields import Codes, Field, draw_by_hash
 from segengine.models.lookups import code_values, explain_share, tell_apart
+from segengine.models.shares import show_share
 from segengine.models.training import Sample
 from segengine.project.problems import did_you_mean
 from segengine.project.types import Family
@@ -142,7 +143,7 @@ class _Judge:
         for rule, column in self._rules:
             share = explain_share(codes, column, rule, learning)
             if share >= COPY_SHARE:
-                return Doubt.COPY, f"it tells {share:.0%} of {rule.name}, which the source's rule uses"
+                return Doubt.COPY, f"it tells {show_share(share)} of {rule.name}, which the source's rule uses"
         return Doubt.NONE, ""
 
     def _code(self, one: Field) -> Codes:

@@ -15,6 +15,7 @@ from segengine.models.matrix import Matrix, learn_coding
 from segengine.models.recommended import FieldChoice, Offer, choose_fields
 from segengine.models.scoring import SimilarityModel
 from segengine.models.selection import LEAST_SCORE
+from segengine.models.shares import show_share
 from segengine.models.training import Sample, fit_folds
 
 LEAST_BOUND: Final = 0.55
@@ -151,5 +152,5 @@ def warn_of_leak(quality: Quality) -> tuple[str, ...]:
             "source's rule, and the scores then say who nearly meets it, not who is similar."
         )
     if quality.reaching < LEAST_REACHING:
-        warnings.append(f"Only {quality.reaching:.1%} of the other customers score {LEAST_SCORE} or more.")
+        warnings.append(f"Only {show_share(quality.reaching)} of the other customers score {LEAST_SCORE} or more.")
     return tuple(warnings)

@@ -34,7 +34,7 @@ def test_scores_have_the_share_of_each_band() -> None:
     counts = [40, 30, 5, 5, 5, 5, 4, 3, 2, 1]  # 0.5 to 0.6 is half below and half in the first band
     figure = draw_scores(counts, [Band(0.6, "somewhat similar"), *BANDS[1:]])
     assert [bar.get_height() for bar in figure.axes[0].patches] == pytest.approx(counts)
-    assert read_texts(figure) == ["somewhat\nsimilar\n4.0%", "similar\n3.0%", "very similar\n3.0%"]
+    assert read_texts(figure) == ["somewhat\nsimilar\n4 %", "similar\n3 %", "very similar\n3 %"]
 
 
 def test_a_bar_that_dwarfs_the_others_is_cut_off_and_says_so() -> None:
@@ -49,7 +49,7 @@ def test_a_bar_that_dwarfs_the_others_is_cut_off_and_says_so() -> None:
 
 
 def test_scores_of_nobody_are_drawn() -> None:
-    assert [text[-4:] for text in read_texts(draw_scores([0] * 20, BANDS))] == ["0.0%"] * 3
+    assert [text[-4:] for text in read_texts(draw_scores([0] * 20, BANDS))] == ["\n0 %"] * 3
 
 
 def test_lift_names_its_points() -> None:
@@ -78,7 +78,7 @@ def test_suggestions_start_at_the_average() -> None:
 def test_overlaps_are_shares_of_the_union() -> None:
     figure = draw_overlap([Bar("only A", 1500), Bar("A and B", 500)])
     assert read_widths(figure) == [1500, 500]
-    assert read_texts(figure) == ["1,500 (75.0%)", "500 (25.0%)"]
+    assert read_texts(figure) == ["1,500 (75 %)", "500 (25 %)"]
 
 
 @pytest.mark.parametrize(

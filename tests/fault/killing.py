@@ -59,13 +59,16 @@ def raise_killed() -> NoReturn:
 
 
 @contextmanager
-def changes_counted(number: int = 0, die: Callable[[], NoReturn] = raise_killed) -> Iterator[list[str]]:
-    """Yield the names of the changes of the disk as they are made; before the Nth, and at any later one, die."""
+def changes_counted(number: int = 0, kind: str = "", die: Callable[[], NoReturn] = raise_killed) -> Iterator[list[str]]:
+    """Yield the names of the changes of the disk as they are made; before the Nth, and at any later one, die.
+
+    `kind`: only changes of this name count for the number.
+    """
     done: list[str] = []
     worker = threading.get_ident()
 
     def is_over() -> bool:
-        return 0 < number == len(done)
+        return 0 < number == (done.count(kind) if kind else len(done))
 
     def counted(owner: type, name: str) -> Callable[..., Any]:
         method = getattr(owner, name)
@@ -99,22 +102,22 @@ def list_changes(workspace: Workspace, operation: str) -> list[str]:
     return done
 
 
-def cut_off(workspace: Workspace, operation: str, number: int) -> None:
+def cut_off(workspace: Workspace, operation: str, number: int, kind: str = "") -> None:
     """Do the work up to a change of the disk."""
     try:
-        with workspace.opened() as project, changes_counted(number):
+        with workspace.opened() as project, changes_counted(number, kind):
             OPERATIONS[operation](project)
     except Killed:
         return
-    raise AssertionError(f"{operation} made fewer than {number} changes")
+    raise AssertionError(f"{operation} made fewer than {number} changes {kind}")
 
 
-def kill(workspace: Workspace, operation: str, number: int) -> None:
+def kill(workspace: Workspace, operation: str, number: int, kind: str = "") -> None:
     """Let a process do the work up to a change of the disk."""
-    code, said = run_forked(main, operation, number, folder=workspace.folder)
+    code, said = run_forked(main, operation, number, kind, folder=workspace.folder)
     assert code == -signal.SIGKILL, said
 
 
-def main(operation: str, number: int) -> None:
-    with open_project(open_settings(Path.cwd())) as project, changes_counted(number, kill_this_process):
+def main(operation: str, number: int, kind: str) -> None:
+    with open_project(open_settings(Path.cwd())) as project, changes_counted(number, kind, kill_this_process):
         OPERATIONS[operation](project)

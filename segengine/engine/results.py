@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
@@ -38,6 +38,7 @@ _ARROW = pa.schema(
     ]
 )
 _ROWS_A_BATCH = 2_048  # of 4 KiB each
+_VALUES_A_BATCH = 64  # of a bucket's values: each batch costs an engine more than the bytes in it
 _MOST_WAITING = MAX_STATE_BYTES // 32  # to be merged takes states of distinct values many times as much
 
 
@@ -98,18 +99,24 @@ class MeasureResults:
 
     def batches(self, bucket: int, results: Sequence[Result]) -> Iterator[pa.RecordBatch]:
         """Yield the rows of one bucket, and states where too many of them wait."""
+        rows: list[_MeasureRow] = []
         for measure_id, found in self._plan.results.items():
             if found.values:
                 columns = {name: values_of(results, node).column for name, node in found.values.items()}
-                yield _values_row(measure_id, bucket, columns, bits_of(results, FormulaBuilder.EVERYONE))
+                rows.append(_values_row(measure_id, bucket, columns, bits_of(results, FormulaBuilder.EVERYONE)))
             elif found.groups is not None:
                 groups = results[found.groups]
                 if isinstance(groups, GroupRows) and groups.rows is not None:
-                    yield _rows_row(measure_id, bucket, groups.rows, groups.overflow)
+                    rows.append(_rows_row(measure_id, bucket, groups.rows, groups.overflow))
             elif isinstance(found.states, int):
                 states = results[found.states]
                 if isinstance(states, GroupRows) and states.rows is not None:
                     yield from self._add(measure_id, states.rows)
+            if len(rows) == _VALUES_A_BATCH:
+                yield _measure_batch(rows)
+                rows.clear()
+        if rows:
+            yield _measure_batch(rows)
 
     def add_orphans(self, place: tuple[int, int], states: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
         """Take in states of rows that no profile decides on: of all rows, or of those that reach no profile."""
@@ -159,10 +166,21 @@ def business_groups(plan: AudiencePlan, measure_id: str) -> Groups:
 def business_row(plan: AudiencePlan, measure_id: str, finished: pa.RecordBatch) -> pa.RecordBatch:
     """Return the rows of a business measure from its finished groups."""
     rows = name_groups(plan.measures[measure_id], finished, (), plan.as_of, plan.zone)
-    return _rows_row(measure_id, FACTS_BUCKET, *rows)
+    return _measure_batch([_rows_row(measure_id, FACTS_BUCKET, *rows)])
 
 
-def _values_row(measure_id: str, bucket: int, columns: Mapping[str, pa.RecordBatch], present: Words) -> pa.RecordBatch:
+@dataclass(frozen=True)
+class _MeasureRow:
+    """The values of a measure in one bucket."""
+
+    measure_id: str
+    bucket: int
+    content: pa.Buffer
+    row_count: int
+    facts: dict[str, object]
+
+
+def _values_row(measure_id: str, bucket: int, columns: Mapping[str, pa.RecordBatch], present: Words) -> _MeasureRow:
     """Return the values of one bucket, who of its places are profiles, and how many of these have each."""
     there = unpack(present)
     arrays = {name: column.column(0) for name, column in columns.items()}
@@ -170,15 +188,17 @@ def _values_row(measure_id: str, bucket: int, columns: Mapping[str, pa.RecordBat
     fields = [column.schema.field(0).with_name(name) for name, column in columns.items()]
     rows = pa.RecordBatch.from_arrays([*arrays.values(), there], schema=pa.schema([*fields, (PRESENT, pa.bool_())]))
     content = pack_rows(rows, small=True)
-    return _measure_row(measure_id, bucket, content, there.true_count, {"values": counts})
+    return _MeasureRow(measure_id, bucket, content, there.true_count, {"values": counts})
 
 
-def _rows_row(measure_id: str, bucket: int, rows: pa.RecordBatch, overflow: int) -> pa.RecordBatch:
-    return _measure_row(measure_id, bucket, pack_rows(rows, small=True), rows.num_rows, {"overflow": overflow})
+def _rows_row(measure_id: str, bucket: int, rows: pa.RecordBatch, overflow: int) -> _MeasureRow:
+    return _MeasureRow(measure_id, bucket, pack_rows(rows, small=True), rows.num_rows, {"overflow": overflow})
 
 
-def _measure_row(
-    measure_id: str, bucket: int, content: pa.Buffer, count: int, facts: dict[str, object]
-) -> pa.RecordBatch:
-    columns = [[MEASURE], [measure_id], [bucket], one_binary(content), [count], [0], [0], [json.dumps(facts)]]
-    return pa.record_batch(columns, schema=_ARROW)
+def _measure_batch(rows: Sequence[_MeasureRow]) -> pa.RecordBatch:
+    """Return rows as one batch."""
+    contents = pa.array([row.content.to_pybytes() for row in rows], pa.binary())
+    ids, buckets, counts = zip(*((row.measure_id, row.bucket, row.row_count) for row in rows), strict=True)
+    kinds, nothing = [MEASURE] * len(rows), [0] * len(rows)
+    facts = [json.dumps(row.facts) for row in rows]
+    return pa.record_batch([kinds, ids, buckets, contents, counts, nothing, nothing, facts], schema=_ARROW)

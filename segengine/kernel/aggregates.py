@@ -254,20 +254,18 @@ class Averages:
         """Return the averages of a bucket; missing where there was no value."""
         sums, counts = self.sums.result(own), self.counts.result(own).values
         missing = counts == 0
-        divisors = np.where(missing, 1, counts)
+        divisors = np.maximum(counts, 1)
         totals = np.asarray(sums.values, dtype=np.int64)
+        inexact = set(sums.large)
         if most(totals) < _WHOLE_FLOATS // _QUOTIENT:
-            averages, left = _divided(totals * _QUOTIENT, divisors)
-            fits = np.ones(len(totals), dtype=bool)
+            averages = _rounded(totals * _QUOTIENT, divisors)
         else:
-            whole, rest = _divided(totals, divisors)
-            digits, left = _divided(rest * _QUOTIENT, divisors)
+            whole, rest = np.divmod(totals, divisors)
             fits = (whole <= _EXACT_QUOTIENT) & (whole >= -_EXACT_QUOTIENT)
-            averages = np.where(fits, whole, 0) * _QUOTIENT + digits
-        twice = 2 * left
-        averages += (twice > divisors) | ((twice == divisors) & (averages & 1 == 1))
+            averages = np.where(fits, whole, 0) * _QUOTIENT + _rounded(rest * _QUOTIENT, divisors)
+            inexact.update(np.flatnonzero(~fits).tolist())
         large: dict[int, int] = {}
-        for place in {*np.flatnonzero(~fits).tolist(), *sums.large}:
+        for place in inexact:
             total = sums.large.get(place, int(sums.values[place]))
             put_exactly(averages, large, place, half_even(total * _QUOTIENT, int(divisors[place])))
         return Ordinals(averages, missing if missing.any() else None, large)
@@ -278,18 +276,19 @@ def _shifted(own: slice, first: int) -> slice:
     return slice(own.start - first, own.stop - first)
 
 
-def _divided(numbers: Integers, divisors: Integers) -> tuple[Integers, Integers]:
-    """Return quotients rounded down, and what is left, as `np.divmod` does; divisors are positive.
+def _rounded(numbers: Integers, divisors: Integers) -> Integers:
+    """Return quotients rounded half to even; divisors are positive.
 
-    Processors divide floats several times faster than whole numbers. Both sides are whole floats here, so the quotient
-    is at most one off, which what is left shows.
+    Processors divide floats several times faster than whole numbers, and of numbers below 2^52 no quotient is on the
+    wrong side: it is off by less than the 1 / (2 * divisor) that is the least between it and a half.
     """
-    if max(most(numbers), most(divisors)) >= _WHOLE_FLOATS:
-        return np.divmod(numbers, divisors)
-    quotients = np.floor(numbers / divisors).astype(np.int64)
-    left = numbers - quotients * divisors
-    steps = (left >= divisors).astype(np.int64) - (left < 0)
-    return quotients + steps, left - steps * divisors
+    if most(numbers) < _WHOLE_FLOATS:
+        nearest: Integers = np.rint(numbers / divisors).astype(np.int64)
+        return nearest
+    quotients, left = np.divmod(numbers, divisors)
+    twice = 2 * left
+    quotients += (twice > divisors) | ((twice == divisors) & (quotients & 1 == 1))
+    return quotients
 
 
 def most(numbers: AnyArray) -> int:

@@ -15,7 +15,7 @@ import pytest
 
 from segengine.kernel.aggregates import (
     ValueReader,
-    _divided,
+    _rounded,
     add_rows,
     drop_overflow,
     make_accumulator,
@@ -189,17 +189,18 @@ def test_averages_are_rounded_half_to_even() -> None:
     assert [half_even(numerator, 2) for numerator in (1, 3, 5, -1, -3)] == [0, 2, 2, 0, -2]
 
 
-def test_quotients_by_floats_are_those_of_whole_numbers() -> None:
+def test_quotients_are_rounded_half_to_even_whatever_their_size() -> None:
     choose = random.Random(11)
-    for most in (10, 10**6, 2**40, 2**52 - 1, 2**52, 2**63 - 1):
-        divisors = np.array([choose.randrange(1, min(most, 2**40) + 1) for _ in range(5_000)])
-        multiples = [int(divisor) * choose.randrange(most // int(divisor) + 1) for divisor in divisors]
-        numbers = np.array([choose.choice([choose.randrange(-most, most + 1), each]) for each in multiples])
-        near = np.clip(numbers + np.array([choose.randrange(-1, 2) for _ in numbers]), -most, most)
-        for dividends in (numbers, near):
-            found, left = _divided(dividends, divisors)
-            assert found.tolist() == (dividends // divisors).tolist()
-            assert left.tolist() == (dividends % divisors).tolist()
+    for most in (10, 10**6, 2**40, 2**52 - 1, 2**52, 2**62):
+        divisors = [choose.randrange(1, min(most, 2**40) + 1) for _ in range(5_000)]
+        halves = [choose.randrange(-2 * (most // divisor), 2 * (most // divisor) + 1) for divisor in divisors]
+        near = [
+            max(-most, min(most, divisor * half // 2 + choose.randrange(-1, 2)))
+            for divisor, half in zip(divisors, halves, strict=True)
+        ]
+        for numbers in (near, [choose.randrange(-most, most + 1) for _ in divisors]):
+            found = _rounded(np.array(numbers), np.array(divisors)).tolist()
+            assert found == [round(Fraction(*pair)) for pair in zip(numbers, divisors, strict=True)]
 
 
 def test_sums_beyond_38_digits_are_taken_out() -> None:

@@ -55,11 +55,12 @@ DEFINITIONS = """
 CHILD = """
 import sys
 from datetime import timedelta
-from segengine.cli.main import main
+from segengine.cli.main import entrypoint
 from segengine.store import control
 
 control.LEASE_TIME, control.HEARTBEAT_TIME = timedelta(seconds=2), timedelta(seconds=0.3)
-sys.exit(main(["refresh", *sys.argv[1:]]))
+sys.argv.insert(1, "refresh")
+entrypoint()
 """
 PEOPLE = 60
 IMPORTS_SHARE = 0.35  # of a refresh's time: nothing is written before

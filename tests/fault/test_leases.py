@@ -84,7 +84,7 @@ with open_project(open_settings(Path.cwd())) as project:
 HELD_UP = """
 import signal, sys, time
 from pathlib import Path
-from segengine.cli.main import main
+from segengine.cli.main import entrypoint
 from segengine.operations import evaluation
 
 signal.signal(signal.SIGINT, signal.default_int_handler)  # what a shell starts in the background ignores it
@@ -94,7 +94,8 @@ def write_snapshots(*arguments):
     time.sleep(60)
 
 evaluation.write_snapshots = write_snapshots
-sys.exit(main(["refresh", "-o", "json"]))
+sys.argv[1:] = ["refresh", "-o", "json"]
+entrypoint()
 """
 
 

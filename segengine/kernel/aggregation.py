@@ -185,7 +185,7 @@ class Aggregation:
         """
         blocks = [block for block in self._blocks if block.is_ready]
         if blocks:
-            innermost = self._innermost.find(words.view(np.uint8))
+            innermost = self._innermost.find(words)
             for block in blocks:
                 block.add(words, innermost, slice(first, first + len(words)), places)
 

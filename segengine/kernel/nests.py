@@ -13,13 +13,17 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from segengine.kernel.bitmaps import AnyArray, Bytes
+from segengine.kernel.bitmaps import AnyArray, Words
 from segengine.kernel.columns import make_index
 from segengine.plan.rows import Clause, Clauses, RowSet
 
 _MOST_CLAUSES = 4  # of a row set that is compared with others: each of its clauses is, with each of theirs
 
+_FEW_LANES = 8
+_LOOKED_UP = (np.uint8, np.uint16)
+
 Mask = npt.NDArray[np.bool_]
+Part = type[np.uint8] | type[np.uint16]
 
 
 @dataclass(frozen=True)
@@ -56,34 +60,41 @@ class Innermost:
     def __init__(self, nests: Sequence[Nest]) -> None:
         self._tables = [_highest_numbers(nest) for nest in nests]
 
-    def find(self, bits: Bytes) -> list[AnyArray]:
+    def find(self, bits: Words) -> list[AnyArray]:
         """Return for each nest the numbers of the innermost row sets, 0 where a row is in none, shape (n,) each.
 
         Args:
-            bits: The lanes of each row, shape (n, bytes).
+            bits: The lanes of each row, shape (n, words).
         """
+        parts: dict[Part, AnyArray] = {type_: bits.view(type_) for type_ in _LOOKED_UP}
         found = []
-        for (first, table), *others in self._tables:
-            numbers = table.take(bits[:, first], mode="clip")
-            for byte, table in others:
-                np.maximum(numbers, table.take(bits[:, byte], mode="clip"), out=numbers)
+        for type_, ((first, table), *others) in self._tables:
+            numbers = table.take(parts[type_][:, first], mode="clip")
+            for place, table in others:
+                np.maximum(numbers, table.take(parts[type_][:, place], mode="clip"), out=numbers)
             found.append(numbers)
         return found
 
 
-def _highest_numbers(nest: Nest) -> list[tuple[int, AnyArray]]:
-    """Return the bytes in which a nest has lanes, and for each value of such a byte the highest number in it."""
+def _highest_numbers(nest: Nest) -> tuple[Part, list[tuple[int, AnyArray]]]:
+    """Return in how large parts of words lanes are looked up, and for each part with lanes its place and table.
+
+    A table has for each value of the part the highest number in it. Many lanes are looked up 16 at a time; for few, of
+    which there may be many nests, such tables would be too large.
+    """
+    part = _LOOKED_UP[len(nest.lanes) > _FEW_LANES]
+    bit_count = 8 * np.dtype(part).itemsize
     numbers: dict[int, list[int]] = {}
     for number, lane in enumerate(nest.lanes, start=1):
-        numbers.setdefault(lane // 8, [0] * 8)[lane % 8] = number
+        numbers.setdefault(lane // bit_count, [0] * bit_count)[lane % bit_count] = number
     type_ = np.min_scalar_type(len(nest.lanes))
     tables = []
-    for byte, of_bits in numbers.items():
+    for place, of_bits in numbers.items():
         table = np.zeros(1, dtype=type_)
         for number in of_bits:
             table = np.concatenate([table, np.maximum(table, type_.type(number))])
-        tables.append((byte, table))
-    return tables
+        tables.append((place, table))
+    return part, tables
 
 
 def find_nests(row_sets: Sequence[RowSet]) -> list[Nest]:

@@ -77,7 +77,7 @@ def test_a_row_is_in_the_innermost_row_set_of_a_nest_and_in_those_around_it(seed
     nests = find_nests(list(drawn))
     assert sorted(lane for nest in nests for lane in nest.lanes) == list(range(len(drawn)))
     within = np.array([[judge(row) for judge in judges] for row in ROWS])
-    bits = pack_booleans(within, -(-len(judges) // 64)).view(np.uint8)
+    bits = pack_booleans(within, -(-len(judges) // 64))
     for nest, numbers in zip(nests, Innermost(nests).find(bits), strict=True):
         for row, number in zip(within, numbers.tolist(), strict=True):
             expected = set()

@@ -28,6 +28,7 @@ from segengine.models.differentiators import Differentiators
 from segengine.models.insights import Insight
 from segengine.operations.apply import apply_definitions
 from segengine.operations.context import OpenProject, open_project, open_settings
+from segengine.operations.due import Wanted
 from segengine.operations.insights import describe_insight
 from segengine.operations.refresh import refresh_segments
 from segengine.operations.schema import pull_schema
@@ -96,7 +97,7 @@ def find_insights(folder: Path, phases: Phases) -> Outcome:
         pull_schema(project.session, settings)
         apply_definitions(project)
         with phases.measured("segments"):
-            refresh_segments(project, [f"s{place}" for place in range(SEGMENTS)])
+            refresh_segments(project, Wanted([f"s{place}" for place in range(SEGMENTS)]))
         with phases.measured("apart"):
             apart = _refresh(project, "apart")
         with phases.measured("overlap"):
@@ -108,7 +109,7 @@ def find_insights(folder: Path, phases: Phases) -> Outcome:
 
 
 def _refresh(project: OpenProject, name: str) -> Insight:
-    report = refresh_segments(project, [name], tracking=False)
+    report = refresh_segments(project, Wanted([name]), tracking=False)
     if not report.is_complete:
         raise AssertionError(f"{name} failed")
     return describe_insight(project, name).insight

@@ -29,11 +29,9 @@ def test_benchmark_compares_everybody(engines: list[str], tmp_path: Path) -> Non
     assert all(entry["compared_sets"] > 0 and entry["snapshot_bytes"] > 0 for entry in refreshed)
 
 
-@pytest.mark.benchmark
 def test_measures_are_compared(tmp_path: Path) -> None:
     assert measures.main(["--profiles", "3000", "--rows", "20000", "--measures", "12", "--data", str(tmp_path)]) == 0
 
 
-@pytest.mark.benchmark
 def test_insights_are_compared(tmp_path: Path) -> None:
     assert insights.main(["--profiles", "5000", "--fields", "4", "--data", str(tmp_path)]) == 0

@@ -59,7 +59,7 @@ def evaluate_plan(
     previous: Mapping[str, str],
     partitions: int,
     carried: DataFrame | None = None,
-    handover: str | None = None,
+    handover: str = "",
 ) -> DataFrame:
     """Return the members of every segment by bucket, and the values of every measure.
 
@@ -73,7 +73,7 @@ def evaluate_plan(
         previous: The `source` of each segment's preceding snapshot, by segment id.
         partitions: Number of tasks after each exchange by bucket.
         carried: The parts of `carry_over`, where the plan asks something of accounts.
-        handover: The name of a `Handover` that is open until the rows have been read, once.
+        handover: The name of a `Handover` that is open until the rows have been read, once; '': contents travel.
 
     Returns:
         `RESULTS`: one row per segment and bucket that has members now or had some before, one per measure and bucket;
@@ -103,7 +103,7 @@ def _scan(
     schema: Schema,
     keys: DataFrame,
     partitions: int,
-    handover: str | None = None,
+    handover: str = "",
 ) -> DataFrame:
     """Return the parts that one scan makes of its rows."""
     rows = ScanRows(scan, sources.settings, schema).frame(sources, keys)
@@ -124,7 +124,7 @@ def try_scans(plan: AudiencePlan, sources: Sources, schema: Schema, keys: DataFr
             _scan(plan, number, scan, sources, schema, keys, partitions).count()
 
 
-def make_scan_function(plan: AudiencePlan, scan: Scan, number: int, handover: str | None = None) -> BatchFunction:
+def make_scan_function(plan: AudiencePlan, scan: Scan, number: int, handover: str = "") -> BatchFunction:
     """Return the function that turns rows of one scan into parts; it sees whole buckets, in any order."""
     program = compile_scan(scan, Clock(plan.as_of, plan.zone))
     label = plan.label  # all of the plan would travel to the workers with each scan
@@ -154,7 +154,7 @@ def make_scan_function(plan: AudiencePlan, scan: Scan, number: int, handover: st
     return accumulate
 
 
-def _answer_parts(scan: Scan, number: int, answers: BucketAnswers, handover: str | None) -> Iterator[pa.RecordBatch]:
+def _answer_parts(scan: Scan, number: int, answers: BucketAnswers, handover: str) -> Iterator[pa.RecordBatch]:
     if scan.outputs:
         bits, overflow = pa.py_buffer(answers.bits), overflow_facts(answers.overflow)
         yield make_part(answers.bucket, scan_source("bits", number), bits, overflow, handover)
@@ -163,7 +163,7 @@ def _answer_parts(scan: Scan, number: int, answers: BucketAnswers, handover: str
 
 
 def _group_parts(
-    scan: Scan, number: int, piece: int, states: Mapping[int, pa.RecordBatch], handover: str | None
+    scan: Scan, number: int, piece: int, states: Mapping[int, pa.RecordBatch], handover: str
 ) -> Iterator[pa.RecordBatch]:
     """Yield states of groups; those of no profile under a bucket for each piece, so that several tasks share them."""
     for place, found in states.items():
@@ -178,7 +178,7 @@ def _group_parts(
 
 
 def make_formula_function(
-    plan: AudiencePlan, parents: dict[str, str], previous: dict[str, str], handover: str | None = None
+    plan: AudiencePlan, parents: dict[str, str], previous: dict[str, str], handover: str = ""
 ) -> BatchFunction:
     """Return the function that evaluates all formulas on the buckets it sees.
 

@@ -46,12 +46,12 @@ def make_part(
     source: str,
     content: Content,
     facts: Mapping[str, object] | None = None,
-    handover: str | None = None,
+    handover: str = "",
 ) -> pa.RecordBatch:
     """Return what one source says of one bucket; `handover`: where the content is left if that is possible."""
     if isinstance(content, pa.RecordBatch):
         content = narrow(content)
-    ticket = leave(handover, content) if handover else None
+    ticket = leave(handover, content)
     if ticket is not None:
         content = pa.py_buffer(b"")
     elif isinstance(content, pa.RecordBatch):
@@ -60,12 +60,12 @@ def make_part(
     return pa.record_batch(columns, schema=_ARROW)
 
 
-def read_parts(batch: pa.RecordBatch, handover: str | None) -> Iterator[tuple[int, str, Content, str | None]]:
+def read_parts(batch: pa.RecordBatch, handover: str) -> Iterator[tuple[int, str, Content, str | None]]:
     """Yield the bucket, source, content and facts of parts."""
     buckets, sources, tickets, facts = (batch.column(place).to_pylist() for place in (0, 1, 3, 4))
     contents = binary_values(batch.column(2))
     for bucket, source, content, ticket, said in zip(buckets, sources, contents, tickets, facts, strict=True):
-        yield bucket, source, content if ticket is None else fetch(handover or "", ticket), said
+        yield bucket, source, content if ticket is None else fetch(handover, ticket), said
 
 
 def facts_part(scan: str, rows: int, orphans: int) -> pa.RecordBatch:

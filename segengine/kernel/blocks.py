@@ -18,9 +18,9 @@ from segengine.kernel.nests import Nest
 from segengine.kernel.packed import pack_pairs, pack_value, repack, unpack_pairs
 from segengine.kernel.ranks import sorted_order
 from segengine.kernel.values import Texts, Values, drop_room, make_groups, with_room
+from segengine.plan.scans import BUCKET_SIZE
 
 _TURNED = 1 << 8  # places whose states are laid out at a time: they stay in the processor's cache
-_SETTLED = 1 << 15  # places that are settled at a time where all are
 _INT32, _INT64 = np.iinfo(np.int32), np.iinfo(np.int64)
 _UNSIGNED = tuple(map(np.dtype, (np.uint8, np.uint16, np.uint32, np.uint64)))
 _FEWEST_LOOSE = 1 << 20  # pairs from which they are made distinct
@@ -35,12 +35,11 @@ class Block(ABC):
     def grow(self, room: int) -> None:
         """Make room for so many places."""
 
-    def clear(self, own: slice) -> None:  # noqa: B027 - only some blocks have something to clear
+    def clear(self, own: slice) -> None:  # noqa: B027 - not all blocks have states by place
         """Prepare for the first rows of some places."""
 
-    @abstractmethod
-    def shrink(self, room: int) -> None:
-        """Forget the places beyond."""
+    def shrink(self, room: int) -> None:  # noqa: B027 - as above
+        """Forget the states of the places beyond."""
 
     @abstractmethod
     def begin(self, values: Mapping[ValueKey, Values], longest: int) -> None:
@@ -182,9 +181,9 @@ class SumBlock(MatrixBlock):
             self._bound = 0
 
     def _settle_all(self) -> Iterator[None]:
-        """Settle all places, some at a time."""
-        for first in range(0, len(self._states), _SETTLED):
-            self.settle(slice(first, first + _SETTLED))
+        """Settle all places, a bucket at a time."""
+        for first in range(0, len(self._states), BUCKET_SIZE):
+            self.settle(slice(first, first + BUCKET_SIZE))
             yield
 
     def add(self, bits: Words, innermost: Sequence[AnyArray], rows: slice, places: AnyArray) -> None:  # noqa: D102
@@ -267,9 +266,6 @@ class DistinctBlock(Block):
 
     def grow(self, room: int) -> None:  # noqa: D102 - as in the base
         self._room = room
-
-    def shrink(self, room: int) -> None:
-        """Forget nothing: what takes room is the pairs, and they are of all places."""
 
     def begin(self, values: Mapping[ValueKey, Values], longest: int) -> None:  # noqa: D102 - as in the base
         self._is_settled = False

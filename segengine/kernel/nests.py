@@ -18,9 +18,8 @@ from segengine.kernel.columns import make_index
 from segengine.plan.rows import Clause, Clauses, RowSet
 
 _MOST_CLAUSES = 4  # of a row set that is compared with others: each of its clauses is, with each of theirs
-
+_LOOKED_UP = (np.uint8, np.uint16)  # parts of words: the lanes of a nest of few, and of many
 _FEW_LANES = 8
-_LOOKED_UP = (np.uint8, np.uint16)
 
 Mask = npt.NDArray[np.bool_]
 Part = type[np.uint8] | type[np.uint16]
@@ -66,12 +65,12 @@ class Innermost:
         Args:
             bits: The lanes of each row, shape (n, words).
         """
-        parts: dict[Part, AnyArray] = {type_: bits.view(type_) for type_ in _LOOKED_UP}
+        parts: dict[Part, AnyArray] = {part: bits.view(part) for part in _LOOKED_UP}
         found = []
-        for type_, ((first, table), *others) in self._tables:
-            numbers = table.take(parts[type_][:, first], mode="clip")
+        for part, ((first, table), *others) in self._tables:
+            numbers = table.take(parts[part][:, first], mode="clip")
             for place, table in others:
-                np.maximum(numbers, table.take(parts[type_][:, place], mode="clip"), out=numbers)
+                np.maximum(numbers, table.take(parts[part][:, place], mode="clip"), out=numbers)
             found.append(numbers)
         return found
 

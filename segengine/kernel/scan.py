@@ -247,6 +247,9 @@ class _States:
         self._layout = layout
         self._base = program.base
         self._outputs = scan.outputs
+        self._singles = {clause: place for place, clause in enumerate(layout.single)}
+        self._lanes = {lane: layout.single_words.stop * 64 + place for place, lane in enumerate(layout.lanes)}
+        self._counters = {rows: place for place, rows in enumerate(layout.counted)}
         self._slots: dict[int, int] = {}
         self._seen: npt.NDArray[np.bool_] = np.zeros(0, dtype=bool)
         self._bits: Words = np.zeros((0, layout.single_words.stop + layout.lane_words), dtype=np.uint64)
@@ -401,20 +404,16 @@ class _States:
 
     def _outputs_of(self, own: slice) -> tuple[bytes, dict[int, list[int]]]:
         """Return the bitmaps of all outputs, and the places of aggregates with too many digits."""
-        layout = self._layout
-        singles = {clause: place for place, clause in enumerate(layout.single)}
-        lanes = {lane: layout.single_words.stop * 64 + place for place, lane in enumerate(layout.lanes)}
-        counters = {rows: place for place, rows in enumerate(layout.counted)}
         rows = transpose_words(self._bits[own])
-        planes = [transpose_words(plane[own]) for plane in self._counts] if counters else []
+        planes = [transpose_words(plane[own]) for plane in self._counts] if self._counters else []
         blob = np.empty((len(self._outputs), BITMAP_BYTES), dtype=np.uint8)
         for place, output in enumerate(self._outputs):
             if isinstance(output, SomeRow):
-                blob[place] = rows[singles[output.clause]]
+                blob[place] = rows[self._singles[output.clause]]
             elif isinstance(output, SomeRowOf):
-                blob[place] = rows[lanes[output]]
+                blob[place] = rows[self._lanes[output]]
             elif isinstance(output, RowCount):
-                lane = counters[output.rows]
+                lane = self._counters[output.rows]
                 blob[place] = at_least([plane[lane] for plane in planes], output.at_least)
         overflow: dict[int, list[int]] = {}
         for judge in self._judges:

@@ -22,9 +22,10 @@ from segengine.kernel.aggregates import (
     make_accumulator,
     readings,
 )
-from segengine.kernel.bitmaps import AnyArray, Words
+from segengine.kernel.bitmaps import AnyArray
 from segengine.kernel.blocks import Block, CountBlock, DistinctBlock, ExtremeBlock, SumBlock
-from segengine.kernel.nests import Innermost, Nest
+from segengine.kernel.matching import RowLanes
+from segengine.kernel.nests import Nest
 from segengine.kernel.ordinals import Ordinals
 from segengine.kernel.values import Values, make_groups
 from segengine.plan.rows import RowSet
@@ -67,7 +68,6 @@ class Aggregation:
             nests: The nests that the lanes are in.
         """
         self._nests = nests
-        self._innermost = Innermost(nests)
         self._members = {each: _Member(make_accumulator(each[1]), readings(each[1])) for each in dict.fromkeys(wanted)}
         self._blocks: list[Block] = []
         self._spare: list[tuple[Block, dict[RowSet, _Member]]] = []
@@ -175,19 +175,17 @@ class Aggregation:
             block.begin(values, longest)
         return bool(self._loose) or not all(block.is_ready for block in self._blocks)
 
-    def add_bits(self, words: Words, first: int, places: AnyArray) -> None:
+    def add_bits(self, lanes: RowLanes, rows: slice, places: AnyArray) -> None:
         """Take in some rows of the batch, as far as they go into blocks.
 
         Args:
-            words: Bits by the number of the row set, shape (n, words).
-            first: The place in the batch of the first of these rows.
+            lanes: The row sets they are in.
+            rows: Which rows of the batch these are.
             places: Of each row's profile.
         """
-        blocks = [block for block in self._blocks if block.is_ready]
-        if blocks:
-            innermost = self._innermost.find(words)
-            for block in blocks:
-                block.add(words, innermost, slice(first, first + len(words)), places)
+        for block in self._blocks:
+            if block.is_ready:
+                block.add(lanes, rows, places)
 
     def add(self, places: AnyArray, rows_in: Callable[[RowSet], AnyArray], values: Mapping[ValueKey, Values]) -> None:
         """Take in the rows of a batch, except for what blocks have taken in.

@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from segengine.kernel.aggregates import Counts, DistinctCounts, Extremes, Sums, ValueKey, most
 from segengine.kernel.bitmaps import AnyArray, Words, transpose_words
+from segengine.kernel.matching import RowLanes
 from segengine.kernel.nests import Nest
 from segengine.kernel.packed import pack_pairs, pack_value, repack, unpack_pairs
 from segengine.kernel.ranks import sorted_order
@@ -46,12 +47,11 @@ class Block(ABC):
         """Prepare for a batch whose longest profile has so many rows; not `is_ready` where numbers are too large."""
 
     @abstractmethod
-    def add(self, bits: Words, innermost: Sequence[AnyArray], rows: slice, places: AnyArray) -> None:
+    def add(self, lanes: RowLanes, rows: slice, places: AnyArray) -> None:
         """Take in rows of the batch.
 
         Args:
-            bits: The row sets of each row, shape (n, words).
-            innermost: By nest the number of the innermost row set of each row, 0 for none, shape (n,) each.
+            lanes: The row sets they are in.
             rows: Which rows of the batch these are.
             places: Of their profiles, shape (n,).
         """
@@ -133,12 +133,13 @@ class MatrixBlock(Block):
         if self._bound > np.iinfo(self._states.dtype).max and self._states.dtype != np.int64:
             self._states = self._states.astype(np.int32 if self._bound <= _INT32.max else np.int64)
 
-    def _add(self, data: AnyArray, innermost: Sequence[AnyArray], places: AnyArray) -> None:
+    def _add(self, data: AnyArray, lanes: RowLanes, places: AnyArray) -> None:
         """Join values, of the type of the states, with these."""
         flat = self._states.reshape(-1)
         begins = places * self._states.shape[1]
         for nest, columns in self._columns:
-            self._join.at(flat, begins + columns.take(innermost[nest], mode="clip"), data)
+            column_of = columns.take(lanes.innermost[nest], mode="clip")
+            self._join.at(flat, begins + lanes.of_rows(column_of), data)
 
 
 def _numbers(column: Values) -> AnyArray:
@@ -186,8 +187,8 @@ class SumBlock(MatrixBlock):
             self.settle(slice(first, first + BUCKET_SIZE))
             yield
 
-    def add(self, bits: Words, innermost: Sequence[AnyArray], rows: slice, places: AnyArray) -> None:  # noqa: D102
-        self._add(self._data[rows], innermost, places)
+    def add(self, lanes: RowLanes, rows: slice, places: AnyArray) -> None:  # noqa: D102
+        self._add(self._data[rows], lanes, places)
 
 
 class CountBlock(MatrixBlock):
@@ -201,10 +202,10 @@ class CountBlock(MatrixBlock):
         self._expect(longest)
         self.is_ready = True
 
-    def add(self, bits: Words, innermost: Sequence[AnyArray], rows: slice, places: AnyArray) -> None:  # noqa: D102
+    def add(self, lanes: RowLanes, rows: slice, places: AnyArray) -> None:  # noqa: D102
         type_ = self._states.dtype
         there = np.ones(len(places), dtype=type_) if self._there is None else self._there[rows].astype(type_)
-        self._add(there, innermost, places)
+        self._add(there, lanes, places)
 
 
 class ExtremeBlock(MatrixBlock):
@@ -238,8 +239,8 @@ class ExtremeBlock(MatrixBlock):
         if column.there is not None:
             self._data[~column.there] = 0
 
-    def add(self, bits: Words, innermost: Sequence[AnyArray], rows: slice, places: AnyArray) -> None:  # noqa: D102
-        self._add(self._data[rows], innermost, places)
+    def add(self, lanes: RowLanes, rows: slice, places: AnyArray) -> None:  # noqa: D102
+        self._add(self._data[rows], lanes, places)
 
 
 class DistinctBlock(Block):
@@ -273,14 +274,14 @@ class DistinctBlock(Block):
             self._compact()
         self._numbers, self._there = _numbers(values[self.key]), values[self.key].there
 
-    def add(self, bits: Words, innermost: Sequence[AnyArray], rows: slice, places: AnyArray) -> None:  # noqa: D102
-        words = bits.take(self._words, axis=1, mode="clip") & self._wanted
-        found = words[:, 0] != 0 if len(self._words) == 1 else words.any(axis=1)
+    def add(self, lanes: RowLanes, rows: slice, places: AnyArray) -> None:  # noqa: D102
+        words = lanes.bits.take(self._words, axis=1, mode="clip") & self._wanted
+        found = lanes.of_rows(words[:, 0] != 0 if len(self._words) == 1 else np.asarray(words.any(axis=1)))
         if self._there is not None:
-            found &= self._there[rows]
+            found = found & self._there[rows]
         pairs = pack_pairs(places, self._numbers[rows])[found]
         self._pairs.append(pairs)
-        self._bits.append(words[found])
+        self._bits.append(lanes.of_rows(words)[found])
         self._loose += len(pairs)
 
     def _compact(self) -> None:

@@ -12,14 +12,14 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from copy import copy
 from functools import reduce
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from segengine.kernel.bitmaps import Words, pack_booleans
+from segengine.kernel.bitmaps import AnyArray, Words, pack_booleans
 from segengine.kernel.date_parts import take_part
 from segengine.kernel.ordinals import Ordinals, read_ordinals, text_values
 from segengine.kernel.values import Columns
@@ -29,7 +29,7 @@ from segengine.project.model import Condition
 from segengine.project.types import Family
 from segengine.project.values import Constant, Ranges, Test, TextTest
 
-Codes = npt.NDArray[np.intp]
+Codes = npt.NDArray[np.unsignedinteger[Any]]  # in as few bytes as the table asks for: many rows are joined
 Mask = npt.NDArray[np.bool_]
 _INT64 = np.iinfo(np.int64)
 _FEW_CUTS = 4
@@ -115,6 +115,7 @@ class OrderedIndex(ColumnIndex):
         self._below = 0 if is_float else sum(cut < _INT64.min for cut in self._cuts)
         self._searched = np.array(whole, dtype=np.float64 if is_float else np.int64)
         self._missing_code = len(self._cuts) + 1
+        self._code_type = np.min_scalar_type(self._missing_code)
         self.table = self._words(self._outcomes())
         self._lookup_from, self._lookup = self._make_lookup(is_float)
 
@@ -142,7 +143,7 @@ class OrderedIndex(ColumnIndex):
             return 0, None  # no room for the value before the first or after the last
         start = int(self._searched[0]) - 1
         values = np.arange(start, int(self._searched[-1]) + 1, dtype=np.int64)
-        return start, np.searchsorted(self._searched, values, side="right").astype(np.intp)
+        return start, np.searchsorted(self._searched, values, side="right").astype(self._code_type)
 
     def codes(self, array: pa.Array) -> Codes:  # noqa: D102 - as in the base
         return self.ordinal_codes(read_ordinals(array, self.attribute.whole.type))
@@ -154,7 +155,9 @@ class OrderedIndex(ColumnIndex):
         """Return the code of each ordinal of the column, shape (n,); of a part's column, of its part."""
         if self.attribute.part is not None:
             ordinals = take_part(ordinals, self.attribute.part)
-        codes = self._search(ordinals) + self._below if self._below else self._search(ordinals)
+        codes = self._search(ordinals)
+        if self._below:
+            codes += self._code_type.type(self._below)
         for place, value in ordinals.large.items():
             codes[place] = bisect_right(self._cuts, value)
         if ordinals.missing is not None:
@@ -166,15 +169,16 @@ class OrderedIndex(ColumnIndex):
 
     def _search(self, ordinals: Ordinals) -> Codes:
         if len(self._searched) <= _FEW_CUTS:  # a comparison each is several times faster than a search
-            few: Codes = np.zeros(len(ordinals.values), dtype=np.intp)
+            few: Codes = np.zeros(len(ordinals.values), dtype=self._code_type)
             for cut in self._searched:
-                few += ordinals.values >= cut
+                few += (ordinals.values >= cut).view(np.uint8)
             return few
         if self._lookup is None:
-            searched: Codes = np.searchsorted(self._searched, ordinals.values, side="right")
+            searched: Codes = np.searchsorted(self._searched, ordinals.values, side="right").astype(self._code_type)
             return searched
-        offsets = np.clip(ordinals.values, self._lookup_from, self._lookup_from + len(self._lookup) - 1)
-        found: Codes = self._lookup[offsets - self._lookup_from]
+        offsets: AnyArray = np.clip(ordinals.values, self._lookup_from, self._lookup_from + len(self._lookup) - 1)
+        offsets -= self._lookup_from
+        found: Codes = self._lookup.take(offsets, mode="clip")
         return found
 
 
@@ -246,18 +250,17 @@ class TextIndex(ColumnIndex):
         distinct = encoded.dictionary
         code_of = self._distinct_codes(distinct)
         indices = encoded.indices.fill_null(len(distinct)) if encoded.indices.null_count else encoded.indices
-        codes: Codes = code_of[indices.to_numpy(zero_copy_only=False)]
+        codes: Codes = code_of.take(indices.to_numpy(zero_copy_only=False), mode="clip")
         return codes
 
     def _distinct_codes(self, distinct: pa.Array) -> Codes:
         """Return the code of each distinct value, and 0 behind them for NULL; new signatures extend the table."""
         code_of = np.zeros(len(distinct) + 1, dtype=np.intp)
-        if not len(distinct):
-            return code_of
-        signatures, inverse = np.unique(self._judge(distinct), axis=0, return_inverse=True)
-        code_of[:-1] = self._signature_codes(signatures)[np.asarray(inverse).reshape(-1)]
-        code_of[:-1][pc.equal(distinct, "").to_numpy(zero_copy_only=False)] = 0
-        return code_of
+        if len(distinct):
+            signatures, inverse = np.unique(self._judge(distinct), axis=0, return_inverse=True)
+            code_of[:-1] = self._signature_codes(signatures)[np.asarray(inverse).reshape(-1)]
+            code_of[:-1][pc.equal(distinct, "").to_numpy(zero_copy_only=False)] = 0
+        return code_of.astype(np.min_scalar_type(len(self.table) - 1))
 
     def _judge(self, distinct: pa.Array) -> npt.NDArray[np.int32]:
         """Return of each text which known word it is, then which of the other tests it passes."""
@@ -272,7 +275,7 @@ class TextIndex(ColumnIndex):
             outcomes[:, column] = judge_text(subject, test)
         return outcomes
 
-    def _signature_codes(self, signatures: npt.NDArray[np.int32]) -> Codes:
+    def _signature_codes(self, signatures: npt.NDArray[np.int32]) -> npt.NDArray[np.intp]:
         """Return the codes of what `_judge` found."""
         keys = [signature.tobytes() for signature in signatures]
         new = [place for place, key in enumerate(keys) if key not in self._codes_by_signature]

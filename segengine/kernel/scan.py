@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -22,14 +21,15 @@ from segengine.kernel.aggregation import Aggregation, Lanes
 from segengine.kernel.arithmetic import Clock
 from segengine.kernel.bad_values import BadValues, InvalidCounts
 from segengine.kernel.bitmaps import BITMAP_BYTES, AnyArray, Words, transpose_words
+from segengine.kernel.columns import Codes
 from segengine.kernel.counters import Planes, add_saturating, at_least, sum_ranked
 from segengine.kernel.groups import KEY as KEY
+from segengine.kernel.matching import MatchedRows, Matcher
 from segengine.kernel.program import ScanProgram, compile_scan
 from segengine.kernel.ranks import Ranked, profile_order, rank_rows
 from segengine.kernel.scan_groups import NOBODY, ScanGroups
 from segengine.kernel.values import BadColumnError as BadColumnError  # callers know it from here
 from segengine.kernel.values import Columns, Values, drop_room, joined_values, with_room
-from segengine.plan.rows import Clause, Clauses, Combined, RowSet
 from segengine.plan.scans import BUCKET_SIZE, RowCount, Scan, SomeRow, SomeRowOf
 
 _BATCH_ROWS = 1 << 21
@@ -37,7 +37,6 @@ _FEWEST_BATCH_ROWS = 1 << 18
 _BATCH_BYTES = 16 << 20  # beyond it the memory of a batch is given back, and its pages are cleared again for the next
 _GROUPING_BYTES = 48  # that a row takes while it is put into its group
 _PIECE_ROWS = 1 << 14
-Codes = npt.NDArray[np.unsignedinteger[Any]]
 _SHIFT = BUCKET_SIZE.bit_length() - 1
 
 # On the embedded engine tasks are threads of one process. More of them at work than there are cores would only
@@ -65,6 +64,7 @@ class ScanKernel:
             for reading in readings(aggregate)
         }
         self._groups = ScanGroups(scan, self._readers, program.clock)
+        self._matcher = Matcher(program.layout, program.base)
         self._state = _States(program, scan)
         self._bad_values = BadValues(scan)
         self.row_count = 0
@@ -128,7 +128,7 @@ class ScanKernel:
                 keys = rows.column(rows.schema.get_field_index(KEY))
         known = self._invalid_counts()
         columns = Columns(lambda attribute: rows.column(rows.schema.get_field_index(self._scan.column_name(attribute))))
-        codes = [_narrowed(index.read(columns), len(index.table)) for index in self._indexes]
+        codes = [index.read(columns) for index in self._indexes]
         values = [reader.read(columns) for reader in self._readers.values()]
         values += [reader.read(columns) for reader in self._groups.dimensions]
         if self._invalid_counts() != known:
@@ -158,16 +158,14 @@ class ScanKernel:
         places = places.take(order, mode="clip")  # clip: several times faster than a check
         if self._scan.path is None:
             self.duplicate_count += len(places) - len(starts) + self._state.mark_seen(places[starts])
-        tables = [index.table for index in self._indexes]
-        codes = [column.take(order, mode="clip") for column in rows.codes]
+        self._matcher.begin([index.table for index in self._indexes], rows.codes, order)
         taken = [column.taken(order) for column in rows.values]
         values = dict(zip(self._readers, taken, strict=False))
         self._state.begin(values, starts, len(places), keeps_lanes=bool(self._groups))
         for piece in _pieces(starts, len(places)):
             first, last = np.searchsorted(starts, [piece.start, piece.stop])
             own = starts[first:last]
-            words = self._state.match(tables, [column[piece] for column in codes], piece.stop - piece.start)
-            self._state.update(words, piece.start, own - piece.start, places[piece])
+            self._state.update(self._matcher.match(piece), own - piece.start, places[piece])
         lanes = self._state.lanes(len(places))
         if lanes is not None:
             self._state.aggregate(places, lanes, values)
@@ -211,11 +209,6 @@ class _Coded:
     values: list[Values]
 
 
-def _narrowed(codes: npt.NDArray[np.intp], count: int) -> Codes:
-    """Return codes below `count` in as few bytes as they need: the fewer, the more rows are joined."""
-    return codes.astype(np.min_scalar_type(count - 1))
-
-
 def _joined(parts: list[_Coded]) -> _Coded:
     """Return parts as one; the list is empty then, so that their memory is free while the whole is worked on."""
     columns = zip(*(part.codes for part in parts), strict=True)
@@ -240,12 +233,11 @@ def _pieces(starts: AnyArray, count: int) -> Iterator[slice]:
 
 
 class _States:
-    """The accumulators of all buckets seen, and the buffers of one piece."""
+    """The accumulators of all buckets seen."""
 
     def __init__(self, program: ScanProgram, scan: Scan) -> None:
         layout = program.layout
         self._layout = layout
-        self._base = program.base
         self._outputs = scan.outputs
         self._singles = {clause: place for place, clause in enumerate(layout.single)}
         self._lanes = {lane: layout.single_words.stop * 64 + place for place, lane in enumerate(layout.lanes)}
@@ -254,7 +246,6 @@ class _States:
         self._seen: npt.NDArray[np.bool_] = np.zeros(0, dtype=bool)
         self._bits: Words = np.zeros((0, layout.single_words.stop + layout.lane_words), dtype=np.uint64)
         self._counts: Planes = [np.zeros((0, layout.counter_words), dtype=np.uint64) for _ in range(layout.count_depth)]
-        self._buffers: list[Words] = [np.zeros((0, layout.width), dtype=np.uint64)] * 2
         self._judges = program.fresh_judges()
         self._aggregation = Aggregation(scan.aggregates, layout.aggregated, layout.nests)
         self._values = scan.values
@@ -265,24 +256,6 @@ class _States:
     def is_ranked(self) -> bool:
         """Whether rows are counted, not only looked for or aggregated."""
         return bool(self._layout.counted)
-
-    def match(self, tables: Sequence[Words], codes: Sequence[Codes], count: int) -> Words:
-        """Return the clause bits of a piece of rows, shape (count, words), in a buffer that the next piece reuses."""
-        words = self._buffer(0, count)
-        if not tables:
-            words[:] = self._base
-        for place, (table, column) in enumerate(zip(tables, codes, strict=True)):
-            if place == 0:
-                np.take(table & self._base, column, axis=0, out=words, mode="clip")
-            else:
-                found = np.take(table, column, axis=0, out=self._buffer(1, count), mode="clip")
-                np.bitwise_and(words, found, out=words)
-        return words
-
-    def _buffer(self, number: int, count: int) -> Words:
-        if len(self._buffers[number]) < count:
-            self._buffers[number] = np.empty((count, self._layout.width), dtype=np.uint64)
-        return self._buffers[number][:count]
 
     def places(self, keys: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
         """Return where each key's state lies, making room for buckets not seen before."""
@@ -308,30 +281,25 @@ class _States:
         self._seen[places] = True
         return before
 
-    def update(self, words: Words, first: int, starts: AnyArray, places: AnyArray) -> None:
-        """Take in the clause bits of a piece.
+    def update(self, matched: MatchedRows, starts: AnyArray, places: AnyArray) -> None:
+        """Take in a piece of a batch.
 
         Args:
-            words: The bits, shape (n, words).
-            first: The place in the batch of the first of these rows.
+            matched: What holds of its rows.
             starts: The first row of each profile.
             places: Where the state of each row's profile is.
         """
         layout = self._layout
-        if layout.lanes:
-            lanes = self._joined_layers(words, layout.inside, [lane.inside for lane in layout.lanes])
-            lanes &= ~self._joined_layers(words, layout.outside, [lane.outside for lane in layout.lanes])
-        wanted = words[:, : self._bits.shape[1]]
-        self._bits[places[starts]] |= np.bitwise_or.reduceat(wanted, starts, axis=0)
+        if wanted_words := self._bits.shape[1]:
+            self._bits[places[starts]] |= np.bitwise_or.reduceat(matched.words[:, :wanted_words], starts, axis=0)
         if layout.counted:
-            bits = np.ascontiguousarray(self._joined_layers(words, layout.counters, layout.counted))
-            for ranked in rank_rows(starts, len(words), places[starts]):
+            bits = np.ascontiguousarray(matched.words[:, layout.counters[0]])
+            for ranked in rank_rows(starts, len(bits), places[starts]):
                 self._count(bits, ranked)
         if layout.aggregated:
-            bits = np.ascontiguousarray(self._joined_layers(words, layout.summed, layout.aggregated))
-            self._aggregation.add_bits(bits, first, places)
+            self._aggregation.add_bits(matched.lanes, matched.rows, places)
             if self._keeps_lanes:
-                self._noted.append(bits.copy())
+                self._noted.append(matched.lanes.of_rows(matched.lanes.bits).copy())  # it may lie in a buffer
 
     def _count(self, bits: Words, ranked: Ranked) -> None:
         """Count the rows that have a bit."""
@@ -368,28 +336,6 @@ class _States:
             if index.invalid_count
             for output in judge.outputs_of(index)
         }
-
-    def _joined_layers(self, words: Words, layers: tuple[slice, ...], row_sets: Sequence[RowSet]) -> Words:
-        """Return the lanes' bits in the words of the first layer, trees filled in."""
-        joined = words[:, layers[0] if layers else slice(0)]
-        for layer in layers[1:]:  # later layers are shorter: they hold the row sets of more clauses alone
-            joined[:, : layer.stop - layer.start] |= words[:, layer]
-        for place, row_set in enumerate(row_sets):
-            if not isinstance(row_set, Clauses):
-                bits = self._tree_bits(words, row_set, self._layout.trees[row_set]).astype(np.uint64)
-                joined[:, place // 64] |= bits << np.uint64(place % 64)
-        return joined
-
-    def _tree_bits(self, words: Words, tree: RowSet, positions: dict[Clause, int]) -> npt.NDArray[np.bool_]:
-        if isinstance(tree, Clauses):
-            found = np.zeros(len(words), dtype=bool)
-            for clause in tree.clauses:
-                place = positions[clause]
-                found |= (words[:, place // 64] >> np.uint64(place % 64)) & np.uint64(1) != 0
-            return found
-        join = np.logical_or if isinstance(tree, Combined) else np.logical_and
-        joined: npt.NDArray[np.bool_] = join.reduce([self._tree_bits(words, part, positions) for part in tree.parts])
-        return joined
 
     def take(self) -> Iterator[BucketAnswers]:
         """Yield the answers for each bucket, and drop its states; rows of nobody are in none."""

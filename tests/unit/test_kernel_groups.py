@@ -38,6 +38,7 @@ from test_kernel_values import (
     stored,
 )
 
+from segengine.kernel import matching as matching_module
 from segengine.kernel import scan as scan_module
 from segengine.kernel import scan_groups as scan_groups_module
 from segengine.kernel.arithmetic import Clock
@@ -131,6 +132,7 @@ def choose(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> r
         monkeypatch.setattr(scan_module, "_BATCH_ROWS", choose.choice([3, 20, 64]))
         monkeypatch.setattr(scan_module, "_PIECE_ROWS", choose.choice([1, 8]))
         monkeypatch.setattr(scan_groups_module, "_BUDGET", choose.choice([1, 2_000, 1 << 20]))
+    monkeypatch.setattr(matching_module, "_MOST_KINDS", choose.choice([1, 10, 1 << 12]))
     return choose
 
 

@@ -10,6 +10,7 @@ from kernel_runs import EXPECTED_ERRORS, KernelRun, run_kernel
 from random_definitions import draw_project
 from reference import Reference
 
+from segengine.kernel import matching as matching_module
 from segengine.kernel import scan as scan_module
 from segengine.plan import rows as rows_module
 from segengine.project.nodes import dump_documents
@@ -21,6 +22,7 @@ def compare_runs(seed: int, segment_count: int, folder: Path, monkeypatch: pytes
     if seed % 2:  # several joined batches and pieces a scan, as with millions of rows
         monkeypatch.setattr(scan_module, "_BATCH_ROWS", choose.choice([1, 7, 16]))
         monkeypatch.setattr(scan_module, "_PIECE_ROWS", choose.choice([1, 3]))
+    monkeypatch.setattr(matching_module, "_MOST_KINDS", choose.choice([1, 10, 1 << 12]))
     if seed % 4 > 1:  # trees of row sets already for small conditions
         monkeypatch.setattr(rows_module, "MAX_CLAUSES", choose.choice([1, 2, 4]))
     drawn = draw_project(seed, segment_count)

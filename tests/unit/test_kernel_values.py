@@ -15,6 +15,7 @@ import pytest
 
 from segengine.kernel import aggregation as aggregation_module
 from segengine.kernel import blocks as blocks_module
+from segengine.kernel import matching as matching_module
 from segengine.kernel import ranks as ranks_module
 from segengine.kernel import scan as scan_module
 from segengine.kernel.aggregates import aggregate_type
@@ -192,6 +193,7 @@ def test_values_equal_plain_python(seed: int, monkeypatch: pytest.MonkeyPatch) -
     if seed % 2:
         monkeypatch.setattr(scan_module, "_BATCH_ROWS", choose.choice([3, 20, 64]))
         monkeypatch.setattr(scan_module, "_PIECE_ROWS", choose.choice([1, 8]))
+    monkeypatch.setattr(matching_module, "_MOST_KINDS", choose.choice([1, 10, 1 << 12]))
     if seed % 3:  # blocks however few row sets there are, profiles in several parts, few at a time
         monkeypatch.setattr(aggregation_module, "_FEWEST", 1)
         monkeypatch.setattr(ranks_module, "LONGEST", choose.choice([1, 3, 64]))

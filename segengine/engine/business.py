@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from segengine.engine.joins import BUCKET
-from segengine.engine.parts import binary_values, one_binary, pack_rows, unpack_narrowed, unpack_rows
+from segengine.engine.parts import binary_column, binary_values, pack_rows, unpack_narrowed, unpack_rows
 from segengine.engine.results import RESULTS, business_groups, business_row
 from segengine.engine.session import EngineSession
 from segengine.kernel.distinct import SHARES, count_pairs, counts_distinct, put_counts
@@ -57,8 +57,8 @@ def _count(measures: tuple[str, ...], batches: Iterator[pa.RecordBatch]) -> Iter
         _, contents = shares.popitem()
         counts = count_pairs(unpack_narrowed(content) for content in contents)
         for place in counts.column("measure").unique().to_pylist():
-            own = pack_rows(counts.filter(pc.equal(counts.column("measure"), place)))
-            yield pa.record_batch([[measures[place]], one_binary(own), [True]], names=["id", "content", "is_counts"])
+            own = binary_column([pack_rows(counts.filter(pc.equal(counts.column("measure"), place)))])
+            yield pa.record_batch([[measures[place]], own, [True]], names=["id", "content", "is_counts"])
 
 
 def _merge(plan: AudiencePlan, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:

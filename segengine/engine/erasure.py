@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from segengine.engine.parts import BatchFunction, binary_values, one_binary, pack_rows, unpack_rows
+from segengine.engine.parts import BatchFunction, binary_column, binary_values, pack_rows, unpack_rows
 from segengine.kernel.measures import PRESENT
 from segengine.kernel.scan import KEY
 from segengine.plan.scans import BUCKET_SIZE
@@ -35,7 +35,7 @@ def erase_from_values(profile_key: int | None, profile_id: str, of_others: Colle
                 own_key = None if identity in of_others else profile_key
                 left = _without_id(_without_profile(rows, bucket, own_key), profile_id)
                 if not left.equals(rows):
-                    packed = one_binary(pack_rows(left, small=True))
+                    packed = binary_column([pack_rows(left, small=True)])
                     yield pa.record_batch([[run_id], [identity], pa.array([bucket], pa.int32()), packed], schema=_ARROW)
 
     return erase

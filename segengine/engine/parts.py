@@ -56,7 +56,7 @@ def make_part(
         content = pa.py_buffer(b"")
     elif isinstance(content, pa.RecordBatch):
         content = pack_rows(content)
-    columns = [[bucket], [source], one_binary(content), [ticket], [json.dumps(facts) if facts else None]]
+    columns = [[bucket], [source], binary_column([content]), [ticket], [json.dumps(facts) if facts else None]]
     return pa.record_batch(columns, schema=_ARROW)
 
 
@@ -93,10 +93,11 @@ def read_overflow(facts: str | None) -> dict[int, list[int]]:
     return {int(output): places for output, places in json.loads(facts)["overflow"].items()} if facts else {}
 
 
-def one_binary(content: pa.Buffer) -> pa.Array:
-    """Return a binary column of one value, which is not copied."""
-    offsets = pa.py_buffer(np.array([0, content.size], dtype=np.int32))
-    return pa.Array.from_buffers(pa.binary(), 1, [None, offsets, content])
+def binary_column(contents: Sequence[pa.Buffer]) -> pa.Array:
+    """Return a binary column of some values; one alone is not copied."""
+    offsets = np.cumsum([0, *(content.size for content in contents)]).astype(np.int32)
+    data = contents[0] if len(contents) == 1 else pa.py_buffer(b"".join(contents))
+    return pa.Array.from_buffers(pa.binary(), len(contents), [None, pa.py_buffer(offsets), data])
 
 
 def binary_values(column: pa.Array) -> list[pa.Buffer]:
@@ -110,7 +111,7 @@ def binary_values(column: pa.Array) -> list[pa.Buffer]:
 
 def pack_rows(rows: pa.RecordBatch, *, small: bool = False) -> pa.Buffer:
     """Return rows as bytes, their numbers narrowed; `small`: compressed too, to be kept."""
-    rows = split_bytes(narrow(rows)) if small else narrow(rows)
+    rows = split_bytes(rows) if small else narrow(rows)
     sink = pa.BufferOutputStream()
     options = pa.ipc.IpcWriteOptions(compression="zstd" if small else None, use_threads=False)
     with pa.ipc.new_stream(sink, rows.schema, options=options) as writer:

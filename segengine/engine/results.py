@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from segengine.engine.parts import FACTS_BUCKET, one_binary, pack_rows
+from segengine.engine.parts import FACTS_BUCKET, binary_column, pack_rows
 from segengine.kernel.bitmaps import BITMAP_BYTES, Words, count_bits
 from segengine.kernel.distinct import counts_distinct, share_pairs, split_pairs
 from segengine.kernel.formulas import GroupRows, Result, bits_of, unpack, values_of
@@ -49,13 +49,13 @@ def facts_row(text: str) -> pa.RecordBatch:
 
 def states_row(measure_id: str, states: pa.Buffer) -> pa.RecordBatch:
     """Return what one task knows of a business measure."""
-    columns = [[STATES], [measure_id], [FACTS_BUCKET], one_binary(states), [0], [0], [0], [None]]
+    columns = [[STATES], [measure_id], [FACTS_BUCKET], binary_column([states]), [0], [0], [0], [None]]
     return pa.record_batch(columns, schema=_ARROW)
 
 
 def pairs_row(plan: str, share: int, pairs: pa.Buffer) -> pa.RecordBatch:
     """Return a share of the distinct values that one task knows of a plan's business measures."""
-    return pa.record_batch([[PAIRS], [plan], [share], one_binary(pairs), [0], [0], [0], [None]], schema=_ARROW)
+    return pa.record_batch([[PAIRS], [plan], [share], binary_column([pairs]), [0], [0], [0], [None]], schema=_ARROW)
 
 
 class SegmentResults:
@@ -100,10 +100,11 @@ class MeasureResults:
     def batches(self, bucket: int, results: Sequence[Result]) -> Iterator[pa.RecordBatch]:
         """Yield the rows of one bucket, and states where too many of them wait."""
         rows: list[_MeasureRow] = []
+        present = unpack(bits_of(results, FormulaBuilder.EVERYONE))
         for measure_id, found in self._plan.results.items():
             if found.values:
                 columns = {name: values_of(results, node).column for name, node in found.values.items()}
-                rows.append(_values_row(measure_id, bucket, columns, bits_of(results, FormulaBuilder.EVERYONE)))
+                rows.append(_values_row(measure_id, bucket, columns, present))
             elif found.groups is not None:
                 groups = results[found.groups]
                 if isinstance(groups, GroupRows) and groups.rows is not None:
@@ -180,15 +181,21 @@ class _MeasureRow:
     facts: dict[str, object]
 
 
-def _values_row(measure_id: str, bucket: int, columns: Mapping[str, pa.RecordBatch], present: Words) -> _MeasureRow:
+def _values_row(
+    measure_id: str, bucket: int, columns: Mapping[str, pa.RecordBatch], present: pa.BooleanArray
+) -> _MeasureRow:
     """Return the values of one bucket, who of its places are profiles, and how many of these have each."""
-    there = unpack(present)
     arrays = {name: column.column(0) for name, column in columns.items()}
-    counts = {name: pc.and_(there, array.is_valid()).true_count for name, array in arrays.items()}
+    counts = {name: _count_values(array, present) for name, array in arrays.items()}
     fields = [column.schema.field(0).with_name(name) for name, column in columns.items()]
-    rows = pa.RecordBatch.from_arrays([*arrays.values(), there], schema=pa.schema([*fields, (PRESENT, pa.bool_())]))
+    rows = pa.RecordBatch.from_arrays([*arrays.values(), present], schema=pa.schema([*fields, (PRESENT, pa.bool_())]))
     content = pack_rows(rows, small=True)
-    return _MeasureRow(measure_id, bucket, content, there.true_count, {"values": counts})
+    return _MeasureRow(measure_id, bucket, content, present.true_count, {"values": counts})
+
+
+def _count_values(array: pa.Array, present: pa.BooleanArray) -> int:
+    there = pc.and_(present, array.is_valid()) if array.null_count else present
+    return int(there.true_count)
 
 
 def _rows_row(measure_id: str, bucket: int, rows: pa.RecordBatch, overflow: int) -> _MeasureRow:
@@ -197,7 +204,7 @@ def _rows_row(measure_id: str, bucket: int, rows: pa.RecordBatch, overflow: int)
 
 def _measure_batch(rows: Sequence[_MeasureRow]) -> pa.RecordBatch:
     """Return rows as one batch."""
-    contents = pa.array([row.content.to_pybytes() for row in rows], pa.binary())
+    contents = binary_column([row.content for row in rows])
     ids, buckets, counts = zip(*((row.measure_id, row.bucket, row.row_count) for row in rows), strict=True)
     kinds, nothing = [MEASURE] * len(rows), [0] * len(rows)
     facts = [json.dumps(row.facts) for row in rows]

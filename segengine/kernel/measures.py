@@ -23,8 +23,8 @@ from segengine.project.walk import aggregated_values, order_values
 
 def overflow_places(values: pa.RecordBatch) -> dict[int, list[int]]:
     """Return, by number of a value, the rows of a batch of values that have too many digits."""
-    text = (values.schema.metadata or {}).get(b"overflow", b"{}")
-    return {int(number): places for number, places in json.loads(text).items()}
+    text = (values.schema.metadata or {}).get(b"overflow")
+    return {int(number): places for number, places in json.loads(text).items()} if text else {}
 
 
 def with_literal(array: pa.Array, text: str, type_: AttributeType, zone: str) -> pa.Array:

@@ -41,12 +41,12 @@ def widen(rows: pa.RecordBatch) -> pa.RecordBatch:
 
 
 def split_bytes(rows: pa.RecordBatch) -> pa.RecordBatch:
-    """Return narrowed rows with the bytes of numbers split: the high ones, much alike, compress well and fast."""
-    return _joined(rows, [_split(*column) for column in zip(rows.columns, rows.schema, strict=True)])
+    """Return rows narrowed and the bytes of numbers split: the high ones, much alike, compress well and fast."""
+    return _joined(rows, [_split(*_narrowed(*column)) for column in zip(rows.columns, rows.schema, strict=True)])
 
 
 def join_bytes(rows: pa.RecordBatch) -> pa.RecordBatch:
-    """Return rows whose bytes were split as they were."""
+    """Return rows whose bytes were split as they were, still narrowed."""
     return _joined(rows, [_unsplit(*column) for column in zip(rows.columns, rows.schema, strict=True)])
 
 

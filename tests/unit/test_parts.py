@@ -3,7 +3,7 @@ from __future__ import annotations
 import pyarrow as pa
 import pytest
 
-from segengine.engine.parts import binary_values, make_part, one_binary, pack_rows, unpack_narrowed, unpack_rows
+from segengine.engine.parts import binary_column, binary_values, make_part, pack_rows, unpack_narrowed, unpack_rows
 
 
 @pytest.mark.parametrize("type_", [pa.binary(), pa.large_binary(), pa.binary_view()])
@@ -17,7 +17,14 @@ def test_binary_values_are_not_copied() -> None:
     column = pa.array([b"one", b"two"])
     assert [value.address for value in binary_values(column)] == [column.buffers()[2].address + at for at in (0, 3)]
     content = pa.py_buffer(b"content")
-    assert one_binary(content).buffers()[2].address == content.address
+    assert binary_column([content]).buffers()[2].address == content.address
+
+
+def test_a_binary_column_has_the_contents_in_their_order() -> None:
+    contents = [b"one", b"", b"three"]
+    column = binary_column([pa.py_buffer(content) for content in contents])
+    column.validate(full=True)
+    assert column.to_pylist() == contents
 
 
 @pytest.mark.parametrize("small", [False, True])

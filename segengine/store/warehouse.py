@@ -71,6 +71,7 @@ SCHEMAS = {
 }
 # Created when first written; the others by the first run.
 ON_DEMAND = frozenset({"analysis_runs", "usage", "thinned_snapshots", "erasures", "similarity_scores", "model_results"})
+_FILE_SIZE = ("target_file_size", str(16 << 20))  # the embedded engine keeps a file in memory, twice, until it is full
 _NO_STATISTICS = ("delta.dataSkippingNumIndexedCols", "0")
 Row = dict[str, Any]
 
@@ -205,7 +206,7 @@ class Warehouse:
         schema = self.schema(table)
         exact = rows.select(*[F.col(field.name).cast(field.dataType).alias(field.name) for field in schema.fields])
         with engine_errors(f"writing to table {table}"):
-            writer = exact.write.format("delta").mode("append")
+            writer = exact.write.format("delta").mode("append").option(*_FILE_SIZE)
             if self.is_catalog:
                 writer.saveAsTable(self.path(table))
             else:

@@ -22,7 +22,7 @@ from segengine.kernel.values import Texts, Values, drop_room, make_groups, with_
 from segengine.plan.scans import BUCKET_SIZE
 
 _TURNED = 1 << 8  # places whose states are laid out at a time: they stay in the processor's cache
-_INT32, _INT64 = np.iinfo(np.int32), np.iinfo(np.int64)
+_INT64 = np.iinfo(np.int64)
 _UNSIGNED = tuple(map(np.dtype, (np.uint8, np.uint16, np.uint32, np.uint64)))
 _FEWEST_LOOSE = 1 << 20  # pairs from which they are made distinct
 
@@ -130,8 +130,9 @@ class MatrixBlock(Block):
     def _expect(self, bound: int) -> None:
         """Take more bits for states from where theirs might not hold another batch that adds at most so much."""
         self._bound += bound
-        if self._bound > np.iinfo(self._states.dtype).max and self._states.dtype != np.int64:
-            self._states = self._states.astype(np.int32 if self._bound <= _INT32.max else np.int64)
+        needed = np.min_scalar_type(-1 - self._bound)
+        if needed.itemsize > self._states.dtype.itemsize:
+            self._states = self._states.astype(needed)
 
     def _add(self, data: AnyArray, lanes: RowLanes, places: AnyArray) -> None:
         """Join values, of the type of the states, with these."""
@@ -195,7 +196,7 @@ class CountBlock(MatrixBlock):
     """Numbers of rows, of those that have a value."""
 
     def __init__(self, key: ValueKey | None, members: Mapping[int, Sequence[Counts]], nests: Sequence[Nest]) -> None:
-        super().__init__(key, members, nests, np.int16)
+        super().__init__(key, members, nests, np.int8)
 
     def begin(self, values: Mapping[ValueKey, Values], longest: int) -> None:  # noqa: D102 - as in the base
         self._there = None if self.key is None else values[self.key].there

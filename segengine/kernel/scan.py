@@ -259,7 +259,8 @@ class _States:
 
     def places(self, keys: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
         """Return where each key's state lies, making room for buckets not seen before."""
-        buckets = (keys + (BUCKET_SIZE - 1)) >> _SHIFT
+        offsets = keys - 1
+        buckets = (offsets >> _SHIFT) + 1
         slot_of = np.zeros(int(buckets.max()) + 1, dtype=np.int64)
         seen = len(self._slots)
         for bucket in np.flatnonzero(np.bincount(buckets)):
@@ -271,7 +272,10 @@ class _States:
             self._aggregation.grow(room)
         if len(self._slots) > seen:
             self._aggregation.clear(slice(seen * BUCKET_SIZE, len(self._slots) * BUCKET_SIZE))
-        found: npt.NDArray[np.int64] = (slot_of[buckets] << _SHIFT) | ((keys - 1) & (BUCKET_SIZE - 1))
+        found = slot_of.take(buckets, mode="clip")
+        found <<= _SHIFT
+        offsets &= BUCKET_SIZE - 1
+        found |= offsets
         return found
 
     def mark_seen(self, places: npt.NDArray[np.int64]) -> int:

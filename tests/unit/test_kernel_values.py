@@ -234,6 +234,24 @@ def count_blocks(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
     return ready
 
 
+@pytest.mark.parametrize("row_count", [127, 128, 32_767, 32_768, 70_000])
+def test_many_counts_of_a_profile_are_exact_however_many_rows_it_has(
+    row_count: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scan_module, "_BATCH_ROWS", 10_000)
+    builder = ScanBuilder("customer", "rows", PATH)
+    limits = [*range(-10, 10)]
+    for limit in limits:
+        builder.value(Value(make_row_set(condition(QUANTITY, "at_least", str(limit))), Aggregate(F.COUNT, None)))
+    scan = builder.build()
+    kernel = ScanKernel(scan, clock=CLOCK)
+    columns = [pa.repeat(pa.scalar(7, pa.int64()), row_count), pa.repeat(pa.scalar(0, ARROW[QUANTITY]), row_count)]
+    whole = pa.record_batch(columns, names=[KEY, "c0"])
+    kernel.add(whole.slice(start, 9_000) for start in range(0, row_count, 9_000))
+    found = found_values(kernel)
+    assert [value_of(found, 7, place) for place in range(len(limits))] == [row_count if n <= 0 else 0 for n in limits]
+
+
 @pytest.mark.parametrize(
     ("most", "blocked"),
     [

@@ -177,7 +177,7 @@ class Counts:
 
     def result(self, own: slice) -> Ordinals:
         """Return the counts of a bucket, shape (32,768,)."""
-        return Ordinals(self._counts[_shifted(own, self._first)].astype(np.int64), None)
+        return Ordinals(self._counts[_shifted(own, self._first)].copy(), None)
 
 
 class Sums:
@@ -225,9 +225,12 @@ class Sums:
 
     def result(self, own: slice) -> Ordinals:
         """Return the sums of a bucket, shape (32,768,); 0 where there was nothing."""
-        values = self._totals[_shifted(own, self._first)].astype(np.int64)
+        values = self._totals[_shifted(own, self._first)].copy()
         large: dict[int, int] = {}
-        for place in [place for place in self._exact if own.start <= place < own.stop]:
+        exact = [place for place in self._exact if own.start <= place < own.stop]
+        if exact:
+            values = values.astype(np.int64)
+        for place in exact:
             here = place - own.start
             put_exactly(values, large, here, self._exact[place] + int(values[here]))
         return Ordinals(values, None, large)

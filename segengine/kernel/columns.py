@@ -176,7 +176,8 @@ class OrderedIndex(ColumnIndex):
         if self._lookup is None:
             searched: Codes = np.searchsorted(self._searched, ordinals.values, side="right").astype(self._code_type)
             return searched
-        offsets: AnyArray = np.clip(ordinals.values, self._lookup_from, self._lookup_from + len(self._lookup) - 1)
+        values = np.asarray(ordinals.values, dtype=np.int64)
+        offsets: AnyArray = np.clip(values, self._lookup_from, self._lookup_from + len(self._lookup) - 1)
         offsets -= self._lookup_from
         found: Codes = self._lookup.take(offsets, mode="clip")
         return found

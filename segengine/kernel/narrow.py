@@ -67,7 +67,7 @@ def _narrowed(array: pa.Array, field: pa.Field) -> Column:
 def _fewest_bytes(name: str, numbers: Ordinals, type_: AttributeType) -> Column:
     least, most = int(numbers.values.min(initial=0)), int(numbers.values.max(initial=0))
     width = next(each.dtype for each in _WIDTHS if each.min <= least and most <= each.max)
-    narrowed = pa.array(numbers.values.astype(width), mask=numbers.missing)
+    narrowed = pa.array(numbers.values.astype(width, copy=False), mask=numbers.missing)
     scale = {_SCALE: str(type_.scale)} if type_.name == "decimal" else None
     return narrowed, pa.field(name, narrowed.type, metadata=scale)
 

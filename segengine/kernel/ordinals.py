@@ -40,9 +40,9 @@ class BadValueError(Exception):
 class Ordinals:
     """A column's values as numbers.
 
-    `values`: shape (n,), int64 or float64, 0 where missing; `missing`: shape (n,) or None where nothing is;
-    `large`: positions whose integer does not fit int64; `invalid`: positions that are errors (infinities,
-    overflow), which fail what uses the column, not the run.
+    `values`: shape (n,), int64 or float64, 0 where missing; sums and counts may have fewer bits. `missing`: shape (n,)
+    or None where nothing is; `large`: positions whose integer does not fit int64; `invalid`: positions that are errors
+    (infinities, overflow), which fail what uses the column, not the run.
     """
 
     values: npt.NDArray[np.int64] | npt.NDArray[np.float64]

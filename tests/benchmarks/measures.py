@@ -6,14 +6,13 @@ Sums, counts and averages per customer, each of the rows of one or two condition
 files with both cores and end with the values of every measure on disk. segengine's time is a whole refresh until it is
 published: profile keys given, values of all customers stored, those without such rows among them, averages divided and
 rounded. DuckDB writes one Parquet file a measure (snappy, its default) with the customers that have rows, averages as
-their exact parts. Afterwards the values of a sample are compared. On a machine with other work the ratio of processor
-seconds says more than that of the clock.
+their exact parts. Afterwards the values of a sample are compared. Both run in turns, each time in a new process and
+folder, and the ratio is that of the medians; on a machine with other work that of processor seconds says more.
 """
 
 from __future__ import annotations
 
 import argparse
-import shutil
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -21,6 +20,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 from random import Random
+from statistics import median
 
 from segengine.engine.machine import count_cores
 from segengine.operations.apply import apply_definitions
@@ -131,16 +131,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     data = make_data(options.data, DataSize(options.profiles, options.rows), _tell)
     measures = draw_measures(options.measures, seed=3)
     machine = describe_machine()
-    with tempfile.TemporaryDirectory(prefix="measures-", dir=options.data) as folder:
-        definitions = [measure.definition() for measure in measures]
+    rounds = [_run_both(options.data, data, measures) for _ in range(options.rounds)]
+    return _report(options, rounds, machine)
+
+
+def _run_both(scratch: Path, data: Path, measures: Sequence[BenchmarkMeasure]) -> tuple[Measured, Measured]:
+    definitions = [measure.definition() for measure in measures]
+    checked = [measure.name for measure in measures[:SAMPLE] if measure.function != "average"]
+    with tempfile.TemporaryDirectory(prefix="measures-", dir=scratch) as folder:
         project = write_project(Path(folder) / "project", data, definitions, "embedded")
-        checked = [measure.name for measure in measures[:SAMPLE] if measure.function != "average"]
         ours = run_measured(refresh_measures, project, checked)
         results = Path(folder) / "duckdb"
         results.mkdir()
-        theirs = run_measured(query_measures, data, measures, results)
-        shutil.rmtree(results)
-    return _report(options, ours, theirs, machine)
+        return ours, run_measured(query_measures, data, measures, results)
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -148,6 +151,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--profiles", type=int, default=500_000)
     parser.add_argument("--rows", type=int, default=10_000_000)
     parser.add_argument("--measures", type=int, default=100)
+    parser.add_argument("--rounds", type=int, default=3)
     cache = Path(tempfile.gettempdir()) / "segengine-benchmarks"
     parser.add_argument("--data", type=Path, default=cache, help="where generated data are kept")
     options = parser.parse_args(arguments)
@@ -159,20 +163,30 @@ def _tell(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
 
-def _report(options: argparse.Namespace, ours: Measured, theirs: Measured, machine: dict[str, object]) -> int:
-    for name, measured in (("segengine", ours), ("duckdb", theirs)):
-        phases = ", ".join(f"{phase} {seconds:.2f}" for phase, seconds in measured.phases.seconds.items())
-        used = measured.processor_seconds or 0
-        peak = measured.peak_bytes >> 20
-        print(f"{name}: {phases} s; CPU {used:.1f} s; peak {peak:,} MiB {measured.error}")
-    if ours.seconds and theirs.seconds and ours.processor_seconds and theirs.processor_seconds:
-        times = theirs.seconds / ours.seconds
-        cpu = theirs.processor_seconds / ours.processor_seconds
+def _report(
+    options: argparse.Namespace, rounds: Sequence[tuple[Measured, Measured]], machine: dict[str, object]
+) -> int:
+    for name, runs in zip(("segengine", "duckdb"), zip(*rounds, strict=True), strict=True):
+        for measured in runs:
+            phases = ", ".join(f"{phase} {seconds:.2f}" for phase, seconds in measured.phases.seconds.items())
+            used, peak = measured.processor_seconds or 0, measured.peak_bytes >> 20
+            print(f"{name}: {phases} s; CPU {used:.1f} s; peak {peak:,} MiB {measured.error}")
+    failed = any(measured.error for both in rounds for measured in both)
+    if not failed:
+        times = _ratio([(theirs.seconds or 0, ours.seconds or 0) for ours, theirs in rounds])
+        cpu = _ratio([(theirs.processor_seconds or 0, ours.processor_seconds or 0) for ours, theirs in rounds])
         print(f"{options.measures} measures over {options.rows:,} rows: {times:.1f} times, in CPU {cpu:.1f} times")
-    same = ours.outcome.counts == theirs.outcome.counts and bool(ours.outcome.counts)
-    print(f"{len(ours.outcome.counts)} figures of a sample compared: {'all equal' if same else 'DIFFERENT'}")
+    wanted = rounds[0][0].outcome.counts
+    same = bool(wanted) and all(measured.outcome.counts == wanted for both in rounds for measured in both)
+    print(f"{len(wanted)} figures of a sample compared: {'all equal' if same else 'DIFFERENT'}")
     print(f"{machine['processor']}, {count_cores()} cores, load before {machine['load_before']}")
-    return 0 if same and not (ours.error or theirs.error) else 1
+    return 0 if same and not failed else 1
+
+
+def _ratio(pairs: Sequence[tuple[float, float]]) -> float:
+    """Return the ratio of the medians."""
+    one, other = (median(values) for values in zip(*pairs, strict=True))
+    return one / other if other else 0.0
 
 
 if __name__ == "__main__":

@@ -165,15 +165,12 @@ def stored_definition(name: str, ids: set[str], world: World) -> dict[str, Any]:
 
 
 def sound_definitions(definitions: list[dict[str, Any]], world: World, folder: Path) -> list[dict[str, Any]]:
-    """Return the definitions without an error, and without a parent that has one."""
-    catalogue, problems = read_segments(folder, world, definitions)
+    """Return the definitions without an error, and without a parent that has one: left alone they have one, too."""
+    _, problems = read_segments(folder, world, definitions)
     wrong = {issue.message.split('"')[1] for issue in problems.issues if issue.level is Level.ERROR}
-    known = {identity: catalogue.find(identity).name for identity in catalogue.order}
-    wrong |= {definition["name"] for definition in definitions} - {*known.values()}
-    for identity, name in known.items():
-        if any(parent not in known or known[parent] in wrong for parent in catalogue.parents(identity)):
-            wrong.add(name)
-    return [definition for definition in definitions if definition["name"] not in wrong]
+    if not wrong:
+        return definitions
+    return sound_definitions([own for own in definitions if own["name"] not in wrong], world, folder)
 
 
 def find_refusals(case: Case, folder: Path) -> list[str]:

@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 
 from segengine.kernel.aggregates import drop_overflow
 from segengine.kernel.arithmetic import compute, stored_type, to_arrow
+from segengine.kernel.date_parts import to_local
 from segengine.kernel.ordinals import Ordinals, read_ordinals
 from segengine.kernel.scan import KEY
 from segengine.project.aggregates import ZERO_OF_NOTHING
@@ -45,6 +46,8 @@ def literal_array(text: str, type_: AttributeType, zone: str) -> pa.Array:
     if type_.family is Family.TEXT:
         return pa.array([text])
     low, _ = parse_span(text, type_, zone)
+    if type_.name == "timestamp_ntz":  # the literal is an instant, the value what clocks there showed
+        low = int(to_local(np.array([low], dtype=np.int64), type_.zone or zone)[0])
     is_float = type_.name in ("float", "double")
     if is_float:
         return to_arrow(Ordinals(np.array([low], dtype=np.float64), None), type_)
@@ -72,7 +75,9 @@ def name_groups(
     Returns:
         Columns `profile_key`, then the dimensions and the values by name, in the types that are stored.
     """
-    over_count = sum(map(len, overflow_places(finished).values()))
+    over_count = 0
+    for place, groups in overflow_places(finished).items():
+        over_count += int(masks[place][groups].sum()) if masks else len(groups)
     columns = {KEY: finished.column(KEY)} if measure.per_profile else {}
     columns |= {dimension.name: finished.column(f"d{place}") for place, dimension in enumerate(measure.dimensions)}
     values: dict[str, pa.Array] = {}

@@ -300,6 +300,8 @@ def test_numbers_with_too_many_digits_fail_the_measure_only(engine: EngineSessio
     more = f'---\nkind: measure\nname: Power\nper: customer\nover: purchases\nvalue: {{sum: "{power}"}}\n'
     more += "---\nkind: measure\nname: Power of the rich\nper: customer\nover: purchases\n"
     more += f'where: {{in_segment: Rich}}\nvalue: {{sum: "{power}"}}\n'
+    more += "---\nkind: measure\nname: Power by channel\nper: [customer, channel]\nover: purchases\n"
+    more += f'values: {{n: {{count: rows}}, of_rich: {{sum: "{power}", where: {{in_segment: Rich}}}}}}\n'
     workspace = make_shop(tmp_path, engine, more)
     amounts = [Decimal("9.99"), Decimal("0.01"), Decimal("1234.5"), None, Decimal("-1"), Decimal("99")]
     workspace.write_table("purchases", {**PURCHASES, "amount": pa.array(amounts, pa.decimal128(8, 2))})

@@ -170,16 +170,18 @@ class MeasurePlanner:
     ) -> tuple[int, int] | int:
         masks = [mask for _, mask in parts]
         of_rows = None if self._is_of_profiles(measure) else path
-        if {profile, *masks} == {self._formulas.EVERYONE} and not measure.over:
+        orphans = self._orphans(measure, path)
+        takes_all = self._is_of_profiles(measure) or all((orphans.count, *orphans.values))
+        if {profile, *masks} == {self._formulas.EVERYONE} and takes_all and not measure.over:
             wanted = tuple((own, aggregate) for (own, _), aggregate in zip(parts, aggregates, strict=True))
             return self._passes.groups(of_rows, Groups(rows, measure.dimensions, wanted, per_profile=False))
-        # Values whose rows other profiles decide have states of their own.
-        kinds = list(dict.fromkeys(masks))
+        # Values whose rows other profiles decide, or other rows of none, have states of their own.
+        deciders = list(zip(masks, orphans.values or [False] * len(masks), strict=True))
+        kinds = list(dict.fromkeys(deciders))
         wanted = tuple(
-            (_apart(own, kinds.index(mask)), aggregate)
-            for (own, mask), aggregate in zip(parts, aggregates, strict=True)
+            (_apart(own, kinds.index(decider)), aggregate)
+            for (own, _), decider, aggregate in zip(parts, deciders, aggregates, strict=True)
         )
-        orphans = self._orphans(measure, path)
         groups = Groups(rows, measure.dimensions, wanted, per_profile=True, orphans=orphans.count)
         scan, place = self._passes.groups(of_rows, groups)
         self._after_groups(measure, scan)

@@ -313,6 +313,24 @@ def test_numbers_with_too_many_digits_fail_the_measure_only(engine: EngineSessio
 
 
 @pytest.mark.before_the_engine
+@pytest.mark.parametrize(
+    "everybody", ["in_segment: All", "all: [{in_segment: All}, {customer.income: {not: -1, or_missing: true}}]"]
+)
+def test_rows_of_no_profile_are_in_no_segment_of_everyone(
+    everybody: str, engine: EngineSession, tmp_path: Path
+) -> None:
+    more = "---\n{kind: segment, name: All, where: everyone}\n"
+    more += "---\n{kind: measure, name: Of all, per: business, over: purchases, "
+    more += f"values: {{rows: {{count: rows}}, of_all: {{count: rows, where: {{{everybody}}}}}}}}}\n"
+    more += "---\n{kind: measure, name: Just all, per: business, over: purchases, "
+    more += f"where: {{{everybody}}}, value: {{count: rows}}}}\n"
+    workspace = make_shop(tmp_path, engine, more)
+    workspace.refresh(as_of=AS_OF)
+    assert workspace.values("Of all") == [(6, 5)]
+    assert workspace.values("Just all") == [(5,)]
+
+
+@pytest.mark.before_the_engine
 def test_the_trend_of_a_total(engine: EngineSession, tmp_path: Path) -> None:
     workspace = make_shop(tmp_path, engine)
     workspace.refresh("Revenue", as_of=AS_OF)

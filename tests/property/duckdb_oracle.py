@@ -79,7 +79,8 @@ class DuckdbOracle:
             sql, columns = MeasureWriter(self, self.measures[name]).write()
             table = f"_measure_{len(self._measured)}_{len(self._tables)}"
             self._create(table, sql)
-            self._measured[name] = Measured(table, columns)
+            dimensions = [dimension.name for dimension in dimensions_of(self.measures[name])]
+            self._measured[name] = Measured(table, columns, dimensions)
         return self._measured[name]
 
     def measure_of_profiles(self, column: str) -> tuple[str, Value] | None:

@@ -87,10 +87,17 @@ def _smaller_definitions(name: str, case: Case) -> Iterator[Case]:
     every = [*case.measures, *case.segments]
     for place, definition in enumerate(every):
         for smaller in _smaller(definition):
-            if isinstance(smaller, dict) and [smaller.get(key) for key in KEPT] == [definition[key] for key in KEPT]:
+            if isinstance(smaller, dict) and _is_still(definition, smaller):
                 fewer = [*every[:place], smaller, *every[place + 1 :]]
                 segments, measures = ([one for one in fewer if one["kind"] == kind] for kind in ("segment", "measure"))
                 yield only(replace(case, segments=segments, measures=measures), [name])
+
+
+def _is_still(definition: dict[str, Any], smaller: dict[str, Any]) -> bool:
+    """Return whether a part of a definition is one of the same kind and name, a measure with values."""
+    if [smaller.get(key) for key in KEPT] != [definition[key] for key in KEPT]:
+        return False
+    return definition["kind"] != "measure" or "value" in smaller or bool(smaller.get("values"))
 
 
 def _smaller(value: Any) -> Iterator[Any]:

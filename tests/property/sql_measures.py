@@ -55,10 +55,14 @@ class Measures(Tables, Protocol):
 
 @dataclass(frozen=True)
 class Measured:
-    """A table with what a measure came to: OWNER where it is of profiles, and a column by each name."""
+    """A table with what a measure came to: OWNER where it is of profiles, and a column by each name.
+
+    `dimensions`: the names that tell its rows apart.
+    """
 
     table: str
     columns: Mapping[str, Value]
+    dimensions: Sequence[str]
 
 
 @dataclass
@@ -289,7 +293,7 @@ class GroupWriter(JoinWriter):
         return Value(f"t0.{found.sql}", found.kind, found.scale) if found else super().value(name)
 
     def row_key(self) -> list[str]:
-        return [f"t0.{value.sql}" for value in self._measured.columns.values()]
+        return [f"t0.{self._measured.columns[name].sql}" for name in self._measured.dimensions]
 
 
 def _aggregate(

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from segengine.engine.parts import FACTS_BUCKET, binary_column, pack_rows
-from segengine.kernel.bitmaps import BITMAP_BYTES, Words, count_bits
+from segengine.kernel.bitmaps import Words, count_bits
 from segengine.kernel.distinct import counts_distinct, share_pairs, split_pairs
 from segengine.kernel.formulas import GroupRows, Result, bits_of, unpack, values_of
 from segengine.kernel.groups import mask_states, merge_states
@@ -81,8 +81,7 @@ class SegmentResults:
         for start in range(0, len(self._rows), _ROWS_A_BATCH):
             rows = self._rows[start : start + _ROWS_A_BATCH]
             ids, buckets, members, *counts = zip(*rows, strict=True)
-            offsets = pa.py_buffer((np.arange(len(rows) + 1) * BITMAP_BYTES).astype(np.int32))
-            bits = pa.Array.from_buffers(pa.binary(), len(rows), [None, offsets, pa.py_buffer(np.concatenate(members))])
+            bits = binary_column([pa.py_buffer(own) for own in members])
             numbers = [pa.array(values, pa.int32()) for values in counts]
             kinds, no_facts = pa.array([SEGMENT] * len(rows)), pa.nulls(len(rows), pa.string())
             names = [kinds, pa.array(ids, pa.string()), pa.array(buckets, pa.int32())]

@@ -376,7 +376,7 @@ def _quietly(stop: Callable[[], object]) -> None:
     """Stop something whose failure to stop must not hide what ended the block."""
     try:
         stop()
-    except Exception as error:  # noqa: BLE001 - see above
+    except Exception as error:  # noqa: BLE001 - what ended the block counts for more
         logger.debug("Stopping the engine failed: %s", error)
 
 

@@ -176,7 +176,7 @@ class MeasurePlanner:
             wanted = tuple((own, aggregate) for (own, _), aggregate in zip(parts, aggregates, strict=True))
             return self._passes.groups(of_rows, Groups(rows, measure.dimensions, wanted, per_profile=False))
         # Values whose rows other profiles decide, or other rows of none, have states of their own.
-        deciders = list(zip(masks, orphans.values or [False] * len(masks), strict=True))
+        deciders = list(zip(masks, orphans.values, strict=True))
         kinds = list(dict.fromkeys(deciders))
         wanted = tuple(
             (_apart(own, kinds.index(decider)), aggregate)
@@ -189,9 +189,9 @@ class MeasurePlanner:
 
     def _orphans(self, measure: Measure, path: Path) -> Orphans:
         """Return which rows that reach no profile count: those whose conditions hold where all about it is missing."""
-        if measure.over or self._is_of_profiles(measure):
-            return Orphans(False, ())
         own = [value.where for value in aggregated_values(measure)]
+        if measure.over or self._is_of_profiles(measure):
+            return Orphans(False, (False,) * len(own))
         found = [split_common(part, path).profile for part in (measure.where, *own)]
         counts, *masks = (all(holds_for_nobody(item) for item in items) for items in found)
         return Orphans(counts, tuple(counts and mask for mask in masks))
